@@ -1,0 +1,18 @@
+//! A device-mapper-native snapshot engine for LVM-formatted disks.
+//!
+//! Each room imports only from the rooms above its own:
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`block`] | block devices, discovery, mounts; an in-memory device for tests |
+//! | [`dm`] | the only room that speaks to device-mapper; a real and a simulated kernel |
+//! | [`lvm`] | LVM2 on disk: labels, text metadata, allocation, commit, locks |
+//! | [`cow`] | the exception store of dm-snapshot |
+//! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
+//! | [`cli`] | the command line |
+//!
+//! Every operation goes one road: edit the model, commit it, compute the device tree that it wants, compare it
+//! with the tree found, and run the difference as a plan. See `docs/architecture.md`.
+
+pub mod error;
+pub mod units;
