@@ -14,5 +14,8 @@
 //! Every operation goes one road: edit the model, commit it, compute the device tree that it wants, compare it
 //! with the tree found, and run the difference as a plan. See `docs/architecture.md`.
 
+pub mod block;
+pub mod dm;
 pub mod error;
+pub mod lvm;
 pub mod units;

@@ -1,0 +1,20 @@
+//! LVM2 on disk: labels, text metadata, the volume group model, allocation, commit and locks.
+//!
+//! Reads what lvm2 writes and writes what lvm2 reads. The text is kept as a lossless syntax tree ([`config`]); the typed
+//! [`model`] is a view over it, changed by values ([`edit`]), so that whatever dmsnap does not understand
+//! survives in meaning and order. Nothing here speaks to device-mapper.
+
+pub mod alloc;
+pub mod check;
+pub mod commit;
+pub mod config;
+pub mod edit;
+pub mod label;
+pub mod lock;
+pub mod model;
+pub mod name;
+pub mod scan;
+
+pub use edit::Edit;
+pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Vg};
+pub use name::{LvName, Tag, Uuid, VgName};
