@@ -9,6 +9,8 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::error::{Error, Kind, Result};
 
 /// Bytes in a device-mapper sector, whatever the logical block size of the disk.
@@ -17,7 +19,8 @@ pub const SECTOR_BYTES: u64 = 512;
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+        #[serde(transparent)]
         pub struct $name(pub u64);
 
         impl $name {
