@@ -15,6 +15,11 @@ pub mod model;
 pub mod name;
 pub mod scan;
 
-pub use edit::Edit;
-pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Vg};
+pub use alloc::{Policy, Request, allocate};
+pub use check::{Host, Refusal};
+pub use commit::{PvOptions, commit, create_pv, create_vg, remove_pv, remove_vg};
+pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
+pub use lock::{Locks, Mode, Wait};
+pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
+pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, scan};
