@@ -13,8 +13,7 @@ use super::tree::{Below, DeviceTree, Node};
 use crate::block::DevNo;
 use crate::dm::{Line, Table, Target, UdevFlags};
 use crate::error::{Context, Error, Kind, Result};
-use crate::lvm::model::Snapshot;
-use crate::lvm::{Area, Lv, LvName, Segment, SegmentKind, Vg};
+use crate::lvm::{Area, Lv, LvName, Segment, SegmentKind, Snapshot, Vg};
 use crate::units::Sectors;
 
 /// What the tree depends on besides the metadata.
@@ -50,27 +49,31 @@ struct Stacks<'a> {
 
 impl Stacks<'_> {
     fn volume(&mut self, lv: &Lv) -> Result<()> {
-        let snapshots = self.vg.snapshots_of(&lv.name);
+        let snapshots: Vec<_> = self.vg.snapshots_of(&lv.name).collect();
         let data = self.data(lv)?;
         if snapshots.is_empty() {
-            return self.add(lv, Layer::Top, data, !lv.is_writable());
+            return self.add(lv, Layer::Top, data, !lv.writable());
         }
-        self.add(lv, Layer::Real, data, !lv.is_writable())?;
+        self.add(lv, Layer::Real, data, !lv.writable())?;
         let real = self.below(lv, Layer::Real);
         for snapshot in &snapshots {
             self.snapshot(snapshot, &real)?;
         }
         let merging = snapshots.iter().find(|snapshot| snapshot.merging);
         let target = match merging {
-            Some(s) => Target::Merge { origin: real, cow: self.below(s.store, Layer::Cow), chunk: s.chunk_size },
+            Some(merging) => {
+                let cow = self.below(self.vg.find_lv(&merging.store)?, Layer::Cow);
+                Target::Merge { origin: real, cow, chunk: merging.chunk_size }
+            }
             None => Target::Origin { device: real },
         };
         let table = whole(lv.extents().sectors(self.vg.extent_size), target);
-        self.add(lv, Layer::Top, table, !lv.is_writable())
+        self.add(lv, Layer::Top, table, !lv.writable())
     }
 
-    fn snapshot(&mut self, snapshot: &Snapshot<'_>, real: &Below) -> Result<()> {
-        let store = snapshot.store;
+    fn snapshot(&mut self, snapshot: &Snapshot, real: &Below) -> Result<()> {
+        let vg = self.vg;
+        let store = vg.find_lv(&snapshot.store)?;
         let data = self.data(store)?;
         // The kernel writes to the store of a read-only snapshot too.
         self.add(store, Layer::Cow, data, false)?;
@@ -81,7 +84,7 @@ impl Stacks<'_> {
             Target::Snapshot { origin: real.clone(), cow, chunk: snapshot.chunk_size }
         };
         let length = snapshot.length.sectors(self.vg.extent_size);
-        self.add(store, Layer::Top, whole(length, target), !store.is_writable())
+        self.add(store, Layer::Top, whole(length, target), !store.writable())
     }
 
     fn below(&self, lv: &Lv, layer: Layer) -> Below {
@@ -122,7 +125,7 @@ impl Stacks<'_> {
 
     fn mapped(&self, lv: &Lv, segment: &Segment) -> Result<Target<Below>> {
         let SegmentKind::Striped { stripe_size, areas } = &segment.kind else {
-            return Err(not_ours(self.vg, lv, segment.kind.type_name()));
+            return Err(not_ours(self.vg, lv, "its segments are no stripes"));
         };
         let mut stripes = areas.iter().map(|area| self.placed(lv, area)).collect::<Result<Vec<_>>>()?;
         match (stripe_size, stripes.len()) {
@@ -171,8 +174,8 @@ pub fn families<'a>(vg: &'a Vg, names: impl IntoIterator<Item = &'a LvName>) -> 
     let roots: BTreeSet<_> = names.into_iter().map(|name| root_of(vg, name)).collect();
     let mut members = BTreeMap::new();
     for root in &roots {
-        let stores = vg.snapshots_of(root).into_iter().map(|snapshot| snapshot.store);
-        members.extend(vg.lv(root).into_iter().chain(stores).map(|lv| (lv.name.clone(), lv)));
+        let stores = vg.snapshots_of(root).filter_map(|snapshot| vg.lv(&snapshot.store));
+        members.extend(vg.lv(root).into_iter().chain(stores).map(|lv| (lv.name.clone(), lv.as_ref())));
     }
     members
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::block::Devices;
 use crate::dm::Kernel;
@@ -45,6 +45,8 @@ pub struct World {
     pub random: fn(&mut [u8]),
     /// This host's name, for the metadata.
     pub host: Host,
+    /// What this host is to volume groups that have an owner.
+    pub owner: crate::lvm::Host,
     /// Where links to volumes are: `/dev`.
     pub dev: PathBuf,
 }
@@ -54,8 +56,8 @@ pub struct World {
 pub struct Host {
     /// The node name, as uname(2) has it.
     pub name: String,
-    /// System, release, version and machine, as `uname -a` prints them.
-    pub description: String,
+    /// System, name, release, version and machine, as `uname -a` prints them.
+    pub system: String,
 }
 
 /// The operations. One engine serves a process.
@@ -72,9 +74,4 @@ impl Engine {
     fn dev(&self) -> &Path {
         &self.world.dev
     }
-}
-
-/// How long the engine took, as the answers of commands have it.
-pub(crate) fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }

@@ -14,13 +14,11 @@ use super::plan::Plan;
 use super::store::{Blank, blank};
 use super::tree::{Expected, FoundTree};
 use super::{Engine, converge::converge};
-use crate::block::DevNo;
-use crate::dm::DmName;
-use crate::error::Result;
-use crate::lvm::commit::{Stamp, commit};
-use crate::lvm::lock::{VgLock, Wait};
-use crate::lvm::scan::{OpenVg, open_vg};
-use crate::lvm::{Edit, Lv, LvName, Vg, VgName};
+use crate::block::{Access, DevNo};
+use crate::dm::{DmName, Kernel};
+use crate::error::{Error, Result};
+use crate::lvm::lock::{self, Guard, Wait};
+use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Vg, VgName, commit, open_vg};
 
 /// How an operation is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,47 +70,41 @@ pub struct Report<T> {
     pub notes: Vec<String>,
 }
 
-impl<T> Report<T> {
-    /// The same report about other objects.
-    pub fn with<U>(self, objects: Vec<U>) -> Report<U> {
-        let Self { elapsed, frozen, planned, notes, .. } = self;
-        Report { objects, elapsed, frozen, planned, notes }
-    }
-}
-
 /// A volume group under its lock, read and free of what dead processes left.
 pub(super) struct Session<'a> {
     pub(super) engine: &'a Engine,
     pub(super) open: OpenVg,
-    _lock: VgLock,
+    _lock: Guard,
 }
 
 impl Engine {
     /// Locks a volume group for change, reads it, and refuses one that must not be touched.
     pub(super) fn session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
-        let lock = self.world.locks.exclusive(vg, mode.wait())?;
-        let open = open_vg(self.world.devices.as_ref(), vg)?;
-        open.changeable()?;
+        let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
+        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, Access::Write)?;
+        open.check_changeable()?;
         Ok(Session { engine: self, open, _lock: lock })
     }
 
-    /// Runs one operation on a volume group down the whole road.
-    pub(super) fn run(
+    /// Runs one operation on a volume group down the whole road; `views` says afterwards what became of it.
+    pub(super) fn run<T>(
         &self,
         vg: &VgName,
         mode: Mode,
         description: &str,
         change: impl FnOnce(&Session<'_>) -> Result<Change>,
-    ) -> Result<Report<()>> {
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
+    ) -> Result<Report<T>> {
         let began = Instant::now();
         let mut session = self.session(vg, mode)?;
         let recovery = session.recover(mode)?;
         let change = change(&session)?;
         let (planned, executed) = session.carry_out(&change, mode, description)?;
+        let elapsed = began.elapsed();
         let planned = mode.dry_run.then(|| [recovery, planned].concat());
         Ok(Report {
-            objects: Vec::new(),
-            elapsed: began.elapsed(),
+            objects: if mode.dry_run { Vec::new() } else { views(&session)? },
+            elapsed,
             frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
             planned,
             notes: change.notes,
@@ -150,7 +142,7 @@ impl Session<'_> {
     }
 
     /// After a failed plan: the metadata says what was going on, so recovery knows what to take away.
-    fn give_up(&mut self, error: crate::error::Error) -> crate::error::Error {
+    fn give_up(&mut self, error: Error) -> Error {
         match self.recover(Mode::default()) {
             Ok(_) => error,
             Err(recovery) => {
@@ -166,7 +158,7 @@ impl Session<'_> {
         }
         let next = self.open.vg.apply(edits)?;
         let stamp = self.engine.stamp(description);
-        commit(self.engine.world.devices.as_ref(), &mut self.open, next, &stamp)
+        commit(&mut self.open, next, &stamp)
     }
 
     fn plan(&self, intended: &Vg, change: &Change) -> Result<Plan> {
@@ -216,7 +208,7 @@ impl Session<'_> {
         self.open.pvs.iter().map(|pv| pv.number).collect()
     }
 
-    pub(super) fn kernel(&self) -> &dyn crate::dm::Kernel {
+    pub(super) fn kernel(&self) -> &dyn Kernel {
         self.engine.world.kernel.as_ref()
     }
 
@@ -254,7 +246,8 @@ impl Engine {
         Stamp {
             description: format!("dmsnap {description}"),
             host: self.world.host.name.clone(),
-            host_description: self.world.host.description.clone(),
+            system: self.world.host.system.clone(),
+            system_id: self.world.owner.system_id.clone(),
             time: self.seconds(),
         }
     }

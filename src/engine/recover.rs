@@ -53,7 +53,7 @@ impl Session<'_> {
         let intended = vg.apply(&intent)?;
         let roots = self.active_roots(found, vg.lvs.iter());
         let plan = self.plan_for(&intended, found, &roots)?;
-        let confirm = names.iter().map(|name| Edit::RemoveLv { name: name.clone() }).collect();
+        let confirm = names.iter().map(|name| Edit::RemoveLv { lv: name.clone() }).collect();
         Ok((intent, plan, confirm))
     }
 
@@ -74,10 +74,10 @@ pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
         edits.push(Edit::DetachSnapshot { store: name.clone() });
     }
     if mark == Some(Mark::Pending) {
-        edits.push(Edit::RemoveLvTag { name: name.clone(), tag: Mark::Pending.tag() });
+        edits.push(Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() });
     }
     if mark != Some(Mark::Deleting) {
-        edits.push(Edit::AddLvTag { name: name.clone(), tag: Mark::Deleting.tag() });
+        edits.push(Edit::AddLvTag { lv: name.clone(), tag: Mark::Deleting.tag() });
     }
     edits
 }

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod model;
 pub mod name;
 pub mod scan;
+pub mod span;
 
 pub use alloc::{Policy, Request, allocate};
 pub use check::{Host, Refusal};
