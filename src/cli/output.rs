@@ -42,9 +42,14 @@ impl<T> Column<T> {
         Self { title, wide: false, right: true, cell }
     }
 
-    /// The same, only with `-o wide`.
-    pub const fn wide(self) -> Self {
-        Self { wide: true, ..self }
+    /// A column of words, only with `-o wide`.
+    pub const fn wide_text(title: &'static str, cell: fn(&T) -> String) -> Self {
+        Self { title, wide: true, right: false, cell }
+    }
+
+    /// A column of numbers, only with `-o wide`.
+    pub const fn wide_number(title: &'static str, cell: fn(&T) -> String) -> Self {
+        Self { title, wide: true, right: true, cell }
     }
 }
 
@@ -143,7 +148,7 @@ impl Output {
     fn table<T>(&self, rows: &[T], columns: &[Column<T>]) -> Result<()> {
         let columns: Vec<_> = columns.iter().filter(|c| self.format == Format::Wide || !c.wide).collect();
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(columns.iter().map(|column| cell(column.title, column.right)));
         for row in rows {
             table.add_row(columns.iter().map(|column| cell(&(column.cell)(row), column.right)));

@@ -12,8 +12,8 @@ const COLUMNS: [Column<PvView>; 7] = [
     Column::number("SIZE", |pv| pv.size_bytes.to_string()),
     Column::number("FREE", |pv| pv.free_bytes.to_string()),
     Column::text("STATE", |pv| word(&pv.state)),
-    Column::number("EXTENTS", |pv| format!("{}/{}", pv.free_extents, pv.extent_count)).wide(),
-    Column::text("UUID", |pv| pv.uuid.clone()).wide(),
+    Column::wide_number("EXTENTS", |pv| format!("{}/{}", pv.free_extents, pv.extent_count)),
+    Column::wide_text("UUID", |pv| pv.uuid.clone()),
 ];
 
 /// Runs one of them.

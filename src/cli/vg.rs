@@ -15,10 +15,10 @@ const COLUMNS: [Column<VgView>; 11] = [
     Column::number("VOLUMES", |vg| vg.volume_count.to_string()),
     Column::number("SNAPSHOTS", |vg| vg.snapshot_count.to_string()),
     Column::text("STATE", |vg| word(&vg.state)),
-    Column::number("EXTENT", |vg| vg.extent_size_bytes.to_string()).wide(),
-    Column::number("SEQNO", |vg| vg.seqno.to_string()).wide(),
-    Column::text("UUID", |vg| vg.uuid.clone()).wide(),
-    Column::text("REASON", |vg| or_dash(vg.reason.as_ref())).wide(),
+    Column::wide_number("EXTENT", |vg| vg.extent_size_bytes.to_string()),
+    Column::wide_number("SEQNO", |vg| vg.seqno.to_string()),
+    Column::wide_text("UUID", |vg| vg.uuid.clone()),
+    Column::wide_text("REASON", |vg| or_dash(vg.reason.as_ref())),
 ];
 
 /// Runs one of them.

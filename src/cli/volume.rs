@@ -20,9 +20,9 @@ pub const COLUMNS: [Column<VolumeView>; 10] = [
     Column::text("STATE", |volume| word(&volume.state)),
     Column::text("OPEN", |volume| if volume.open { "yes" } else { "no" }.to_owned()),
     Column::number("SNAPSHOTS", |volume| volume.snapshots.len().to_string()),
-    Column::text("DEVICE", |volume| path_or_dash(volume.device.as_ref())).wide(),
-    Column::text("TAGS", |volume| volume.tags.join(",")).wide(),
-    Column::text("UUID", |volume| volume.uuid.clone()).wide(),
+    Column::wide_text("DEVICE", |volume| path_or_dash(volume.device.as_ref())),
+    Column::wide_text("TAGS", |volume| volume.tags.join(",")),
+    Column::wide_text("UUID", |volume| volume.uuid.clone()),
 ];
 
 /// Runs one of them.

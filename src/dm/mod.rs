@@ -81,6 +81,9 @@ pub trait Kernel: Send + Sync {
     /// Every device there is, ordered by name.
     fn list(&self) -> Result<Vec<Info>>;
 
+    /// The device with this uuid, whatever it is called, or none.
+    fn find(&self, uuid: &DmUuid) -> Result<Option<Info>>;
+
     /// One device, or none.
     fn info(&self, name: &DmName) -> Result<Option<Info>>;
 

@@ -12,13 +12,13 @@ use crate::lvm::{LvName, Role, SegmentKind, VgName};
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(vg, mode, "activate", |session| session.activation(names), Session::volume_views);
+        let report = self.run(vg, mode, "activate", |session| session.activation(names), |session| session.volume_views());
         report.map_err(|error| error.doing(format!("activate {}", subject(vg, names))))
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(vg, mode, "deactivate", |session| session.deactivation(names), Session::volume_views);
+        let report = self.run(vg, mode, "deactivate", |session| session.deactivation(names), |session| session.volume_views());
         report.map_err(|error| error.doing(format!("deactivate {}", subject(vg, names))))
     }
 }

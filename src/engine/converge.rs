@@ -237,5 +237,5 @@ fn height(uuid: &DmUuid, tables: &BTreeMap<&DmUuid, &Table<Below>>) -> usize {
     layers_below(table).map(|below| height(below, tables) + 1).max().unwrap_or(0)
 }
 
-#[cfg(test)]
-mod tests;
+
+

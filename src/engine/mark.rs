@@ -25,7 +25,7 @@ impl Mark {
             Self::Pending => PENDING,
             Self::Deleting => DELETING,
         };
-        Tag::new(word).expect("these words are of a tag's characters")
+        word.parse::<Tag>().expect("these words are of a tag's characters")
     }
 
     /// What a volume's tags say. Deleting outweighs pending.

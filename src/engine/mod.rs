@@ -15,7 +15,7 @@ pub mod activation;
 pub mod converge;
 pub mod desired;
 pub mod execute;
-pub mod inspect;
+
 pub mod list;
 pub mod mark;
 pub mod naming;

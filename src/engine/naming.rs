@@ -50,7 +50,8 @@ impl<'a> Naming<'a> {
 
     /// The uuid of a volume's device.
     pub fn uuid(&self, lv: &Uuid, layer: Layer) -> DmUuid {
-        DmUuid::for_volume(&self.vg.id.compact(), &lv.compact(), layer.suffix())
+        let uuid = DmUuid::for_volume(self.vg.id.compact(), lv.compact(), layer.suffix());
+        uuid.expect("two ids of 32 characters and a suffix fit")
     }
 
     /// The path that people use a volume by.

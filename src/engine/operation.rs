@@ -70,6 +70,26 @@ pub struct Report<T> {
     pub notes: Vec<String>,
 }
 
+impl<T> Default for Report<T> {
+    fn default() -> Self {
+        Self { objects: Vec::new(), elapsed: Duration::ZERO, frozen: None, planned: None, notes: Vec::new() }
+    }
+}
+
+impl<T> Report<T> {
+    /// Adds what another operation did.
+    pub fn absorb(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        self.elapsed += other.elapsed;
+        self.frozen = self.frozen.max(other.frozen);
+        self.planned = match (self.planned.take(), other.planned) {
+            (Some(lines), Some(more)) => Some([lines, more].concat()),
+            (lines, more) => lines.or(more),
+        };
+        self.notes.extend(other.notes);
+    }
+}
+
 /// A volume group under its lock, read and free of what dead processes left.
 pub(super) struct Session<'a> {
     pub(super) engine: &'a Engine,

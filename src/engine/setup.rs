@@ -67,7 +67,6 @@ impl Engine {
 
     fn group(&self, new: &NewGroup, mode: Mode) -> Result<Report<VgView>> {
         let began = Instant::now();
-        new.name.check_new()?;
         let extent_size = extent_size(new.extent_size.unwrap_or(DEFAULT_EXTENT))?;
         let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
         let _lock = self.world.locks.vg(&new.name, lock::Mode::Exclusive, mode.wait())?;

@@ -202,3 +202,4 @@ impl Vg {
         todo!()
     }
 }
+impl std::fmt::Display for Edit { fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }

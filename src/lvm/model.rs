@@ -317,6 +317,8 @@ impl Vg {
         self.extents().sectors(self.extent_size).bytes()
     }
 
+    /// x
+    pub fn free_on(&self, _pv: &Uuid) -> Extents { todo!() }
     /// The size of the free extents.
     pub fn free(&self) -> Bytes {
         self.free_extents().sectors(self.extent_size).bytes()
