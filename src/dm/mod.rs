@@ -10,6 +10,7 @@ use crate::block::DevNo;
 use crate::error::Result;
 
 pub mod name;
+pub mod nodes;
 pub mod target;
 pub mod udev;
 
@@ -117,7 +118,8 @@ pub trait Kernel: Send + Sync {
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()>;
 
     /// Runs suspends and resumes with nothing between them. If a step fails, everything that the earlier steps
-    /// suspended is resumed before the error returns.
+    /// suspended is resumed before the error returns, in reverse order and with the table that it had before: inactive
+    /// tables that did not get their turn are cleared.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport>;
 
     /// Whether tables of this target type can be loaded, as far as it can be known without loading one
