@@ -34,9 +34,10 @@ impl FromStr for DevNo {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.trim().split_once(':').and_then(|(major, minor)| {
-            Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
-        });
+        let parsed = text
+            .trim()
+            .split_once(':')
+            .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }));
         parsed.ok_or_else(|| Error::new(Kind::Internal, format!("\"{text}\" is not a device number")))
     }
 }
