@@ -15,7 +15,15 @@ use crate::units::{Bytes, Size};
 #[command(name = "dmsnap", version, max_term_width = 120, after_help = EXIT_STATUS)]
 pub struct Cli {
     /// How the answer is printed
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT", env = "DMSNAP_OUTPUT")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "DMSNAP_OUTPUT"
+    )]
     pub output: Format,
 
     /// Print what would be done, under the same checks, and change nothing

@@ -17,7 +17,8 @@ pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Re
     }
     let is_clean = checks.iter().all(|(_, plan)| plan.is_empty());
     if output.is_object() {
-        let rows: Vec<_> = checks.iter().map(|(vg, plan)| json!({ "vg": vg.as_str(), "plan": plan })).collect();
+        let rows: Vec<_> =
+            checks.iter().map(|(vg, plan)| json!({ "vg": vg.as_str(), "plan": plan })).collect();
         output.object(&json!({ "checks": rows }))?;
     } else {
         for (vg, plan) in checks.iter().filter(|(_, plan)| !plan.is_empty()) {

@@ -10,8 +10,8 @@ use crate::error::{Error, Kind, Result};
 use args::{Cli, Command, Format};
 use output::Output;
 
-pub mod args;
 mod activation;
+pub mod args;
 mod check;
 mod output;
 mod program;
@@ -51,6 +51,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Deactivate { places } => activation::deactivate(places, &engine()?, mode, output),
         Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
         Command::Repair { vgs } => check::repair(vgs, &engine()?, mode, output),
+        Command::Inspect { .. } => todo!(),
         Command::Completions { shell } => program::completions(*shell),
         Command::Man { directory } => program::man(directory),
         Command::Version => program::version(output),
@@ -78,7 +79,8 @@ fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 
 /// The format in words that clap did not accept.
 fn wanted_format(words: &[&str]) -> Format {
-    let after = |flag: &str| words.windows(2).find(|pair| pair.first() == Some(&flag)).and_then(|pair| pair.get(1));
+    let after =
+        |flag: &str| words.windows(2).find(|pair| pair.first() == Some(&flag)).and_then(|pair| pair.get(1));
     let joined = words.iter().find_map(|w| w.strip_prefix("--output=").or_else(|| w.strip_prefix("-o")));
     let word = after("-o").or_else(|| after("--output")).copied().or(joined);
     match word {

@@ -89,7 +89,11 @@ impl Output {
         }
     }
 
-    fn answer<T: Serialize>(&self, objects: Option<(&str, &Vec<T>)>, report: &Report<impl Serialize>) -> Value {
+    fn answer<T: Serialize>(
+        &self,
+        objects: Option<(&str, &Vec<T>)>,
+        report: &Report<impl Serialize>,
+    ) -> Value {
         let mut answer = Map::new();
         if let Some((plural, objects)) = objects {
             answer.insert(plural.to_owned(), json!(objects));
@@ -108,7 +112,8 @@ impl Output {
     /// One object, as JSON or YAML.
     pub fn object(&self, value: &impl Serialize) -> Result<()> {
         let text = if self.format == Format::Yaml {
-            serde_saphyr::to_string(value).map_err(|error| Error::io("the answer cannot be written as YAML", error))?
+            serde_saphyr::to_string(value)
+                .map_err(|error| Error::io("the answer cannot be written as YAML", error))?
         } else {
             serde_json::to_string_pretty(value)
                 .map_err(|error| Error::io("the answer cannot be written as JSON", error))?
@@ -136,7 +141,8 @@ impl Output {
     /// Why there is no answer.
     pub fn error(&self, error: &Error) {
         if self.is_object() {
-            let body = json!({ "kind": error.kind().word(), "message": error.message(), "hint": error.way_out() });
+            let body =
+                json!({ "kind": error.kind().word(), "message": error.message(), "hint": error.way_out() });
             // There is nobody left to tell if standard output is closed.
             let _ = self.object(&json!({ "error": body }));
         }

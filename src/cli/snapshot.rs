@@ -19,7 +19,9 @@ const COLUMNS: [Column<SnapshotView>; 14] = [
     Column::text("CREATED", |snapshot| or_dash(snapshot.created_at.as_ref())),
     Column::wide_number("CHUNK", |snapshot| snapshot.chunk_bytes.to_string()),
     Column::wide_text("ACCESS", |snapshot| if snapshot.read_only { "ro" } else { "rw" }.to_owned()),
-    Column::wide_text("IN USE BY", |snapshot| or_dash(Some(snapshot.in_use_by.join(",")).filter(|t| !t.is_empty()))),
+    Column::wide_text("IN USE BY", |snapshot| {
+        or_dash(Some(snapshot.in_use_by.join(",")).filter(|t| !t.is_empty()))
+    }),
     Column::wide_text("DEVICE", |snapshot| path_or_dash(snapshot.device.as_ref())),
     Column::wide_text("TAGS", |snapshot| snapshot.tags.join(",")),
     Column::wide_text("UUID", |snapshot| snapshot.uuid.clone()),

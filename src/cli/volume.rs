@@ -28,7 +28,9 @@ pub const COLUMNS: [Column<VolumeView>; 10] = [
 /// Runs one of them.
 pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Volume::Create(new) => output.made("volumes", &engine.create_volume(&new_volume(new), mode)?, &COLUMNS),
+        Volume::Create(new) => {
+            output.made("volumes", &engine.create_volume(&new_volume(new), mode)?, &COLUMNS)
+        }
         Volume::List { place } => output.list("volumes", &engine.volumes(&select(place.as_ref()))?, &COLUMNS),
         Volume::Remove { volumes, with_snapshots } => {
             for (vg, names) in by_group(volumes) {

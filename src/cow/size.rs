@@ -30,8 +30,11 @@ impl ChunkSize {
         if size.get().is_power_of_two() && (Self::LEAST..=Self::MOST).contains(&size) {
             return Ok(Self(size.sectors_ceil()));
         }
-        Err(Error::new(Kind::Usage, format!("bad chunk size {size}"))
-            .hint(format!("give a power of two from {} to {}", Self::LEAST, Self::MOST)))
+        Err(Error::new(Kind::Usage, format!("bad chunk size {size}")).hint(format!(
+            "give a power of two from {} to {}",
+            Self::LEAST,
+            Self::MOST
+        )))
     }
 
     /// In sectors.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::block::DevNo;
 use crate::error::Result;
 
+pub mod control;
+mod ioctl;
 pub mod name;
 pub mod nodes;
 pub mod target;
@@ -64,6 +66,15 @@ pub enum SwitchStep {
     Suspend(DmName, Freeze),
     /// Make the inactive table live, if there is one, and let I/O go on.
     Resume(DmName, UdevFlags),
+}
+
+impl SwitchStep {
+    /// The device that it acts on.
+    pub fn device(&self) -> &DmName {
+        match self {
+            Self::Suspend(name, _) | Self::Resume(name, _) => name,
+        }
+    }
 }
 
 /// How long each device of a switch was suspended.

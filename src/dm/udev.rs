@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-/// Flags for the rules of udev. Every value says that it comes from the device's owner (`PRIMARY_SOURCE`), or
-/// the rules take the event for a spurious one.
+/// Flags for the rules of udev. All but [`UdevFlags::unchanged`] say that they come from the device's owner
+/// (`PRIMARY_SOURCE`); the rules take other events for spurious ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UdevFlags(u16);
 
@@ -39,6 +39,11 @@ impl UdevFlags {
     /// A new volume that still holds old data: links, but no probing. A later event without the flag makes up for it.
     pub const fn unwiped() -> Self {
         Self(PRIMARY_SOURCE | LVM_NOSCAN | DISABLE_DISK_RULES | DISABLE_OTHER_RULES)
+    }
+
+    /// Nothing new: the rules go on with what their database has of the device. For a resume that undoes.
+    pub const fn unchanged() -> Self {
+        Self(0)
     }
 
     /// The bits.

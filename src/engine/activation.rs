@@ -12,13 +12,25 @@ use crate::lvm::{LvName, Role, SegmentKind, VgName};
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(vg, mode, "activate", |session| session.activation(names), |session| session.volume_views());
+        let report = self.run(
+            vg,
+            mode,
+            "activate",
+            |session| session.activation(names),
+            |session| session.volume_views(),
+        );
         report.map_err(|error| error.doing(format!("activate {}", subject(vg, names))))
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(vg, mode, "deactivate", |session| session.deactivation(names), |session| session.volume_views());
+        let report = self.run(
+            vg,
+            mode,
+            "deactivate",
+            |session| session.deactivation(names),
+            |session| session.volume_views(),
+        );
         report.map_err(|error| error.doing(format!("deactivate {}", subject(vg, names))))
     }
 }
@@ -39,7 +51,10 @@ impl Session<'_> {
     fn deactivation(&self, names: &[LvName]) -> Result<Change> {
         let vg = self.vg();
         if let Some(snapshot) = names.iter().find_map(|name| vg.snapshot_of_store(name)) {
-            let cause = format!("{}/{} is a snapshot: it is active as long as {}", vg.name, snapshot.store, snapshot.origin);
+            let cause = format!(
+                "{}/{} is a snapshot: it is active as long as {}",
+                vg.name, snapshot.store, snapshot.origin
+            );
             return Err(Error::new(Kind::Usage, cause).hint("deactivate the volume that it was taken of"));
         }
         let roots = if names.is_empty() { self.buildable(&mut Vec::new()) } else { self.roots(names)? };

@@ -43,8 +43,7 @@ impl Pair<'_> {
     /// It is live, with another table than the metadata wants.
     fn is_changed(&self) -> bool {
         self.found.is_some_and(|found| {
-            found.info.live
-                && (found.table != self.node.table || found.info.read_only != self.node.read_only)
+            found.info.live && (found.table != self.node.table || found.info.read_only != self.node.read_only)
         })
     }
 
@@ -54,7 +53,7 @@ impl Pair<'_> {
 }
 
 struct Difference<'a> {
-    /// Wanted devices, each after those that it rests on, an origin after its snapshots.
+    /// Wanted devices, each after those that it rests on: data, snapshots, origins, merged snapshots.
     wanted: Vec<Pair<'a>>,
     /// Found devices that are not wanted, each before those that it rests on.
     gone: Vec<&'a FoundNode>,
@@ -66,20 +65,17 @@ struct Difference<'a> {
 
 impl<'a> Difference<'a> {
     fn new(found: &'a FoundTree, wanted: &'a DeviceTree) -> Result<Self> {
-        let mut pairs: Vec<_> = wanted
-            .0
-            .iter()
-            .map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) })
-            .collect();
+        let mut pairs: Vec<_> =
+            wanted.0.iter().map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) }).collect();
         refuse_squatted_names(found, &pairs)?;
         let wanted_tables = wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
         pairs.sort_by_key(|pair| {
-            (height(pair.uuid, &wanted_tables), rank(&pair.node.table), pair.node.name.clone())
+            (rank(&pair.node.table), height(pair.uuid, &wanted_tables), pair.node.name.clone())
         });
         let found_tables = found.nodes.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
         let mut gone: Vec<_> = found.nodes.iter().filter(|(uuid, _)| !wanted.0.contains_key(uuid)).collect();
         gone.sort_by_key(|(uuid, node)| {
-            Reverse((height(uuid, &found_tables), rank(&node.table), node.info.name.clone()))
+            Reverse((rank(&node.table), height(uuid, &found_tables), node.info.name.clone()))
         });
         let (cut, beginning) = cuts(&pairs)?;
         Ok(Self { wanted: pairs, gone: gone.into_iter().map(|(_, node)| node).collect(), cut, beginning })
@@ -87,8 +83,7 @@ impl<'a> Difference<'a> {
 
     fn layers(&self) -> BTreeMap<DmUuid, (crate::dm::DmName, Option<crate::block::DevNo>)> {
         let number = |found: &FoundNode| found.info.number;
-        let wanted =
-            self.wanted.iter().map(|p| (p.uuid.clone(), (p.node.name.clone(), p.found.map(number))));
+        let wanted = self.wanted.iter().map(|p| (p.uuid.clone(), (p.node.name.clone(), p.found.map(number))));
         let gone = self.gone.iter().filter_map(|found| {
             Some((found.info.uuid.clone()?, (found.info.name.clone(), Some(found.info.number))))
         });
@@ -149,11 +144,11 @@ impl<'a> Difference<'a> {
 
     fn switch(&self, plan: &mut Plan) {
         let switching: Vec<_> = self.wanted.iter().filter(|pair| self.switches(pair)).collect();
-        for pair in switching.iter().rev().filter(|pair| !pair.is_new() && !pair.is_suspended()) {
+        for (pair, found) in from_the_top(&switching) {
             let is_cut = self.cut.contains(pair.uuid);
             let freeze = if is_cut { Freeze::FileSystem } else { Freeze::Io };
             plan.switch.push(SwitchStep::Suspend(pair.node.name.clone(), freeze));
-            if let Some(found) = pair.found.filter(|_| is_cut) {
+            if is_cut {
                 plan.prepare.push(Step::Sync { number: found.info.number, name: pair.node.name.clone() });
             }
         }
@@ -175,10 +170,19 @@ impl<'a> Difference<'a> {
     fn remove(&self, plan: &mut Plan) {
         for found in &self.gone {
             let name = &found.info.name;
-            plan.cleanup.push(Step::Remove { name: name.clone(), udev: UdevFlags::HIDDEN });
+            plan.cleanup.push(Step::Remove { name: name.clone(), udev: UdevFlags::hidden() });
             plan.cleanup.push(Step::Retract { name: name.clone(), link: found.link.clone() });
         }
     }
+}
+
+/// The live ones of these devices, each before what is below it now: origins before their snapshots before data.
+fn from_the_top<'p, 'a>(pairs: &[&'p Pair<'a>]) -> Vec<(&'p Pair<'a>, &'a FoundNode)> {
+    let running = pairs.iter().filter(|pair| !pair.is_new() && !pair.is_suspended());
+    let mut found: Vec<_> = running.filter_map(|pair| Some((*pair, pair.found?))).collect();
+    found.reverse();
+    found.sort_by_key(|(_, found)| Reverse(rank(&found.table)));
+    found
 }
 
 fn resume(node: &Node) -> Step {
@@ -189,8 +193,11 @@ fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
     let squatted = pairs.iter().find(|p| p.found.is_none() && found.squatted.contains(&p.node.name));
     squatted.map_or(Ok(()), |pair| {
         let name = &pair.node.name;
-        Err(Error::new(Kind::Refused, format!("the name {name} is borne by a device that is not this volume's"))
-            .hint(format!("see `dmsetup info {name}`, and remove or rename that device")))
+        Err(Error::new(
+            Kind::Refused,
+            format!("the name {name} is borne by a device that is not this volume's"),
+        )
+        .hint(format!("see `dmsetup info {name}`, and remove or rename that device")))
     })
 }
 
@@ -226,7 +233,10 @@ fn feeds(table: &Table<Below>, real: &Below) -> bool {
 }
 
 fn untracked(snapshot: &Node, origin: &Node) -> Error {
-    let cause = format!("{} is in use without its snapshot {}: what was written since is lost to it", origin.name, snapshot.name);
+    let cause = format!(
+        "{} is in use without its snapshot {}: what was written since is lost to it",
+        origin.name, snapshot.name
+    );
     Error::new(Kind::Refused, cause).hint("remove that snapshot: its content can no longer be trusted")
 }
 
@@ -237,5 +247,5 @@ fn height(uuid: &DmUuid, tables: &BTreeMap<&DmUuid, &Table<Below>>) -> usize {
     layers_below(table).map(|below| height(below, tables) + 1).max().unwrap_or(0)
 }
 
-
-
+#[cfg(test)]
+mod tests;

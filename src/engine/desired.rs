@@ -98,9 +98,9 @@ impl Stacks<'_> {
             table,
             read_only,
             udev: match layer {
-                Layer::Top if is_snapshot => UdevFlags::SNAPSHOT,
-                Layer::Top => UdevFlags::VISIBLE,
-                Layer::Real | Layer::Cow => UdevFlags::HIDDEN,
+                Layer::Top if is_snapshot => UdevFlags::snapshot(),
+                Layer::Top => UdevFlags::visible(),
+                Layer::Real | Layer::Cow => UdevFlags::hidden(),
             },
             link: (layer == Layer::Top).then(|| self.naming.link(&lv.name)),
             begins: is_snapshot && Mark::of(lv) == Some(Mark::Pending),
@@ -159,9 +159,12 @@ fn whole(length: Sectors, target: Target<Below>) -> Table<Below> {
 }
 
 fn not_ours(vg: &Vg, lv: &Lv, what: &str) -> Error {
-    Error::new(Kind::Refused, format!("{}/{} is of a kind that dmsnap does not build: {what}", vg.name, lv.name))
-        .hint("use lvm2 for it")
-        .at(Context::Lv(lv.name.to_string()))
+    Error::new(
+        Kind::Refused,
+        format!("{}/{} is of a kind that dmsnap does not build: {what}", vg.name, lv.name),
+    )
+    .hint("use lvm2 for it")
+    .at(Context::Lv(lv.name.to_string()))
 }
 
 /// The volume that decides whether this one is active: a snapshot's origin, else itself.

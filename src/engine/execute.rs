@@ -56,7 +56,9 @@ impl Run<'_> {
                 self.numbers.insert(uuid.clone(), number);
                 Ok(())
             }
-            Step::Load { name, table, read_only } => self.kernel.load(name, &self.resolved(table)?, *read_only),
+            Step::Load { name, table, read_only } => {
+                self.kernel.load(name, &self.resolved(table)?, *read_only)
+            }
             Step::Resume { name, udev } => self.kernel.resume(name, *udev),
             Step::Sync { number, .. } => self.devices.sync_mounted(*number),
             Step::Remove { name, udev } => self.kernel.remove(name, *udev),

@@ -36,7 +36,8 @@ impl Engine {
     /// Every physical volume.
     pub fn pvs(&self) -> Result<Vec<PvView>> {
         let scan = self.scan()?;
-        let members = scan.vgs.iter().flat_map(|open| open.pvs.iter().map(move |pv| pv_view(pv, Some(&open.vg))));
+        let members =
+            scan.vgs.iter().flat_map(|open| open.pvs.iter().map(move |pv| pv_view(pv, Some(&open.vg))));
         Ok(members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect())
     }
 
@@ -143,7 +144,8 @@ pub(super) fn pv_view(pv: &OpenPv, vg: Option<&Vg>) -> PvView {
 
 pub(super) fn vg_view(open: &OpenVg) -> VgView {
     let vg = &open.vg;
-    let is_volume = |lv: &&std::sync::Arc<Lv>| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none();
+    let is_volume =
+        |lv: &&std::sync::Arc<Lv>| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none();
     VgView {
         name: vg.name.to_string(),
         uuid: vg.id.to_string(),
@@ -224,7 +226,8 @@ pub(super) fn foreign_type(lv: &Lv) -> Option<String> {
 
 fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<SnapshotView>> {
     let vg = &open.vg;
-    let lvs: BTreeMap<_, _> = vg.snapshots().iter().filter_map(|s| Some((&s.store, vg.lv(&s.store)?))).collect();
+    let lvs: BTreeMap<_, _> =
+        vg.snapshots().iter().filter_map(|s| Some((&s.store, vg.lv(&s.store)?))).collect();
     let listed = vg.snapshots().iter().filter(|snapshot| select.takes(&snapshot.store));
     listed
         .filter_map(|snapshot| Some((snapshot, *lvs.get(&snapshot.store)?)))
@@ -259,7 +262,9 @@ fn snapshot_view(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Res
     let seen = seen(world, vg, snapshot, store)?;
     let status = seen.as_ref().and_then(|seen| seen.status.as_ref());
     let usage = match status {
-        Some(Status::Store { used, total, metadata, .. }) => Some((used.bytes(), total.bytes(), metadata.bytes())),
+        Some(Status::Store { used, total, metadata, .. }) => {
+            Some((used.bytes(), total.bytes(), metadata.bytes()))
+        }
         _ => None,
     };
     let in_use_by = match &seen {

@@ -143,7 +143,12 @@ impl Session<'_> {
         Naming::new(&self.open.vg, self.engine.dev())
     }
 
-    fn carry_out(&mut self, change: &Change, mode: Mode, description: &str) -> Result<(Vec<String>, Executed)> {
+    fn carry_out(
+        &mut self,
+        change: &Change,
+        mode: Mode,
+        description: &str,
+    ) -> Result<(Vec<String>, Executed)> {
         let intended = self.open.vg.apply(&change.intent)?;
         let plan = self.plan(&intended, change)?;
         if mode.dry_run {
@@ -184,7 +189,8 @@ impl Session<'_> {
     fn plan(&self, intended: &Vg, change: &Change) -> Result<Plan> {
         let before = families(&self.open.vg, &change.touched);
         let after = families(intended, &change.touched);
-        let found = FoundTree::read(self.kernel(), &self.expected(before.values().chain(after.values()).copied()))?;
+        let found =
+            FoundTree::read(self.kernel(), &self.expected(before.values().chain(after.values()).copied()))?;
         let mut roots = self.active_roots(&found, before.values().copied());
         roots.extend(change.activate.iter().map(|name| root_of(intended, name)));
         roots.retain(|name| !change.deactivate.contains(name));

@@ -82,8 +82,13 @@ impl Engine {
             extent_size,
             system_id: self.world.owner.system_id.clone(),
         };
-        let mut report =
-            Report { objects: Vec::new(), elapsed: began.elapsed(), frozen: None, planned: None, notes: Vec::new() };
+        let mut report = Report {
+            objects: Vec::new(),
+            elapsed: began.elapsed(),
+            frozen: None,
+            planned: None,
+            notes: Vec::new(),
+        };
         if mode.dry_run {
             let mut lines = planned(&taken);
             lines.push(format!("  metadata: new volume group {}", new.name));
@@ -135,7 +140,9 @@ impl Engine {
 }
 
 fn judge(world: &World, scan: &mut Scan, path: &Path, listed: &Listed, wipe: bool) -> Result<Taken> {
-    if let Some(open) = scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(listed.number))) {
+    if let Some(open) =
+        scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(listed.number)))
+    {
         let cause = format!("{} is a physical volume of volume group {}", path.display(), open.vg.name);
         return Err(Error::new(Kind::InUse, cause).at(Context::Device(path.to_owned())));
     }
@@ -158,10 +165,16 @@ fn judge(world: &World, scan: &mut Scan, path: &Path, listed: &Listed, wipe: boo
 
 fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
     let refuse = |kind, what: String, hint: &str| {
-        Err(Error::new(kind, format!("{} {what}", path.display())).hint(hint).at(Context::Device(path.to_owned())))
+        Err(Error::new(kind, format!("{} {what}", path.display()))
+            .hint(hint)
+            .at(Context::Device(path.to_owned())))
     };
     if listed.partitioned {
-        return refuse(Kind::InUse, "has partitions".to_owned(), "name one of them, or remove the partition table");
+        return refuse(
+            Kind::InUse,
+            "has partitions".to_owned(),
+            "name one of them, or remove the partition table",
+        );
     }
     if listed.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with("LVM-")) {
         return refuse(Kind::Refused, "is itself a logical volume".to_owned(), "name a disk or a partition");

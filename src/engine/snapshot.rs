@@ -1,10 +1,10 @@
 //! Making and removing snapshots; several at one instant.
 
+use super::Engine;
 use super::operation::{Change, Mode, Report, Session};
 use super::store::{Blank, Purpose};
 use super::view::SnapshotView;
 use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_taken};
-use super::Engine;
 use crate::cow::size::{ChunkSize, covering, least};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Tag, Vg, VgName, allocate};
@@ -120,7 +120,8 @@ fn refuse_origin(vg: &Vg, lv: &Lv) -> Result<()> {
     let name = &lv.name;
     match vg.role(name) {
         Some(Role::Cow) => {
-            let of = vg.snapshot_of_store(name).map(|snapshot| snapshot.origin.to_string()).unwrap_or_default();
+            let of =
+                vg.snapshot_of_store(name).map(|snapshot| snapshot.origin.to_string()).unwrap_or_default();
             Err(Error::new(Kind::Usage, format!("{}/{name} is itself a snapshot, of {of}", vg.name))
                 .hint("take a snapshot of the volume that it was taken of"))
         }

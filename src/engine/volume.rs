@@ -1,13 +1,15 @@
 //! Making and removing volumes.
 
+use super::Engine;
 use super::mark::Mark;
 use super::operation::{Change, Mode, Report, Session};
 use super::recover::release;
 use super::store::{Blank, Purpose};
 use super::view::VolumeView;
-use super::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Creation, Edit, Lv, LvName, NewLv, Policy, Request, Role, Segment, Tag, Uuid, Vg, VgName, allocate};
+use crate::lvm::{
+    Creation, Edit, Lv, LvName, NewLv, Policy, Request, Role, Segment, Tag, Uuid, Vg, VgName, allocate,
+};
 use crate::units::{Bytes, Extents, Size, Whole};
 
 /// A volume to be made.
@@ -47,7 +49,13 @@ impl Engine {
         mode: Mode,
     ) -> Result<Report<()>> {
         let what = format!("volume remove {}", in_words(vg, names));
-        let report = self.run(vg, mode, &what, |session| session.volume_removal(names, with_snapshots), |_| Ok(Vec::new()));
+        let report = self.run(
+            vg,
+            mode,
+            &what,
+            |session| session.volume_removal(names, with_snapshots),
+            |_| Ok(Vec::new()),
+        );
         report.map_err(|error| error.doing(format!("remove volume {}", in_words(vg, names))))
     }
 }
@@ -72,7 +80,11 @@ impl Session<'_> {
             grows: None,
         };
         let segments = allocate(vg, &request)?;
-        change.blanks.push(Blank { lv: new.name.clone(), segments: segments.clone(), purpose: Purpose::Volume });
+        change.blanks.push(Blank {
+            lv: new.name.clone(),
+            segments: segments.clone(),
+            purpose: Purpose::Volume,
+        });
         change.intent.push(Edit::AddLv(self.pending(&new.name, segments, true, &new.tags)));
         change.confirm.push(acknowledge(&new.name));
         change.touched.insert(new.name.clone());
@@ -81,7 +93,13 @@ impl Session<'_> {
     }
 
     /// A visible volume that is not acknowledged yet.
-    pub(super) fn pending(&self, name: &LvName, segments: Vec<Segment>, writable: bool, tags: &[Tag]) -> NewLv {
+    pub(super) fn pending(
+        &self,
+        name: &LvName,
+        segments: Vec<Segment>,
+        writable: bool,
+        tags: &[Tag],
+    ) -> NewLv {
         NewLv {
             name: name.clone(),
             id: self.uuid(),
@@ -172,7 +190,12 @@ pub(super) fn refuse_taken(vg: &Vg, name: &LvName) -> Result<()> {
 }
 
 /// A size in extents of `vg`, with a note if it was rounded.
-pub(super) fn extents_of(vg: &Vg, size: Size, origin: Option<Bytes>, notes: &mut Vec<String>) -> Result<Extents> {
+pub(super) fn extents_of(
+    vg: &Vg,
+    size: Size,
+    origin: Option<Bytes>,
+    notes: &mut Vec<String>,
+) -> Result<Extents> {
     let bytes = match size {
         Size::Absolute(bytes) => bytes,
         Size::Percent(percent, whole) => percent_of(vg, percent, whole, origin)?,

@@ -202,4 +202,8 @@ impl Vg {
         todo!()
     }
 }
-impl std::fmt::Display for Edit { fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
+impl std::fmt::Display for Edit {
+    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        todo!()
+    }
+}

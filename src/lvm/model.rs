@@ -261,11 +261,8 @@ impl Vg {
     /// The volume of this name, or an error that says it is not there.
     pub fn find_lv(&self, name: &LvName) -> Result<&Arc<Lv>> {
         self.lv(name).ok_or_else(|| {
-            Error::new(
-                Kind::NotFound,
-                format!("volume group {} has no volume {name}", self.name),
-            )
-            .hint(format!("`dmsnap volume list {}` shows what there is", self.name))
+            Error::new(Kind::NotFound, format!("volume group {} has no volume {name}", self.name))
+                .hint(format!("`dmsnap volume list {}` shows what there is", self.name))
         })
     }
 
@@ -318,7 +315,9 @@ impl Vg {
     }
 
     /// x
-    pub fn free_on(&self, _pv: &Uuid) -> Extents { todo!() }
+    pub fn free_on(&self, _pv: &Uuid) -> Extents {
+        todo!()
+    }
     /// The size of the free extents.
     pub fn free(&self) -> Bytes {
         self.free_extents().sectors(self.extent_size).bytes()

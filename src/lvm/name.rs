@@ -127,10 +127,8 @@ impl LvName {
         } else {
             return Ok(());
         };
-        Err(
-            Error::new(Kind::Usage, format!("bad volume name \"{name}\": {rule}"))
-                .hint("choose another name"),
-        )
+        Err(Error::new(Kind::Usage, format!("bad volume name \"{name}\": {rule}"))
+            .hint("choose another name"))
     }
 
     /// The hidden volume's name `snapshot<number>`.
@@ -184,10 +182,7 @@ impl Uuid {
 
     /// From the 32 bytes of a label; nothing where one is outside the alphabet.
     pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
-        bytes
-            .iter()
-            .all(|&byte| is_uuid_byte(byte))
-            .then_some(Self(bytes))
+        bytes.iter().all(|&byte| is_uuid_byte(byte)).then_some(Self(bytes))
     }
 }
 
@@ -200,12 +195,8 @@ impl FromStr for Uuid {
 
     /// With or without hyphens, wherever they are: LVM2 reads it so.
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || {
-            Error::new(
-                Kind::Usage,
-                format!("bad uuid {text:?}: not 32 characters of 0-9 a-z A-Z ! #"),
-            )
-        };
+        let bad =
+            || Error::new(Kind::Usage, format!("bad uuid {text:?}: not 32 characters of 0-9 a-z A-Z ! #"));
         let mut bytes = [0; 32];
         let mut places = bytes.iter_mut();
         for byte in text.bytes().filter(|&byte| byte != b'-') {
@@ -253,18 +244,7 @@ mod tests {
             assert!(good.parse::<VgName>().is_ok(), "{good}");
             assert!(good.parse::<LvName>().is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "-a",
-            "a/b",
-            "a b",
-            "a:b",
-            "é",
-            "a\0",
-            &"n".repeat(128),
-        ] {
+        for bad in ["", ".", "..", "-a", "a/b", "a b", "a:b", "é", "a\0", &"n".repeat(128)] {
             assert_eq!(bad.parse::<VgName>().unwrap_err().kind(), Kind::Usage, "{bad}");
             assert_eq!(bad.parse::<LvName>().unwrap_err().kind(), Kind::Usage, "{bad}");
         }
@@ -296,10 +276,7 @@ mod tests {
     fn hidden_snapshot_names_carry_a_number() {
         assert_eq!(LvName::hidden_snapshot(12).as_str(), "snapshot12");
         assert_eq!(LvName::hidden_snapshot(12).hidden_snapshot_number(), Some(12));
-        assert_eq!(
-            "snapshotx".parse::<LvName>().unwrap().hidden_snapshot_number(),
-            None
-        );
+        assert_eq!("snapshotx".parse::<LvName>().unwrap().hidden_snapshot_number(), None);
     }
 
     #[test]
@@ -309,10 +286,7 @@ mod tests {
             assert!(bad.parse::<Tag>().is_err(), "{bad}");
         }
         for read_only in ["-a", &"t".repeat(1025)] {
-            assert!(
-                read_only.parse::<Tag>().unwrap().check_new().is_err(),
-                "{read_only}"
-            );
+            assert!(read_only.parse::<Tag>().unwrap().check_new().is_err(), "{read_only}");
         }
     }
 

@@ -62,7 +62,8 @@ impl Span {
         let mut at = offset;
         while at < end {
             let piece = self.pieces.iter().find(|piece| at >= piece.start && at < piece.start + piece.length);
-            let (device, place, run) = piece.and_then(|p| p.locate(at - p.start)).ok_or_else(|| self.beyond(at))?;
+            let (device, place, run) =
+                piece.and_then(|p| p.locate(at - p.start)).ok_or_else(|| self.beyond(at))?;
             let run = run.min(end - at);
             let part = memory(at - offset)?..memory(at + run - offset)?;
             act(device, place, part)?;
@@ -80,7 +81,8 @@ impl Piece {
     /// The device and place of a byte, and how many follow it there.
     fn locate(&self, offset: Bytes) -> Option<(&dyn Device, Bytes, Bytes)> {
         let count = self.areas.len() as u64;
-        let (stripe, within) = (offset.get().checked_div(self.stripe.get())?, offset.get() % self.stripe.get());
+        let (stripe, within) =
+            (offset.get().checked_div(self.stripe.get())?, offset.get() % self.stripe.get());
         let area = usize::try_from(stripe.checked_rem(count)?).ok()?;
         let (device, start) = self.areas.get(area)?;
         let place = *start + Bytes((stripe / count).saturating_mul(self.stripe.get())) + Bytes(within);
