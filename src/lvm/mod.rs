@@ -9,6 +9,7 @@ pub mod check;
 pub mod commit;
 pub mod config;
 pub mod edit;
+pub mod free;
 pub mod label;
 pub mod lock;
 pub mod model;
