@@ -27,11 +27,7 @@ pub struct PvOptions {
 
 impl Default for PvOptions {
     fn default() -> Self {
-        Self {
-            metadata_copies: 1,
-            metadata_size: None,
-            data_alignment: Bytes::mib(1),
-        }
+        Self { metadata_copies: 1, metadata_size: None, data_alignment: Bytes::mib(1) }
     }
 }
 

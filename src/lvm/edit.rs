@@ -1,11 +1,10 @@
-//! Changes of a volume group as values, and how they change tree and view together.
+//! Changes of a volume group as values.
 //!
-//! [`Vg::apply`] takes a list: all of it happens or none. The result is checked as LVM2 checks before it writes, so
-//! that what is committed is always readable by it. `seqno` is the commit's business.
+//! [`super::Vg::apply`] takes a list: all of it happens or none. The result is checked as LVM2 checks before it
+//! writes, so that what is committed is always readable by it. `seqno` is the commit's business.
 
-use super::model::{Segment, Vg};
+use super::model::Segment;
 use super::name::{LvName, Tag, Uuid, VgName};
-use crate::error::Result;
 use crate::units::{Extents, Sectors};
 
 /// One change.
@@ -186,19 +185,4 @@ pub struct NewVg {
     pub extent_size: Sectors,
     /// The host that owns it, if it is to be owned.
     pub system_id: Option<String>,
-}
-
-impl Vg {
-    /// An empty volume group on these physical volumes, with seqno 0: the first commit makes it 1.
-    pub fn new(new: &NewVg, pvs: &[NewPv]) -> Result<Self> {
-        let _ = (new, pvs);
-        todo!()
-    }
-
-    /// The volume group after all of `edits`, in order; the first that is not possible is the error and nothing has
-    /// happened.
-    pub fn apply(&self, edits: &[Edit]) -> Result<Self> {
-        let _ = edits;
-        todo!()
-    }
 }

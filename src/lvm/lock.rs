@@ -47,9 +47,7 @@ pub struct Guard {
 impl Locks {
     /// Locks in this directory: `/run/lock/lvm` unless LVM2's configuration says otherwise.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self {
-            directory: directory.into(),
-        }
+        Self { directory: directory.into() }
     }
 
     /// Locks a volume group.

@@ -5,15 +5,19 @@
 //! survives in meaning and order. Nothing here speaks to device-mapper.
 
 pub mod alloc;
+mod apply;
 pub mod check;
 pub mod commit;
 pub mod config;
 pub mod edit;
+pub mod free;
 pub mod label;
 pub mod lock;
 pub mod model;
 pub mod name;
+mod read;
 pub mod scan;
+mod write;
 
 pub use alloc::{Policy, Request, allocate};
 pub use check::{Host, Refusal};

@@ -127,10 +127,8 @@ impl LvName {
         } else {
             return Ok(());
         };
-        Err(
-            Error::new(Kind::Usage, format!("bad volume name \"{name}\": {rule}"))
-                .hint("choose another name"),
-        )
+        Err(Error::new(Kind::Usage, format!("bad volume name \"{name}\": {rule}"))
+            .hint("choose another name"))
     }
 
     /// The hidden volume's name `snapshot<number>`.
@@ -164,6 +162,9 @@ pub struct Uuid([u8; 32]);
 const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
 
 impl Uuid {
+    /// A value that nothing has.
+    pub(super) const NONE: Self = Self([b'0'; 32]);
+
     /// A new uuid of the 62 alphanumerics that LVM2 uses; `fill` gives the random bytes.
     pub fn generate(fill: &mut dyn FnMut(&mut [u8])) -> Self {
         const ALPHABET: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -184,10 +185,7 @@ impl Uuid {
 
     /// From the 32 bytes of a label; nothing where one is outside the alphabet.
     pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
-        bytes
-            .iter()
-            .all(|&byte| is_uuid_byte(byte))
-            .then_some(Self(bytes))
+        bytes.iter().all(|&byte| is_uuid_byte(byte)).then_some(Self(bytes))
     }
 }
 
@@ -200,12 +198,8 @@ impl FromStr for Uuid {
 
     /// With or without hyphens, wherever they are: LVM2 reads it so.
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || {
-            Error::new(
-                Kind::Usage,
-                format!("bad uuid {text:?}: not 32 characters of 0-9 a-z A-Z ! #"),
-            )
-        };
+        let bad =
+            || Error::new(Kind::Usage, format!("bad uuid {text:?}: not 32 characters of 0-9 a-z A-Z ! #"));
         let mut bytes = [0; 32];
         let mut places = bytes.iter_mut();
         for byte in text.bytes().filter(|&byte| byte != b'-') {
@@ -253,18 +247,7 @@ mod tests {
             assert!(good.parse::<VgName>().is_ok(), "{good}");
             assert!(good.parse::<LvName>().is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "-a",
-            "a/b",
-            "a b",
-            "a:b",
-            "é",
-            "a\0",
-            &"n".repeat(128),
-        ] {
+        for bad in ["", ".", "..", "-a", "a/b", "a b", "a:b", "é", "a\0", &"n".repeat(128)] {
             assert_eq!(bad.parse::<VgName>().unwrap_err().kind(), Kind::Usage, "{bad}");
             assert_eq!(bad.parse::<LvName>().unwrap_err().kind(), Kind::Usage, "{bad}");
         }
@@ -296,10 +279,7 @@ mod tests {
     fn hidden_snapshot_names_carry_a_number() {
         assert_eq!(LvName::hidden_snapshot(12).as_str(), "snapshot12");
         assert_eq!(LvName::hidden_snapshot(12).hidden_snapshot_number(), Some(12));
-        assert_eq!(
-            "snapshotx".parse::<LvName>().unwrap().hidden_snapshot_number(),
-            None
-        );
+        assert_eq!("snapshotx".parse::<LvName>().unwrap().hidden_snapshot_number(), None);
     }
 
     #[test]
@@ -309,10 +289,7 @@ mod tests {
             assert!(bad.parse::<Tag>().is_err(), "{bad}");
         }
         for read_only in ["-a", &"t".repeat(1025)] {
-            assert!(
-                read_only.parse::<Tag>().unwrap().check_new().is_err(),
-                "{read_only}"
-            );
+            assert!(read_only.parse::<Tag>().unwrap().check_new().is_err(), "{read_only}");
         }
     }
 

@@ -29,28 +29,19 @@ impl Tree {
     /// The nodes at the top, to change them.
     pub fn root_mut(&mut self) -> SectionMut<'_> {
         self.root.changed = true;
-        SectionMut {
-            source: &self.source,
-            body: &mut self.root,
-        }
+        SectionMut { source: &self.source, body: &mut self.root }
     }
 }
 
 impl<'t> SectionMut<'t> {
     /// It, to read.
     pub fn read(&self) -> Section<'_> {
-        Section {
-            source: self.source,
-            body: self.body,
-        }
+        Section { source: self.source, body: self.body }
     }
 
     /// The index of the first node with this key.
     pub fn index(&self, key: &str) -> Option<usize> {
-        self.body
-            .items
-            .iter()
-            .position(|item| item.has_key(self.source, key.as_bytes()))
+        self.body.items.iter().position(|item| item.has_key(self.source, key.as_bytes()))
     }
 
     /// The section with this key, to change it.
@@ -59,19 +50,12 @@ impl<'t> SectionMut<'t> {
         let item = self.body.items.get_mut(index)?;
         let body = Arc::make_mut(item.body.as_mut()?);
         body.changed = true;
-        Some(SectionMut {
-            source: item.own.as_ref().unwrap_or(self.source),
-            body,
-        })
+        Some(SectionMut { source: item.own.as_ref().unwrap_or(self.source), body })
     }
 
     /// The section with this key, to change it.
     pub fn section(&mut self, key: &str) -> Option<SectionMut<'_>> {
-        SectionMut {
-            source: self.source,
-            body: self.body,
-        }
-        .into_section(key)
+        SectionMut { source: self.source, body: self.body }.into_section(key)
     }
 
     /// Takes in the nodes of `text`, which brings its own line ends.
@@ -86,20 +70,13 @@ impl<'t> SectionMut<'t> {
 
     fn after(&self, keys: &[&str]) -> usize {
         let among = |item: &Item| keys.iter().any(|key| item.has_key(self.source, key.as_bytes()));
-        self.body
-            .items
-            .iter()
-            .rposition(among)
-            .map_or(0, |index| index + 1)
+        self.body.items.iter().rposition(among).map_or(0, |index| index + 1)
     }
 
     fn splice(&mut self, start: usize, end: usize, text: &str) -> Result<()> {
         let tree = Tree::parse(text.as_bytes())?;
         let source = &tree.source;
-        let items = tree.root.items.into_iter().map(|item| Item {
-            own: Some(source.clone()),
-            ..item
-        });
+        let items = tree.root.items.into_iter().map(|item| Item { own: Some(source.clone()), ..item });
         self.body.items.splice(start..end, items);
         self.brace();
         Ok(())
@@ -121,6 +98,16 @@ impl<'t> SectionMut<'t> {
         true
     }
 
+    /// Takes out the sections in it but the first so many.
+    pub fn truncate_sections(&mut self, count: usize) {
+        let mut seen = 0;
+        self.body.items.retain(|item| {
+            seen += usize::from(item.body.is_some());
+            item.body.is_none() || seen <= count
+        });
+        self.brace();
+    }
+
     /// Puts the nodes of `text`, which brings its own line ends, in the place of the first node with this key; at
     /// `place` if there is none.
     pub fn replace(&mut self, key: &str, text: &str, place: Place<'_>) -> Result<()> {
@@ -136,10 +123,7 @@ impl<'t> SectionMut<'t> {
             return self.insert(place, &format!("{key} = {value}\n"));
         };
         let Some(item) = self.body.items.get_mut(index).filter(|item| item.body.is_none()) else {
-            return Err(Error::new(
-                Kind::Refused,
-                format!("{key} is a section, not a value"),
-            ));
+            return Err(Error::new(Kind::Refused, format!("{key} is a section, not a value")));
         };
         item.respell(self.source, item.value, value.as_bytes());
         Ok(())
@@ -152,12 +136,26 @@ impl<'t> SectionMut<'t> {
             return;
         };
         let quotes = u32::from(item.quote != Quote::None);
-        let spelled = Span {
-            start: item.key.start.saturating_sub(quotes),
-            end: item.key.end + quotes,
-        };
+        let spelled = Span { start: item.key.start.saturating_sub(quotes), end: item.key.end + quotes };
         item.respell(self.source, spelled, to.as_bytes());
         item.quote = Quote::None;
+    }
+
+    /// One blank line less between the last node and the closing brace, where there are two or more.
+    pub fn trim_blank_line(&mut self) {
+        if self.body.close.of(self.source).starts_with(b"\n\n") {
+            self.body.close.start += 1;
+        }
+    }
+
+    /// One blank line more between the last node and the closing brace, where that has a line of its own.
+    pub fn add_blank_line(&mut self) {
+        let Span { start, end } = self.body.close;
+        let longer = Span { start: start.saturating_sub(1), end };
+        // The line end before it is printed a second time.
+        if longer.start < start && longer.of(self.source).starts_with(b"\n") {
+            self.body.close = longer;
+        }
     }
 
     /// The blank space and comments before the first node with this key.
@@ -165,13 +163,7 @@ impl<'t> SectionMut<'t> {
         let item = self.body.items.get(self.index(key)?)?;
         let source = item.own.as_ref().unwrap_or(self.source);
         let quotes = u32::from(item.quote != Quote::None);
-        Some(
-            Span {
-                start: item.all.start,
-                end: item.key.start.saturating_sub(quotes),
-            }
-            .of(source),
-        )
+        Some(Span { start: item.all.start, end: item.key.start.saturating_sub(quotes) }.of(source))
     }
 }
 
@@ -181,21 +173,11 @@ impl Item {
     fn respell(&mut self, around: &Source, range: Span, with: &[u8]) {
         let source = self.own.clone().unwrap_or_else(|| around.clone());
         let text = self.body.as_ref().map_or(self.all, |body| body.open);
-        let before = Span {
-            start: text.start,
-            end: range.start,
-        };
-        let after = Span {
-            start: range.end,
-            end: text.end,
-        };
+        let before = Span { start: text.start, end: range.start };
+        let after = Span { start: range.end, end: text.end };
         let mut own = [before.of(&source), with, after.of(&source)].concat();
 
-        let moved = Move {
-            base: text.start as usize,
-            range,
-            length: with.len(),
-        };
+        let moved = Move { base: text.start as usize, range, length: with.len() };
         self.key = moved.apply(self.key);
         let whole = Span::new(0, own.len());
         match &mut self.body {

@@ -108,10 +108,7 @@ impl<'t> Lexer<'t> {
             self.skip_while(|byte| byte != quote.byte() && byte != b'\\');
             match self.peek() {
                 None => {
-                    return Err(Fault {
-                        at: start,
-                        why: "a string that ends",
-                    });
+                    return Err(Fault { at: start, why: "a string that ends" });
                 }
                 Some(b'\\') if quote == Quote::Double => self.at += 2,
                 Some(b'\\') => self.at += 1,
@@ -126,12 +123,8 @@ impl<'t> Lexer<'t> {
     /// Takes a key; the range is without quotes.
     pub fn key(&mut self) -> Lexed<(Quote, usize, usize)> {
         let (quote, start, end) = match self.peek() {
-            Some(b'"') => self
-                .string(Quote::Double)
-                .map(|(start, end)| (Quote::Double, start, end))?,
-            Some(b'\'') => self
-                .string(Quote::Single)
-                .map(|(start, end)| (Quote::Single, start, end))?,
+            Some(b'"') => self.string(Quote::Double).map(|(start, end)| (Quote::Double, start, end))?,
+            Some(b'\'') => self.string(Quote::Single).map(|(start, end)| (Quote::Single, start, end))?,
             None | Some(b'{' | b'}' | b'[' | b']' | b',' | b'=') => return self.fault("a name"),
             Some(_) => {
                 let start = self.at;
@@ -140,10 +133,7 @@ impl<'t> Lexer<'t> {
             }
         };
         if start == end {
-            return Err(Fault {
-                at: start,
-                why: "a name that is not empty",
-            });
+            return Err(Fault { at: start, why: "a name that is not empty" });
         }
         Ok((quote, start, end))
     }
@@ -164,8 +154,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn text_scalar(&mut self, quote: Quote) -> Lexed<(Kind, usize, usize)> {
-        self.string(quote)
-            .map(|(start, end)| (Kind::Text(quote), start, end))
+        self.string(quote).map(|(start, end)| (Kind::Text(quote), start, end))
     }
 
     /// Sign, digits, at most one point. What follows without a space is the next token, as in LVM2.
@@ -182,16 +171,9 @@ impl<'t> Lexer<'t> {
         }
         let text = self.since(start);
         if !text.iter().any(u8::is_ascii_digit) {
-            return Err(Fault {
-                at: start,
-                why: "digits",
-            });
+            return Err(Fault { at: start, why: "digits" });
         }
-        let kind = if float {
-            Kind::Float
-        } else {
-            Kind::Integer(integer(text, start)?)
-        };
+        let kind = if float { Kind::Float } else { Kind::Integer(integer(text, start)?) };
         Ok((kind, start, self.at))
     }
 }
@@ -203,34 +185,21 @@ fn integer(text: &[u8], at: usize) -> Lexed<i64> {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let base = if digits.len() > 1 && digits.first() == Some(&b'0') {
-        8
-    } else {
-        10
-    };
+    let base = if digits.len() > 1 && digits.first() == Some(&b'0') { 8 } else { 10 };
     let mut value = 0_i64;
     for digit in digits.iter().map(|byte| i64::from(byte.wrapping_sub(b'0'))) {
         if digit >= base {
-            return Err(Fault {
-                at,
-                why: "octal digits after a leading 0",
-            });
+            return Err(Fault { at, why: "octal digits after a leading 0" });
         }
         // Down from zero: the least integer has no positive counterpart.
         value = value
             .checked_mul(base)
             .and_then(|value| value.checked_sub(digit))
-            .ok_or(Fault {
-                at,
-                why: "a number of at most 64 bits",
-            })?;
+            .ok_or(Fault { at, why: "a number of at most 64 bits" })?;
     }
     if negative {
         Ok(value)
     } else {
-        value.checked_neg().ok_or(Fault {
-            at,
-            why: "a number of at most 64 bits",
-        })
+        value.checked_neg().ok_or(Fault { at, why: "a number of at most 64 bits" })
     }
 }

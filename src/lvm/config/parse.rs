@@ -26,10 +26,7 @@ impl Tree {
         }
         let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
         let source: Source = Arc::from(text.get(..end).unwrap_or_default());
-        let mut parser = Parser {
-            lexer: Lexer::new(&source),
-            nodes: 0,
-        };
+        let mut parser = Parser { lexer: Lexer::new(&source), nodes: 0 };
         match parser.file() {
             Ok(root) => Ok(Self { root, source }),
             Err(fault) => Err(explain(&source, fault)),
@@ -43,10 +40,7 @@ fn explain(source: &[u8], fault: Fault) -> Error {
         None => "the end".to_owned(),
         Some(byte) => format!("\"{}\"", byte.escape_ascii()),
     };
-    let cause = format!(
-        "line {line}, column {column}: expected {}, found {found}",
-        fault.why
-    );
+    let cause = format!("line {line}, column {column}: expected {}, found {found}", fault.why);
     Error::new(Kind::Refused, cause).at(Context::Position { line, column })
 }
 
@@ -74,13 +68,7 @@ impl Parser<'_> {
             }
             items.push(self.node(lead, DEPTH_MAX)?);
         };
-        Ok(Body {
-            open: Span::new(0, 0),
-            items,
-            close,
-            style: Style::Plain,
-            changed: false,
-        })
+        Ok(Body { open: Span::new(0, 0), items, close, style: Style::Plain, changed: false })
     }
 
     /// One node; its leading blank space has been taken.
@@ -88,18 +76,12 @@ impl Parser<'_> {
         let (quote, start, end) = self.lexer.key()?;
         self.nodes += 1;
         if self.nodes > NODES_MAX {
-            return Err(Fault {
-                at: start,
-                why: "fewer nodes",
-            });
+            return Err(Fault { at: start, why: "fewer nodes" });
         }
         let key = self.lexer.since(start);
         if quote == Quote::None && key.contains(&b'/') {
             let mut steps = steps(key, start);
-            let last = steps.pop().ok_or(Fault {
-                at: start,
-                why: "a name between slashes",
-            })?;
+            let last = steps.pop().ok_or(Fault { at: start, why: "a name between slashes" })?;
             return self.nested(lead, &steps, last, depth);
         }
         self.rest(lead, quote, Span::new(start, end), depth)
@@ -158,13 +140,7 @@ impl Parser<'_> {
             if self.lexer.take(b'}') {
                 self.lexer.rest_of_line();
                 let close = Span::new(lead, self.lexer.at());
-                return Ok(Body {
-                    open,
-                    items,
-                    close,
-                    style: Style::Plain,
-                    changed: false,
-                });
+                return Ok(Body { open, items, close, style: Style::Plain, changed: false });
             }
             if self.lexer.peek().is_none() {
                 return self.lexer.fault("a name or \"}\"");

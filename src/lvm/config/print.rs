@@ -33,17 +33,15 @@ fn print_body(body: &Body, source: &Source, out: &mut Vec<u8>) {
 /// Neighbours that were none before must not run into one word.
 fn part(at: usize, out: &mut Vec<u8>) {
     let before = at.checked_sub(1).and_then(|last| out.get(last));
-    let parted = |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || b"{}/".contains(byte));
+    let parted =
+        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || b"{}/".contains(byte));
     if !parted(before) && !parted(out.get(at)) {
         out.insert(at, b'\n');
     }
 }
 
 fn without_slashes(open: &[u8]) -> &[u8] {
-    let end = open
-        .iter()
-        .rposition(|&byte| byte != b'/')
-        .map_or(0, |last| last + 1);
+    let end = open.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
     open.get(..end).unwrap_or_default()
 }
 

@@ -14,22 +14,12 @@ fn meaning(section: Section<'_>) -> String {
             (Some(section), _) => format!("{key}{{{}}}", meaning(section)),
             (_, Some(value)) => {
                 let scalars: Vec<_> = value.scalars().map(|scalar| format!("{scalar:?}")).collect();
-                format!(
-                    "{key}{}{}",
-                    if value.is_list() { "=list:" } else { "=" },
-                    scalars.join(",")
-                )
+                format!("{key}{}{}", if value.is_list() { "=list:" } else { "=" }, scalars.join(","))
             }
             _ => unreachable!(),
         }
     };
-    section
-        .nodes()
-        .map(node)
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace("Integer", "")
-        .replace("Text", "")
+    section.nodes().map(node).collect::<Vec<_>>().join(" ").replace("Integer", "").replace("Text", "")
 }
 
 #[test]
@@ -42,10 +32,7 @@ fn the_whole_grammar_is_read_and_printed_as_it_was() {
         ("a=1 b=2", "a=(1) b=(2)"),
         ("a=1b=2", "a=(1) b=(2)"),
         ("a=010 b=-3 c=+4 d=0 e=-010", "a=(8) b=(-3) c=(4) d=(0) e=(-8)"),
-        (
-            "a=9223372036854775807 b=-9223372036854775808",
-            "a=(9223372036854775807) b=(-9223372036854775808)",
-        ),
+        ("a=9223372036854775807 b=-9223372036854775808", "a=(9223372036854775807) b=(-9223372036854775808)"),
         ("8 = 8", "8=(8)"),
         ("-x { +y = 1 }", "-x{+y=(1)}"),
         ("s { }", "s{}"),
@@ -83,34 +70,13 @@ fn strings_are_unquoted_as_lvm2_does() {
         (r#"'a' = "\\""#, br"\"),
     ];
     for (text, means) in cases {
-        assert_eq!(
-            &*parse(text)
-                .root()
-                .find("a")
-                .unwrap()
-                .value()
-                .unwrap()
-                .text()
-                .unwrap(),
-            means,
-            "{text}"
-        );
+        assert_eq!(&*parse(text).root().find("a").unwrap().value().unwrap().text().unwrap(), means, "{text}");
     }
 }
 
 #[test]
 fn commas_may_be_left_out_only_between_quoted_strings() {
-    assert_eq!(
-        parse(r#"a = ["b" "c" 'd']"#)
-            .root()
-            .find("a")
-            .unwrap()
-            .value()
-            .unwrap()
-            .scalars()
-            .count(),
-        3
-    );
+    assert_eq!(parse(r#"a = ["b" "c" 'd']"#).root().find("a").unwrap().value().unwrap().scalars().count(), 3);
     assert!(Tree::parse(b"a = [1 2]").is_err());
     assert!(Tree::parse(b"a = [b c]").is_err());
 }
@@ -120,10 +86,7 @@ fn bytes_that_are_no_text_are_kept() {
     let text = b"a = \"\xff\xfe\" # \xc3\n";
     let tree = Tree::parse(text).unwrap();
     assert_eq!(tree.print(), text);
-    assert_eq!(
-        &*tree.root().find("a").unwrap().value().unwrap().text().unwrap(),
-        b"\xff\xfe"
-    );
+    assert_eq!(&*tree.root().find("a").unwrap().value().unwrap().text().unwrap(), b"\xff\xfe");
 }
 
 #[test]
@@ -148,11 +111,7 @@ fn damage_is_refused_with_its_place() {
     for (text, line, column) in cases {
         let error = Tree::parse(text.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), Kind::Refused, "{text}");
-        assert_eq!(
-            error.context(),
-            [Context::Position { line, column }],
-            "{text}: {error}"
-        );
+        assert_eq!(error.context(), [Context::Position { line, column }], "{text}: {error}");
     }
 }
 
@@ -169,10 +128,7 @@ fn nesting_is_bounded() {
 fn the_first_of_several_equal_keys_counts() {
     let tree = parse("a=1 a=2 s{b=1} s{b=2}");
     assert_eq!(tree.root().find("a").unwrap().value().unwrap().integer(), Some(1));
-    assert_eq!(
-        tree.root().path("s/b").unwrap().value().unwrap().integer(),
-        Some(1)
-    );
+    assert_eq!(tree.root().path("s/b").unwrap().value().unwrap().integer(), Some(1));
 }
 
 const SAMPLE: &str = "vg {\nid = \"x\"\t# why\nseqno = 3\n\nlvs {\n\na {\nn = 1\n}\n\nb {\nn = 2\n}\n}\n}\n# end\nversion = 1\n";
@@ -180,28 +136,11 @@ const SAMPLE: &str = "vg {\nid = \"x\"\t# why\nseqno = 3\n\nlvs {\n\na {\nn = 1\
 #[test]
 fn a_change_touches_only_what_it_changes() {
     let mut tree = parse(SAMPLE);
-    tree.root_mut()
-        .section("vg")
-        .unwrap()
-        .set("seqno", "4", Place::Last)
-        .unwrap();
-    assert_eq!(
-        String::from_utf8(tree.print()).unwrap(),
-        SAMPLE.replace("seqno = 3", "seqno = 4")
-    );
-    tree.root_mut()
-        .section("vg")
-        .unwrap()
-        .set("seqno", "1000", Place::Last)
-        .unwrap();
-    tree.root_mut()
-        .section("vg")
-        .unwrap()
-        .set("id", "\"long\"", Place::Last)
-        .unwrap();
-    let now = SAMPLE
-        .replace("seqno = 3", "seqno = 1000")
-        .replace("\"x\"", "\"long\"");
+    tree.root_mut().section("vg").unwrap().set("seqno", "4", Place::Last).unwrap();
+    assert_eq!(String::from_utf8(tree.print()).unwrap(), SAMPLE.replace("seqno = 3", "seqno = 4"));
+    tree.root_mut().section("vg").unwrap().set("seqno", "1000", Place::Last).unwrap();
+    tree.root_mut().section("vg").unwrap().set("id", "\"long\"", Place::Last).unwrap();
+    let now = SAMPLE.replace("seqno = 3", "seqno = 1000").replace("\"x\"", "\"long\"");
     assert_eq!(String::from_utf8(tree.print()).unwrap(), now);
 }
 
@@ -221,31 +160,15 @@ fn nodes_are_added_removed_and_renamed() {
         String::from_utf8(tree.print()).unwrap(),
         "group {\nid = \"x\"\t# why\nseqno = 3\nflags = []\n\nlvs {\n\nc {\nn = 3\n}\n\nbee {\nn = 22\n}\n}\n}\n# end\nversion = 1\n"
     );
-    assert_eq!(
-        tree.root()
-            .path("group/lvs/bee/n")
-            .unwrap()
-            .value()
-            .unwrap()
-            .integer(),
-        Some(22)
-    );
-    assert_eq!(
-        meaning(parse(&String::from_utf8(tree.print()).unwrap()).root()),
-        meaning(tree.root())
-    );
+    assert_eq!(tree.root().path("group/lvs/bee/n").unwrap().value().unwrap().integer(), Some(22));
+    assert_eq!(meaning(parse(&String::from_utf8(tree.print()).unwrap()).root()), meaning(tree.root()));
 }
 
 #[test]
 fn a_copy_is_not_changed_with_its_origin() {
     let tree = parse(SAMPLE);
     let mut copy = tree.clone();
-    copy.root_mut()
-        .section("vg")
-        .unwrap()
-        .section("lvs")
-        .unwrap()
-        .remove("a");
+    copy.root_mut().section("vg").unwrap().section("lvs").unwrap().remove("a");
     assert_eq!(String::from_utf8(tree.print()).unwrap(), SAMPLE);
     assert!(copy.root().path("vg/lvs/a").is_none());
 }
@@ -253,22 +176,9 @@ fn a_copy_is_not_changed_with_its_origin() {
 #[test]
 fn a_key_with_slashes_gets_braces_when_more_comes_into_its_section() {
     let mut tree = parse("a = 1\no/p/q = 3 # x\nb = 2\n");
-    tree.root_mut()
-        .section("o")
-        .unwrap()
-        .section("p")
-        .unwrap()
-        .set("q", "4", Place::Last)
-        .unwrap();
-    assert_eq!(
-        String::from_utf8(tree.print()).unwrap(),
-        "a = 1\no/p/q = 4 # x\nb = 2\n"
-    );
-    tree.root_mut()
-        .section("o")
-        .unwrap()
-        .set("r", "5", Place::Last)
-        .unwrap();
+    tree.root_mut().section("o").unwrap().section("p").unwrap().set("q", "4", Place::Last).unwrap();
+    assert_eq!(String::from_utf8(tree.print()).unwrap(), "a = 1\no/p/q = 4 # x\nb = 2\n");
+    tree.root_mut().section("o").unwrap().set("r", "5", Place::Last).unwrap();
     let text = String::from_utf8(tree.print()).unwrap();
     assert_eq!(text, "a = 1\no {\np/q = 4 # x\nr = 5\n}\nb = 2\n");
     assert_eq!(meaning(parse(&text).root()), meaning(tree.root()));
@@ -305,19 +215,8 @@ fn values_are_spelled_so_that_they_are_read_back() {
 
 /// Random texts of the grammar.
 fn any_text() -> impl Strategy<Value = String> {
-    let space = prop_oneof![
-        Just(""),
-        Just(" "),
-        Just("\n"),
-        Just("\t# c = { \n"),
-        Just("\r\n")
-    ];
-    let key = prop_oneof![
-        "[a-z]{1,3}",
-        "[a-z]/[a-z]",
-        Just("\"q k\"".to_owned()),
-        Just("8".to_owned())
-    ];
+    let space = prop_oneof![Just(""), Just(" "), Just("\n"), Just("\t# c = { \n"), Just("\r\n")];
+    let key = prop_oneof!["[a-z]{1,3}", "[a-z]/[a-z]", Just("\"q k\"".to_owned()), Just("8".to_owned())];
     let scalar = prop_oneof![
         "[1-9][0-9]{0,5}",
         Just("-017".to_owned()),

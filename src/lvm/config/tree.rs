@@ -24,16 +24,11 @@ impl Span {
     /// Texts are far smaller than 4 GiB: the parser refuses larger ones.
     pub fn new(start: usize, end: usize) -> Self {
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            start: narrow(start),
-            end: narrow(end),
-        }
+        Self { start: narrow(start), end: narrow(end) }
     }
 
     pub fn of(self, source: &[u8]) -> &[u8] {
-        source
-            .get(self.start as usize..self.end as usize)
-            .unwrap_or_default()
+        source.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
@@ -110,25 +105,11 @@ pub(super) enum Style {
 
 impl Item {
     pub fn value(quote: Quote, all: Span, key: Span, value: Span) -> Self {
-        Self {
-            own: None,
-            all,
-            key,
-            quote,
-            value,
-            body: None,
-        }
+        Self { own: None, all, key, quote, value, body: None }
     }
 
     pub fn section(quote: Quote, all: Span, key: Span, body: Body) -> Self {
-        Self {
-            own: None,
-            all,
-            key,
-            quote,
-            value: Span::new(0, 0),
-            body: Some(Arc::new(body)),
-        }
+        Self { own: None, all, key, quote, value: Span::new(0, 0), body: Some(Arc::new(body)) }
     }
 
     pub fn has_key(&self, source: &Source, key: &[u8]) -> bool {
@@ -144,13 +125,20 @@ pub struct Tree {
     pub(super) root: Body,
 }
 
+impl Default for Tree {
+    /// The empty text.
+    fn default() -> Self {
+        let nothing = Span::new(0, 0);
+        let root =
+            Body { open: nothing, items: Vec::new(), close: nothing, style: Style::Plain, changed: false };
+        Self { source: Arc::from([]), root }
+    }
+}
+
 impl Tree {
     /// The nodes at the top.
     pub fn root(&self) -> Section<'_> {
-        Section {
-            source: &self.source,
-            body: &self.root,
-        }
+        Section { source: &self.source, body: &self.root }
     }
 }
 
@@ -164,15 +152,20 @@ pub struct Section<'t> {
 impl<'t> Section<'t> {
     /// Its nodes in order.
     pub fn nodes(self) -> impl ExactSizeIterator<Item = Node<'t>> + use<'t> {
-        self.body.items.iter().map(move |item| Node {
-            source: item.own.as_ref().unwrap_or(self.source),
-            item,
-        })
+        self.body
+            .items
+            .iter()
+            .map(move |item| Node { source: item.own.as_ref().unwrap_or(self.source), item })
     }
 
     /// The first node with this key: LVM2 takes the first where there are several.
     pub fn find(self, key: &str) -> Option<Node<'t>> {
         self.nodes().find(|node| node.has_key(key))
+    }
+
+    /// The section inside sections with these keys.
+    pub fn path_of(self, keys: &[&str]) -> Option<Section<'t>> {
+        keys.iter().try_fold(self, |section, key| section.find(key)?.section())
     }
 
     /// The node at the end of a path with slashes.
@@ -205,18 +198,13 @@ impl<'t> Node<'t> {
     /// Its nodes, if it is a section.
     pub fn section(self) -> Option<Section<'t>> {
         let body = self.item.body.as_deref()?;
-        Some(Section {
-            source: self.source,
-            body,
-        })
+        Some(Section { source: self.source, body })
     }
 
     /// Its value, if it has one.
     pub fn value(self) -> Option<Value<'t>> {
         match self.item.body {
-            None => Some(Value {
-                text: self.item.value.of(self.source),
-            }),
+            None => Some(Value { text: self.item.value.of(self.source) }),
             Some(_) => None,
         }
     }
