@@ -466,7 +466,9 @@ fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
             let when = format!("{}, dead before step {last}", operation.name);
             let outcome = (operation.run)(&lab.mortal_engine(last));
             cuts += 1;
-            lab.engine().create_volume(&volume("next", 1), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            lab.engine()
+                .create_volume(&volume("next", 1), MODE)
+                .unwrap_or_else(|error| panic!("{when}: {error}"));
             lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
             lab.assert_at_rest(&when);
             let happened = (operation.happened)(&lab);

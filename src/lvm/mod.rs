@@ -5,6 +5,7 @@
 //! survives in meaning and order. Nothing here speaks to device-mapper.
 
 pub mod alloc;
+mod apply;
 pub mod check;
 pub mod commit;
 pub mod config;
@@ -14,8 +15,10 @@ pub mod label;
 pub mod lock;
 pub mod model;
 pub mod name;
+mod read;
 pub mod scan;
 pub mod span;
+mod write;
 
 pub use alloc::{Policy, Request, allocate};
 pub use check::{Host, Refusal};

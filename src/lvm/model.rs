@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::config::Tree;
+use super::free::FreeMap;
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Extents, Sectors};
@@ -204,6 +205,24 @@ impl Words {
     }
 }
 
+impl Words {
+    /// With one word more, at its place in `order`; words that `order` does not know stay in front.
+    pub(super) fn with(&self, word: &str, order: &[&str]) -> Self {
+        if self.has(word) {
+            return self.clone();
+        }
+        let rank = |word: &str| order.iter().position(|one| *one == word);
+        let place = self.iter().position(|one| rank(one) > rank(word)).unwrap_or(self.0.len());
+        let (before, after) = self.0.split_at(place);
+        before.iter().map(|word| &**word).chain([word]).chain(after.iter().map(|word| &**word)).collect()
+    }
+
+    /// With one word less.
+    pub(super) fn without(&self, word: &str) -> Self {
+        self.iter().filter(|one| *one != word).collect()
+    }
+}
+
 impl<'a> FromIterator<&'a str> for Words {
     fn from_iter<I: IntoIterator<Item = &'a str>>(words: I) -> Self {
         Self(words.into_iter().map(Box::from).collect())
@@ -241,18 +260,6 @@ pub(super) struct Index {
 }
 
 impl Vg {
-    /// Reads a volume group from its text. [`Kind::Refused`] with the place where it is damaged.
-    pub fn from_text(text: &[u8]) -> Result<Self> {
-        let _ = text;
-        todo!()
-    }
-
-    /// The text as LVM2 writes it into a metadata area, without the closing NUL.
-    pub fn text(&self, stamp: &Stamp) -> Vec<u8> {
-        let _ = stamp;
-        todo!()
-    }
-
     /// The volume of this name.
     pub fn lv(&self, name: &LvName) -> Option<&Arc<Lv>> {
         self.lvs.get(*self.index.lvs.get(name)?)
@@ -273,14 +280,33 @@ impl Vg {
 
     /// What the volume is to the others; nothing if there is no such volume.
     pub fn role(&self, name: &LvName) -> Option<Role> {
-        let _ = name;
-        todo!()
+        let lv = self.lv(name)?;
+        Some(if self.index.by_store.contains_key(name) {
+            Role::Cow
+        } else if !lv.status.has("VISIBLE") || lv.is_snapshot_tie() {
+            Role::Hidden
+        } else if self.index.by_origin.contains_key(name) {
+            Role::Origin
+        } else {
+            Role::Plain
+        })
     }
 
     /// True if a user sees the volume: LVM2's rule, by which a COW store is seen if its origin is.
     pub fn visible(&self, name: &LvName) -> bool {
-        let _ = name;
-        todo!()
+        match self.snapshot_of_store(name) {
+            // LVM2 shows the store of a virtual origin, which is hidden itself.
+            Some(snapshot) => {
+                !snapshot.merging
+                    && (snapshot.origin.as_str().ends_with("_vorigin")
+                        || self.visible_alone(&snapshot.origin))
+            }
+            None => self.visible_alone(name),
+        }
+    }
+
+    fn visible_alone(&self, name: &LvName) -> bool {
+        self.lv(name).is_some_and(|lv| lv.status.has("VISIBLE") && !lv.is_snapshot_tie())
     }
 
     /// Every snapshot, in the text's order.
@@ -299,6 +325,18 @@ impl Vg {
         self.index.snapshots.get(*self.index.by_store.get(store)?)
     }
 
+    /// What device-mapper's name of the volume's own extents ends in: LVM2 puts the mapping that users see in front
+    /// of them.
+    pub fn device_suffix(&self, name: &LvName) -> &'static str {
+        if self.index.by_origin.contains_key(name) {
+            "-real"
+        } else if self.index.by_store.contains_key(name) {
+            "-cow"
+        } else {
+            ""
+        }
+    }
+
     /// All extents.
     pub fn extents(&self) -> Extents {
         self.pvs.iter().map(|pv| pv.pe_count).sum()
@@ -306,7 +344,7 @@ impl Vg {
 
     /// The extents that no volume uses, on whichever physical volume.
     pub fn free_extents(&self) -> Extents {
-        todo!()
+        FreeMap::of(self).total()
     }
 
     /// The size of all extents.
@@ -314,10 +352,12 @@ impl Vg {
         self.extents().sectors(self.extent_size).bytes()
     }
 
-    /// x
-    pub fn free_on(&self, _pv: &Uuid) -> Extents {
-        todo!()
+    /// The extents of one physical volume that no volume uses.
+    pub fn free_on(&self, id: &Uuid) -> Extents {
+        let place = self.pvs.iter().position(|pv| pv.id == *id);
+        place.map_or(Extents::ZERO, |pv| super::free::FreeMap::of(self).on(pv))
     }
+
     /// The size of the free extents.
     pub fn free(&self) -> Bytes {
         self.free_extents().sectors(self.extent_size).bytes()
@@ -348,6 +388,21 @@ impl Pv {
 }
 
 impl Lv {
+    /// A placeholder until the volume is read.
+    pub(super) fn unread(name: LvName) -> Self {
+        let (id, words) = (Uuid::NONE, Words::default());
+        Self {
+            name,
+            id,
+            status: words.clone(),
+            flags: words,
+            tags: Vec::new(),
+            creation_time: None,
+            creation_host: None,
+            segments: Vec::new(),
+        }
+    }
+
     /// How many extents it has.
     pub fn extents(&self) -> Extents {
         self.segments.iter().map(|segment| segment.length).sum()
@@ -356,6 +411,44 @@ impl Lv {
     /// True if it may be written to.
     pub fn writable(&self) -> bool {
         self.status.has("WRITE") || self.flags.has("WRITE_LOCKED")
+    }
+}
+
+impl Lv {
+    /// True for the hidden volume that ties an origin and a store together.
+    pub fn is_snapshot_tie(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.kind, SegmentKind::Snapshot { .. }))
+    }
+}
+
+impl Index {
+    /// Finds the snapshots among the volumes.
+    pub(super) fn relate(&mut self, lvs: &[Arc<Lv>]) {
+        self.snapshots.clear();
+        self.by_store.clear();
+        self.by_origin.clear();
+        for lv in lvs {
+            self.add_snapshots(lv);
+        }
+    }
+
+    /// Takes in what a further volume, behind all others, says.
+    pub(super) fn add_snapshots(&mut self, lv: &Lv) {
+        for segment in &lv.segments {
+            if let SegmentKind::Snapshot { chunk_size, origin, store, merging } = &segment.kind {
+                let place = self.snapshots.len();
+                self.by_origin.entry(origin.clone()).or_default().push(place);
+                self.by_store.entry(store.clone()).or_insert(place);
+                self.snapshots.push(Snapshot {
+                    hidden: lv.name.clone(),
+                    store: store.clone(),
+                    origin: origin.clone(),
+                    chunk_size: *chunk_size,
+                    length: segment.length,
+                    merging: *merging,
+                });
+            }
+        }
     }
 }
 

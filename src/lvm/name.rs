@@ -162,6 +162,9 @@ pub struct Uuid([u8; 32]);
 const GROUPS: [usize; 7] = [6, 4, 4, 4, 4, 4, 6];
 
 impl Uuid {
+    /// A value that nothing has.
+    pub(super) const NONE: Self = Self([b'0'; 32]);
+
     /// A new uuid of the 62 alphanumerics that LVM2 uses; `fill` gives the random bytes.
     pub fn generate(fill: &mut dyn FnMut(&mut [u8])) -> Self {
         const ALPHABET: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

@@ -98,6 +98,16 @@ impl<'t> SectionMut<'t> {
         true
     }
 
+    /// Takes out the sections in it but the first so many.
+    pub fn truncate_sections(&mut self, count: usize) {
+        let mut seen = 0;
+        self.body.items.retain(|item| {
+            seen += usize::from(item.body.is_some());
+            item.body.is_none() || seen <= count
+        });
+        self.brace();
+    }
+
     /// Puts the nodes of `text`, which brings its own line ends, in the place of the first node with this key; at
     /// `place` if there is none.
     pub fn replace(&mut self, key: &str, text: &str, place: Place<'_>) -> Result<()> {
@@ -129,6 +139,23 @@ impl<'t> SectionMut<'t> {
         let spelled = Span { start: item.key.start.saturating_sub(quotes), end: item.key.end + quotes };
         item.respell(self.source, spelled, to.as_bytes());
         item.quote = Quote::None;
+    }
+
+    /// One blank line less between the last node and the closing brace, where there are two or more.
+    pub fn trim_blank_line(&mut self) {
+        if self.body.close.of(self.source).starts_with(b"\n\n") {
+            self.body.close.start += 1;
+        }
+    }
+
+    /// One blank line more between the last node and the closing brace, where that has a line of its own.
+    pub fn add_blank_line(&mut self) {
+        let Span { start, end } = self.body.close;
+        let longer = Span { start: start.saturating_sub(1), end };
+        // The line end before it is printed a second time.
+        if longer.start < start && longer.of(self.source).starts_with(b"\n") {
+            self.body.close = longer;
+        }
     }
 
     /// The blank space and comments before the first node with this key.

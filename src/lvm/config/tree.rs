@@ -125,6 +125,16 @@ pub struct Tree {
     pub(super) root: Body,
 }
 
+impl Default for Tree {
+    /// The empty text.
+    fn default() -> Self {
+        let nothing = Span::new(0, 0);
+        let root =
+            Body { open: nothing, items: Vec::new(), close: nothing, style: Style::Plain, changed: false };
+        Self { source: Arc::from([]), root }
+    }
+}
+
 impl Tree {
     /// The nodes at the top.
     pub fn root(&self) -> Section<'_> {
@@ -151,6 +161,11 @@ impl<'t> Section<'t> {
     /// The first node with this key: LVM2 takes the first where there are several.
     pub fn find(self, key: &str) -> Option<Node<'t>> {
         self.nodes().find(|node| node.has_key(key))
+    }
+
+    /// The section inside sections with these keys.
+    pub fn path_of(self, keys: &[&str]) -> Option<Section<'t>> {
+        keys.iter().try_fold(self, |section, key| section.find(key)?.section())
     }
 
     /// The node at the end of a path with slashes.
