@@ -129,7 +129,9 @@ impl Choice<'_> {
             rows.push(take(place, &mut missing));
         }
         // The smallest run that holds all of it leaves the large ones whole.
-        if let Some(at) = self.places.iter().rposition(|place| place.run.length >= missing)
+        let holding = self.places.iter().enumerate().filter(|(_, place)| place.run.length >= missing);
+        let smallest = holding.min_by_key(|(_, place)| (place.run.length, place.pv, place.run.start));
+        if let Some((at, _)) = smallest
             && !missing.is_zero()
         {
             rows.push(take(self.places.remove(at), &mut missing));
@@ -264,3 +266,6 @@ fn segments(begin: Extents, stripe_size: Option<Sectors>, rows: Vec<Row>) -> Vec
     }
     segments
 }
+
+#[cfg(test)]
+mod tests;
