@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::units::Bytes;
 
 pub mod mem;
+pub mod probe;
 
 /// A block device's number, printed as `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

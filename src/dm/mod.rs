@@ -9,7 +9,10 @@ use std::time::Duration;
 use crate::block::DevNo;
 use crate::error::Result;
 
+pub mod control;
+mod ioctl;
 pub mod name;
+pub mod nodes;
 pub mod target;
 pub mod udev;
 
@@ -65,6 +68,15 @@ pub enum SwitchStep {
     Resume(DmName, UdevFlags),
 }
 
+impl SwitchStep {
+    /// The device that it acts on.
+    pub fn device(&self) -> &DmName {
+        match self {
+            Self::Suspend(name, _) | Self::Resume(name, _) => name,
+        }
+    }
+}
+
 /// How long each device of a switch was suspended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SwitchReport {
@@ -80,6 +92,9 @@ pub struct SwitchReport {
 pub trait Kernel: Send + Sync {
     /// Every device there is, ordered by name.
     fn list(&self) -> Result<Vec<Info>>;
+
+    /// The device with this uuid, whatever it is called, or none.
+    fn find(&self, uuid: &DmUuid) -> Result<Option<Info>>;
 
     /// One device, or none.
     fn info(&self, name: &DmName) -> Result<Option<Info>>;
@@ -114,7 +129,8 @@ pub trait Kernel: Send + Sync {
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()>;
 
     /// Runs suspends and resumes with nothing between them. If a step fails, everything that the earlier steps
-    /// suspended is resumed before the error returns.
+    /// suspended is resumed before the error returns, in reverse order and with the table that it had before: inactive
+    /// tables that did not get their turn are cleared.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport>;
 
     /// Whether tables of this target type can be loaded, as far as it can be known without loading one

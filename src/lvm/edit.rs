@@ -3,6 +3,8 @@
 //! [`super::Vg::apply`] takes a list: all of it happens or none. The result is checked as LVM2 checks before it
 //! writes, so that what is committed is always readable by it. `seqno` is the commit's business.
 
+use std::fmt;
+
 use super::model::Segment;
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::units::{Extents, Sectors};
@@ -108,6 +110,43 @@ pub enum Edit {
         /// The tag.
         tag: Tag,
     },
+}
+
+/// In words, for a dry run: `add volume db, 25 extents`.
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddLv(new) => {
+                let extents: Extents = new.segments.iter().map(|segment| segment.length).sum();
+                write!(f, "add volume {}, {extents}", new.name)?;
+                let tags: Vec<_> = new.tags.iter().map(Tag::as_str).collect();
+                if tags.is_empty() { Ok(()) } else { write!(f, ", tagged {}", tags.join(" ")) }
+            }
+            Self::RemoveLv { lv } => write!(f, "remove volume {lv}"),
+            Self::RenameLv { lv, to } => write!(f, "rename volume {lv} to {to}"),
+            Self::SetLvSegments { lv, segments } => {
+                let extents: Extents = segments.iter().map(|segment| segment.length).sum();
+                write!(f, "make volume {lv} {extents} long")
+            }
+            Self::SetLvWritable { lv, writable: true } => write!(f, "make volume {lv} writable"),
+            Self::SetLvWritable { lv, writable: false } => write!(f, "make volume {lv} read-only"),
+            Self::SetLvFlag { lv, flag, on: true } => write!(f, "set {} of volume {lv}", flag.word()),
+            Self::SetLvFlag { lv, flag, on: false } => write!(f, "clear {} of volume {lv}", flag.word()),
+            Self::AddLvTag { lv, tag } => write!(f, "tag volume {lv} {tag}"),
+            Self::RemoveLvTag { lv, tag } => write!(f, "untag volume {lv} {tag}"),
+            Self::AddSnapshot { store, origin, chunk_size, .. } => {
+                write!(f, "make {store} a snapshot of {origin}, chunks of {chunk_size}")
+            }
+            Self::DetachSnapshot { store } => write!(f, "make snapshot {store} a plain volume"),
+            Self::SetMerging { store, merging: true } => write!(f, "begin to merge snapshot {store}"),
+            Self::SetMerging { store, merging: false } => write!(f, "end the merge of snapshot {store}"),
+            Self::AddPv(new) => write!(f, "add physical volume {}", new.id),
+            Self::RemovePv { pv } => write!(f, "remove physical volume {pv}"),
+            Self::RenameVg { to } => write!(f, "rename the volume group to {to}"),
+            Self::AddVgTag { tag } => write!(f, "tag the volume group {tag}"),
+            Self::RemoveVgTag { tag } => write!(f, "untag the volume group {tag}"),
+        }
+    }
 }
 
 /// A flag of a logical volume that dmsnap sets.

@@ -18,6 +18,7 @@ pub mod name;
 mod read;
 pub mod ring;
 pub mod scan;
+pub mod span;
 mod write;
 
 pub use alloc::{Policy, Request, allocate};

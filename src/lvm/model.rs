@@ -352,6 +352,12 @@ impl Vg {
         self.extents().sectors(self.extent_size).bytes()
     }
 
+    /// The extents of one physical volume that no volume uses.
+    pub fn free_on(&self, id: &Uuid) -> Extents {
+        let place = self.pvs.iter().position(|pv| pv.id == *id);
+        place.map_or(Extents::ZERO, |pv| super::free::FreeMap::of(self).on(pv))
+    }
+
     /// The size of the free extents.
     pub fn free(&self) -> Bytes {
         self.free_extents().sectors(self.extent_size).bytes()
