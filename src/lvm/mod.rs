@@ -16,6 +16,7 @@ pub mod lock;
 pub mod model;
 pub mod name;
 mod read;
+pub mod ring;
 pub mod scan;
 pub mod span;
 mod write;
