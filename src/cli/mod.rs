@@ -13,6 +13,7 @@ use output::Output;
 mod activation;
 pub mod args;
 mod check;
+mod inspect;
 mod output;
 mod program;
 mod pv;
@@ -29,7 +30,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return misspoken(&error, &arguments),
     };
     log_to_stderr(&cli);
-    let output = Output::new(cli.output, cli.quiet, cli.no_color);
+    let output = Output::new(cli.output, cli.quiet);
     match dispatch(&cli, &output) {
         Ok(code) => code,
         Err(error) => {
@@ -51,7 +52,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Deactivate { places } => activation::deactivate(places, &engine()?, mode, output),
         Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
         Command::Repair { vgs } => check::repair(vgs, &engine()?, mode, output),
-        Command::Inspect { .. } => todo!(),
+        Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
         Command::Completions { shell } => program::completions(*shell),
         Command::Man { directory } => program::man(directory),
         Command::Version => program::version(output),
@@ -67,7 +68,7 @@ fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let text = error.render().to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let cause = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Output::new(format, false, true)
+        Output::new(format, false)
             .error(&Error::new(Kind::Usage, cause).hint("`dmsnap help` shows what may be said"));
         return ExitCode::from(Kind::Usage.exit_status());
     }

@@ -55,7 +55,7 @@ impl<T> Column<T> {
 
 impl Output {
     /// Prints in this format.
-    pub fn new(format: Format, quiet: bool, _no_color: bool) -> Self {
+    pub fn new(format: Format, quiet: bool) -> Self {
         Self { format, quiet, is_terminal: std::io::stdout().is_terminal() }
     }
 
