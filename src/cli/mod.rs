@@ -30,7 +30,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return misspoken(&error, &arguments),
     };
     log_to_stderr(&cli);
-    let output = Output::new(cli.output, cli.quiet);
+    let output = Output::new(cli.output, cli.quiet, cli.no_color);
     match dispatch(&cli, &output) {
         Ok(code) => code,
         Err(error) => {
@@ -68,7 +68,7 @@ fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let text = error.render().to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let cause = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Output::new(format, false)
+        Output::new(format, false, true)
             .error(&Error::new(Kind::Usage, cause).hint("`dmsnap help` shows what may be said"));
         return ExitCode::from(Kind::Usage.exit_status());
     }
