@@ -15,7 +15,10 @@
 //! with the tree found, and run the difference as a plan. See `docs/architecture.md`.
 
 pub mod block;
+pub mod cli;
+pub mod cow;
 pub mod dm;
+pub mod engine;
 pub mod error;
 pub mod lvm;
 pub mod units;

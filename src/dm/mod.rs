@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
 
+pub mod control;
+mod ioctl;
 pub mod name;
 pub mod nodes;
 pub mod sim;
@@ -68,6 +70,15 @@ pub enum SwitchStep {
     Resume(DmName, UdevFlags),
 }
 
+impl SwitchStep {
+    /// The device that it acts on.
+    pub fn device(&self) -> &DmName {
+        match self {
+            Self::Suspend(name, _) | Self::Resume(name, _) => name,
+        }
+    }
+}
+
 /// How long each device of a switch was suspended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SwitchReport {
@@ -83,6 +94,9 @@ pub struct SwitchReport {
 pub trait Kernel: Send + Sync {
     /// Every device there is, ordered by name.
     fn list(&self) -> Result<Vec<Info>>;
+
+    /// The device with this uuid, whatever it is called, or none.
+    fn find(&self, uuid: &DmUuid) -> Result<Option<Info>>;
 
     /// One device, or none.
     fn info(&self, name: &DmName) -> Result<Option<Info>>;

@@ -5,16 +5,28 @@
 //! survives in meaning and order. Nothing here speaks to device-mapper.
 
 pub mod alloc;
+mod apply;
 pub mod check;
 pub mod commit;
 pub mod config;
 pub mod edit;
+pub mod free;
+pub mod inspect;
 pub mod label;
 pub mod lock;
 pub mod model;
 pub mod name;
+mod read;
+pub mod ring;
 pub mod scan;
+pub mod span;
+mod write;
 
-pub use edit::Edit;
-pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Vg};
+pub use alloc::{Policy, Request, allocate};
+pub use check::{Host, Refusal};
+pub use commit::{PvOptions, commit, create_pv, create_vg, remove_pv, remove_vg};
+pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
+pub use lock::{Locks, Mode, Wait};
+pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
+pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, scan};

@@ -1,0 +1,32 @@
+# One target a task. ONLY=words selects the tests whose names contain them; SCRIPT=file is run in the guest.
+
+.PHONY: demo test build lint fmt deps vm
+
+# A snapshot of a busy volume, told step by step in a guest, beside lvm2.
+demo: deps
+	tests/demo/run
+
+# Format, lints, unit tests and guest tests.
+test: deps
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast $(ONLY)
+
+build: deps
+	cargo build --locked --release
+
+lint: deps
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt:
+	cargo fmt
+
+# What a bare Debian 12 lacks.
+deps:
+	@tests/setup/debian.sh
+
+# A root shell in a guest, or SCRIPT run in one.
+vm: deps
+	cargo build --locked --bins --examples
+	tests/vm/boot $(SCRIPT)

@@ -1,0 +1,101 @@
+# Sourced before each guest script: strictness, and the words that the tests are written in.
+# The script runs as root; /dev/ubda and on are its disks, $DMSNAP the binary under test, $TOOLS the test programs, $RESULTS a
+# directory of the host.
+
+set -Eeuo pipefail
+shopt -s inherit_errexit
+trap 'status=$?; echo "FAILED at ${BASH_SOURCE[0]##*/}:$LINENO, status $status: $BASH_COMMAND" >&2' ERR
+export LVM_SUPPRESS_FD_WARNINGS=1
+
+dmsnap() { "$DMSNAP" "$@"; }
+
+# The test has failed: say why and from where.
+fail() { # WORDS...
+    local i
+    echo "FAILED: $*" >&2
+    for ((i = 1; i < ${#FUNCNAME[@]} - 1; i++)); do
+        echo "  in ${FUNCNAME[i]}, called at ${BASH_SOURCE[i + 1]##*/}:${BASH_LINENO[i]}" >&2
+    done
+    trap - ERR
+    exit 1
+}
+
+equal() { # WHAT WANTED GOT
+    [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"
+}
+
+# The command must exit with STATUS, and say WORDS on either output.
+fails_with() { # STATUS WORDS COMMAND...
+    local status=$1 words=$2 got=0 said
+    shift 2
+    said=$("$@" 2>&1) || got=$?
+    printf '%s\n  -> %s: %s\n' "$*" "$got" "$said"
+    [ "$got" = "$status" ] || fail "exit status $got instead of $status from: $*"
+    [[ $said == *"$words"* ]] || fail "'$words' is not said by: $*"
+}
+
+# Waits until the command succeeds.
+eventually() { # SECONDS COMMAND...
+    local until=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $until ] || fail "not within the time: $*"
+        sleep 0.1
+    done
+}
+
+# The configuration that lvm2 and dmsnap share: they see the disks of the guest, and other devices only by these patterns.
+lvm_conf() { # PATTERN...
+    local pattern accepted='"a|^/dev/ubd|"' udev=1
+    for pattern; do accepted+=", \"a|$pattern|\""; done
+    [ -z "${DM_DISABLE_UDEV-}" ] || udev=0
+    cat >/etc/lvm/lvm.conf <<END
+devices {
+    types = ["ubd", 16]
+    filter = [$accepted, "r|.*|"]
+    use_devicesfile = 0
+    obtain_device_list_from_udev = 0
+    external_device_info_source = "none"
+}
+activation {
+    udev_sync = $udev
+    udev_rules = $udev
+    monitoring = 0
+}
+END
+}
+lvm_conf
+
+# lvm2 finds nothing to complain about: every report succeeds, with not one line on standard error and no warning.
+lvm2_content() { # VG
+    local command rows errors=/run/lvm2_content.errors
+    for command in "vgck $1" "vgs -o all $1" "lvs -o all $1" "lvs -a -o all $1" "pvs -o all" "pvs --segments -o all"; do
+        [[ $command == vgck* ]] || command+=" --noheadings"
+        rows=$($command 2>"$errors") || fail "$command: $(cat "$errors")"
+        [ ! -s "$errors" ] || fail "$command said: $(cat "$errors")"
+        [[ ${rows,,} != *warning* && ${rows,,} != *partial* ]] || fail "$command shows: $rows"
+    done
+}
+
+# Everything device-mapper knows, in an order that can be compared.
+kernel_state() {
+    dmsetup table --showkeys | sort
+    dmsetup table --inactive | sort
+    dmsetup info -c --noheadings | sort
+}
+
+# No operation has left a trace in the kernel: nothing suspended, no table waiting in the second slot.
+kernel_at_rest() {
+    local unrest
+    unrest=$(dmsetup info -c --noheadings --separator ' ' -o name,attr | awk '$2 !~ /^L--[rw]$/')
+    [ -z "$unrest" ] || fail "suspended, or with an inactive table: $unrest"
+}
+
+# Checksums of the disks as they are below every cache.
+disk_sum() { # DEV... (all the guest's disks)
+    local dev
+    [ $# -gt 0 ] || set -- /dev/ubd?
+    for dev; do
+        printf '%s %s\n' "$dev" "$(dd "if=$dev" iflag=direct bs=1M status=none | md5sum | cut -d' ' -f1)"
+    done
+}

@@ -1,0 +1,4 @@
+# timeout: 60
+echo the guest is at work
+false | cat
+echo this must not be reached

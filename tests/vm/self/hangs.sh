@@ -1,0 +1,3 @@
+# timeout: 8
+echo the guest is at work
+sleep 1000
