@@ -13,8 +13,13 @@ use std::sync::Arc;
 use crate::error::{Error, Kind, Result};
 use crate::units::Bytes;
 
+mod buffer;
+pub mod device;
+mod ioctl;
 pub mod mem;
+pub mod mounts;
 pub mod probe;
+pub mod sysfs;
 
 /// A block device's number, printed as `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

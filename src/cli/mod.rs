@@ -13,6 +13,7 @@ use output::Output;
 mod activation;
 pub mod args;
 mod check;
+mod inspect;
 mod output;
 mod program;
 mod pv;
@@ -51,7 +52,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Deactivate { places } => activation::deactivate(places, &engine()?, mode, output),
         Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
         Command::Repair { vgs } => check::repair(vgs, &engine()?, mode, output),
-        Command::Inspect { .. } => todo!(),
+        Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
         Command::Completions { shell } => program::completions(*shell),
         Command::Man { directory } => program::man(directory),
         Command::Version => program::version(output),

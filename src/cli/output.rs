@@ -17,7 +17,11 @@ pub struct Output {
     format: Format,
     quiet: bool,
     is_terminal: bool,
+    has_color: bool,
 }
+
+const RED: &str = "\x1b[1;31m";
+const PLAIN: &str = "\x1b[0m";
 
 /// A column of a table.
 pub struct Column<T> {
@@ -55,8 +59,14 @@ impl<T> Column<T> {
 
 impl Output {
     /// Prints in this format.
-    pub fn new(format: Format, quiet: bool, _no_color: bool) -> Self {
-        Self { format, quiet, is_terminal: std::io::stdout().is_terminal() }
+    pub fn new(format: Format, quiet: bool, no_color: bool) -> Self {
+        let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            format,
+            quiet,
+            is_terminal: std::io::stdout().is_terminal(),
+            has_color: wanted && std::io::stderr().is_terminal(),
+        }
     }
 
     /// A list, under its plural.
@@ -146,7 +156,8 @@ impl Output {
             // There is nobody left to tell if standard output is closed.
             let _ = self.object(&json!({ "error": body }));
         }
-        eprintln!("dmsnap: {error}");
+        let (red, plain) = if self.has_color { (RED, PLAIN) } else { ("", "") };
+        eprintln!("{red}dmsnap:{plain} {error}");
         error.chain().iter().for_each(|cause| eprintln!("  because: {cause}"));
         error.context().iter().for_each(|place| tracing::info!("at {place}"));
     }

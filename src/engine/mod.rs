@@ -16,6 +16,7 @@ pub mod converge;
 pub mod desired;
 pub mod execute;
 
+pub mod inspect;
 pub mod list;
 pub mod mark;
 pub mod naming;
