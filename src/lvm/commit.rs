@@ -236,13 +236,13 @@ fn forget(pvs: &mut [OpenPv]) -> Result<()> {
 
 /// Removes a volume group without volumes; its physical volumes remain, unused.
 pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
-    let at = |error: Error| error.at(Context::Vg(open.vg.name.to_string()));
     open.check_changeable()?;
-    if !open.vg.lvs.is_empty() {
-        let text = format!("volume group {} has {} volumes", open.vg.name, open.vg.lvs.len());
+    let OpenVg { vg, mut pvs, .. } = open;
+    let at = |error: Error| error.at(Context::Vg(vg.name.to_string()));
+    if !vg.lvs.is_empty() {
+        let text = format!("volume group {} has {} volumes", vg.name, vg.lvs.len());
         return Err(at(Error::new(Kind::InUse, text).hint("remove the volumes first")));
     }
-    let mut pvs = open.pvs.clone();
     forget(&mut pvs).and_then(|()| mark(&mut pvs, false)).map_err(at)?;
     Ok(pvs)
 }
