@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::device::Disk;
 use super::{Access, DevNo, Device, Devices, Listed, mounts};
 use crate::error::{Context, Error, Kind, Result};
-use crate::units::{Bytes, Sectors};
+use crate::units::Sectors;
 
 /// What names of devices begin with that are never looked at.
 const PASSED_OVER: [&str; 5] = ["ram", "zram", "fd", "sr", "nbd-"];

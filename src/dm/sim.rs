@@ -195,6 +195,12 @@ impl Kernel for SimKernel {
         Ok(state.nodes.get(name).map(|node| state.nodes.info(name, node)))
     }
 
+    fn find(&self, uuid: &DmUuid) -> Result<Option<Info>> {
+        let state = self.state();
+        let found = state.nodes.iter().find(|(_, node)| node.uuid == *uuid);
+        Ok(found.map(|(name, node)| state.nodes.info(name, node)))
+    }
+
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>> {
         let state = self.state();
         let node = state.nodes.existing(name)?;
