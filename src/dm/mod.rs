@@ -14,7 +14,7 @@ mod ioctl;
 pub mod name;
 pub mod nodes;
 pub mod sim;
-mod switch;
+pub(crate) mod switch;
 pub mod target;
 pub mod udev;
 
