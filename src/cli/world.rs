@@ -12,6 +12,7 @@ use crate::dm::control::Control;
 use crate::engine::{Host, World};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::Locks;
+use crate::steps::Steps;
 
 /// Names the step that the process kills itself before, to test what a dead process leaves.
 const KILL_AT: &str = "DMSNAP_KILL_AT";
@@ -23,8 +24,8 @@ pub fn real(settings: &Settings) -> Result<World> {
             Error::new(Kind::Internal, "block devices and device-mapper are root's").hint("run it as root")
         );
     }
-    let (kernel, devices): (Arc<dyn Kernel>, Arc<dyn Devices>) =
-        (Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()));
+    let (kernel, devices) =
+        parts(Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()))?;
     Ok(World {
         kernel,
         devices,
@@ -35,6 +36,20 @@ pub fn real(settings: &Settings) -> Result<World> {
         owner: crate::lvm::Host::default(),
         dev: PathBuf::from("/dev"),
     })
+}
+
+/// The kernel and the devices, behind the fail point if one is set.
+fn parts(kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Result<(Arc<dyn Kernel>, Arc<dyn Devices>)> {
+    let Some(step) = std::env::var_os(KILL_AT) else { return Ok((kernel, devices)) };
+    let step: Option<u64> = step.to_str().and_then(|step| step.parse().ok());
+    let step = step.ok_or_else(|| Error::new(Kind::Usage, format!("{KILL_AT} is no number")))?;
+    let steps = Steps::new(move |number| if number == step { die() } else { Ok(()) });
+    Ok((steps.kernel(kernel), steps.devices(devices)))
+}
+
+fn die() -> Result<()> {
+    let killed = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::SIGKILL);
+    killed.map_err(|error| Error::io("the process cannot kill itself", error))
 }
 
 fn random(buffer: &mut [u8]) {
