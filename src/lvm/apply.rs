@@ -44,11 +44,10 @@ impl Vg {
     }
 
     /// The same as another version.
-    pub(super) fn with_seqno(&self, seqno: u64) -> Result<Self> {
-        let mut next = self.clone();
-        next.section()?.set("seqno", &seqno.to_string(), Place::After(&["id"]))?;
-        next.seqno = seqno;
-        Ok(next)
+    pub(super) fn with_seqno(mut self, seqno: u64) -> Result<Self> {
+        self.section()?.set("seqno", &seqno.to_string(), Place::After(&["id"]))?;
+        self.seqno = seqno;
+        Ok(self)
     }
 
     fn change(&mut self, edit: &Edit) -> Result<()> {

@@ -80,7 +80,7 @@ impl Reader<'_> {
     fn striped(&self, node: Node<'_>, fields: &Fields<'_>, length: Extents) -> Result<SegmentKind> {
         let need = |key: &str| fields.find(key).ok_or_else(|| node.error(format!("{key} is missing")));
         let count = number(need("stripe_count")?)?;
-        if count == 0 || length.get() % count != 0 {
+        if count == 0 || !length.get().is_multiple_of(count) {
             return Err(node.error(format!("its {length} cannot be in {count} stripes")));
         }
         let stripe_size = match count {
