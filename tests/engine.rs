@@ -174,6 +174,23 @@ fn lab_with_volume() -> Lab {
 }
 
 #[test]
+fn a_labelled_device_is_taken_as_it_is() {
+    let lab = Lab::new();
+    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
+    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    let group = NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let pvs = lab.engine().pvs().unwrap();
+    let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
+    assert_eq!(pv.uuid, label.uuid);
+}
+
+#[test]
 fn a_snapshot_keeps_what_its_origin_held() {
     let lab = lab_with_volume();
     let made = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
