@@ -11,6 +11,8 @@
 //! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
 //! | [`cli`] | the command line |
 //!
+//! [`steps`] counts what they do to disks and kernel, so that it can be cut anywhere.
+//!
 //! Every operation goes one road: edit the model, commit it, compute the device tree that it wants, compare it
 //! with the tree found, and run the difference as a plan. See `docs/architecture.md`.
 
@@ -21,4 +23,5 @@ pub mod dm;
 pub mod engine;
 pub mod error;
 pub mod lvm;
+pub mod steps;
 pub mod units;

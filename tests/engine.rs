@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dmsnap::block::mem::MemDevices;
 use dmsnap::block::{Access, Devices};
 use dmsnap::cow::size::ChunkSize;
-use dmsnap::dm::sim::SimKernel;
+use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::setup::NewGroup;
@@ -48,6 +48,7 @@ fn random(buffer: &mut [u8]) {
 struct Lab {
     disks: MemDevices,
     kernel: SimKernel,
+    devices: SimDevices,
     locks: tempfile::TempDir,
 }
 
@@ -58,7 +59,7 @@ impl Lab {
             disks.add(disk, Bytes::mib(128));
         }
         let kernel = SimKernel::new(&disks);
-        let lab = Self { disks, kernel, locks: tempfile::tempdir().unwrap() };
+        let lab = Self { devices: kernel.devices(), disks, kernel, locks: tempfile::tempdir().unwrap() };
         let group = NewGroup {
             name: vg(),
             devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
@@ -83,7 +84,7 @@ impl Lab {
     }
 
     fn engine(&self) -> Engine {
-        self.engine_on(Arc::new(self.kernel.clone()), Arc::new(self.kernel.devices()))
+        self.engine_on(Arc::new(self.kernel.clone()), Arc::new(self.devices.clone()))
     }
 
     /// An engine whose process dies before its `last`-th step: from then on nothing that it asks for happens.
@@ -94,17 +95,17 @@ impl Lab {
         let steps = Steps::new(dead);
         self.engine_on(
             steps.kernel(Arc::new(self.kernel.clone())),
-            steps.devices(Arc::new(self.kernel.devices())),
+            steps.devices(Arc::new(self.devices.clone())),
         )
     }
 
     fn write(&self, name: &str, at: u64, byte: u8) {
-        let device = self.kernel.devices().open(&mapper(name), Access::Write).unwrap();
+        let device = self.devices.open(&mapper(name), Access::Write).unwrap();
         device.write_at(Bytes(at), &[byte; 4096]).unwrap();
     }
 
     fn read(&self, name: &str, at: u64) -> u8 {
-        let device = self.kernel.devices().open(&mapper(name), Access::Read).unwrap();
+        let device = self.devices.open(&mapper(name), Access::Read).unwrap();
         let mut buffer = [0; 4096];
         device.read_at(Bytes(at), &mut buffer).unwrap();
         assert!(buffer.iter().all(|byte| *byte == buffer[0]), "{name} is torn at {at}");
@@ -128,7 +129,11 @@ impl Lab {
         assert_eq!(self.engine().check(&vg(), MODE).unwrap(), Vec::<String>::new(), "{when}");
         assert_eq!(self.kernel.unsettled(), [], "{when}");
         assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
-        assert_eq!(self.kernel.calls_while_suspended(), [], "{when}");
+    }
+
+    /// Nothing but suspends and resumes happened while I/O waited.
+    fn assert_short_switches(&self) {
+        assert_eq!(self.kernel.calls_while_suspended(), []);
     }
 }
 
@@ -169,6 +174,23 @@ fn lab_with_volume() -> Lab {
 }
 
 #[test]
+fn a_labelled_device_is_taken_as_it_is() {
+    let lab = Lab::new();
+    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
+    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    let group = NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let pvs = lab.engine().pvs().unwrap();
+    let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
+    assert_eq!(pv.uuid, label.uuid);
+}
+
+#[test]
 fn a_snapshot_keeps_what_its_origin_held() {
     let lab = lab_with_volume();
     let made = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
@@ -179,6 +201,7 @@ fn a_snapshot_keeps_what_its_origin_held() {
     lab.write("vg--0-s", 1 << 20, 3);
     assert_eq!((lab.read("vg--0-db", 1 << 20), lab.read("vg--0-s", 1 << 20)), (1, 3));
     lab.assert_at_rest("after a snapshot");
+    lab.assert_short_switches();
 }
 
 #[test]
@@ -206,6 +229,7 @@ fn removal_gives_every_extent_back() {
     assert_eq!(lab.free(), free);
     assert_eq!(lab.read("vg--0-db", 0), 1);
     lab.assert_at_rest("after the last is removed");
+    lab.assert_short_switches();
 }
 
 #[test]
@@ -223,6 +247,7 @@ fn a_group_is_cut_at_one_instant() {
         "{calls:#?}"
     );
     lab.assert_at_rest("after a group");
+    lab.assert_short_switches();
 }
 
 #[test]
@@ -266,7 +291,8 @@ fn snapshots_outlive_a_reboot() {
     let lab = lab_with_volume();
     lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
     lab.write("vg--0-db", 0, 2);
-    let lab = Lab { kernel: SimKernel::new(&lab.disks), ..lab };
+    let kernel = SimKernel::new(&lab.disks);
+    let lab = Lab { devices: kernel.devices(), kernel, ..lab };
     lab.engine().activate(&vg(), &[], MODE).unwrap();
     assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-s", 0)), (2, 1));
     lab.assert_at_rest("after a reboot");
@@ -277,7 +303,7 @@ fn what_is_in_use_is_not_removed() {
     let lab = lab_with_volume();
     lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
     let snapshot: DmName = DmName::new("vg--0-s").unwrap();
-    lab.kernel.devices().mount(&snapshot, "/mnt/s");
+    lab.devices.mount(&snapshot, "/mnt/s");
     let disks = lab.disks.images();
     let error = lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse);

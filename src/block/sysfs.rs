@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::device::Disk;
 use super::{Access, DevNo, Device, Devices, Listed, mounts};
 use crate::error::{Context, Error, Kind, Result};
-use crate::units::{Bytes, Sectors};
+use crate::units::Sectors;
 
 /// What names of devices begin with that are never looked at.
 const PASSED_OVER: [&str; 5] = ["ram", "zram", "fd", "sr", "nbd-"];
@@ -79,10 +79,13 @@ impl SysDevices {
     }
 }
 
-/// The folders of a disk's partitions.
+/// The folders of a disk's partitions: they bear the disk's name and a number.
 fn partitions(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let disk = folder.file_name().unwrap_or_default().to_owned();
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.join("partition").exists())
+    let own = entries
+        .filter(move |entry| entry.file_name().as_encoded_bytes().starts_with(disk.as_encoded_bytes()));
+    own.map(|entry| entry.path()).filter(|path| path.join("partition").exists())
 }
 
 impl Devices for SysDevices {
@@ -122,7 +125,8 @@ impl Devices for SysDevices {
         let number =
             DevNo { major: part(nix::sys::stat::major(rdev)), minor: part(nix::sys::stat::minor(rdev)) };
         // sysfs names the device by a link; the partition's folder lies in its disk's.
-        let folder = fs::canonicalize(self.folder(number)).ok();
+        let link = self.folder(number);
+        let folder = fs::read_link(&link).ok().and_then(|to| Some(link.parent()?.join(to)));
         let listed = folder.and_then(|folder| self.listed(&folder));
         let listed = listed.ok_or_else(|| {
             Error::new(Kind::NotFound, format!("{} leads to no device ({number})", path.display())).at(at())

@@ -21,6 +21,7 @@ mod settings;
 mod snapshot;
 mod vg;
 mod volume;
+mod world;
 
 /// Runs one command line and says how the process shall end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -42,7 +43,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
     let mode = Mode { dry_run: cli.dry_run, no_wait: cli.no_wait };
-    let engine = || -> Result<Engine> { todo!() };
+    let engine =
+        || -> Result<Engine> { Ok(Engine::new(world::real(&settings::read(cli.config.as_deref())?)?)) };
     match &cli.command {
         Command::Pv(command) => pv::run(command, &engine()?, mode, output),
         Command::Vg(command) => vg::run(command, &engine()?, mode, output),

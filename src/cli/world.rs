@@ -20,9 +20,12 @@ const KILL_AT: &str = "DMSNAP_KILL_AT";
 /// This host, for root.
 pub fn real(settings: &Settings) -> Result<World> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(Error::new(Kind::Internal, "block devices and device-mapper are root's").hint("run it as root"));
+        return Err(
+            Error::new(Kind::Internal, "block devices and device-mapper are root's").hint("run it as root")
+        );
     }
-    let (kernel, devices) = parts(Arc::new(Control::new("/dev")), Arc::new(SysDevices::default()))?;
+    let (kernel, devices) =
+        parts(Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()))?;
     Ok(World {
         kernel,
         devices,
@@ -38,7 +41,7 @@ pub fn real(settings: &Settings) -> Result<World> {
 /// The kernel and the devices, behind the fail point if one is set.
 fn parts(kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Result<(Arc<dyn Kernel>, Arc<dyn Devices>)> {
     let Some(step) = std::env::var_os(KILL_AT) else { return Ok((kernel, devices)) };
-    let step = step.to_str().and_then(|step| step.parse().ok());
+    let step: Option<u64> = step.to_str().and_then(|step| step.parse().ok());
     let step = step.ok_or_else(|| Error::new(Kind::Usage, format!("{KILL_AT} is no number")))?;
     let steps = Steps::new(move |number| if number == step { die() } else { Ok(()) });
     Ok((steps.kernel(kernel), steps.devices(devices)))
@@ -50,13 +53,20 @@ fn die() -> Result<()> {
 }
 
 fn random(buffer: &mut [u8]) {
-    getrandom::fill(buffer).expect("Linux has had getrandom(2) since 3.17, and it does not fail once it is seeded");
+    getrandom::fill(buffer)
+        .expect("Linux has had getrandom(2) since 3.17, and it does not fail once it is seeded");
 }
 
 fn host() -> Result<Host> {
     let names = nix::sys::utsname::uname().map_err(|error| Error::io("uname(2) fails", error))?;
     let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
     let name = word(names.nodename());
-    let system = [word(names.sysname()), name.clone(), word(names.release()), word(names.version()), word(names.machine())];
+    let system = [
+        word(names.sysname()),
+        name.clone(),
+        word(names.release()),
+        word(names.version()),
+        word(names.machine()),
+    ];
     Ok(Host { name, system: system.join(" ") })
 }

@@ -46,10 +46,14 @@ impl Control {
         if let Some(dm) = self.dm.get() {
             return Ok(dm);
         }
-        let path = self.nodes.dev.join(CONTROL);
-        // The crate opens the same path but does not say why it could not.
-        File::open(&path).map_err(|error| unopened(&path, error))?;
-        let dm = DM::new().map_err(|error| Error::io("device-mapper cannot be opened", error))?;
+        let dm = DM::new().map_err(|error| {
+            // The crate opens the same path but does not say why it could not.
+            let path = self.nodes.dev.join(CONTROL);
+            match File::open(&path) {
+                Err(error) => unopened(&path, error),
+                Ok(_) => Error::io("device-mapper cannot be opened", error),
+            }
+        })?;
         Ok(self.dm.get_or_init(|| dm))
     }
 

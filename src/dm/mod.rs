@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use crate::block::DevNo;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 pub mod control;
 mod ioctl;
 pub mod name;
 pub mod nodes;
+pub mod sim;
+pub(crate) mod switch;
 pub mod target;
 pub mod udev;
 
@@ -143,4 +145,24 @@ pub trait Kernel: Send + Sync {
 
     /// Removes the node of a device that is gone, and `link` if it still points there.
     fn retract(&self, name: &DmName, link: Option<&std::path::Path>) -> Result<()>;
+}
+
+/// The device that a call names is not there.
+fn no_such_device(name: &DmName) -> Error {
+    Error::new(Kind::NotFound, format!("there is no device {name}"))
+}
+
+/// A device that cannot be had or removed now.
+fn in_use(name: &DmName, why: impl std::fmt::Display) -> Error {
+    Error::new(Kind::InUse, format!("device {name} is in use: {why}"))
+}
+
+/// The kernel knows no such target, and could not load the module.
+fn no_such_target(name: &DmName, kind: &str) -> Error {
+    let module = target::module(kind);
+    Error::new(
+        Kind::Internal,
+        format!("device {name} needs the target {kind}, which this kernel does not have"),
+    )
+    .hint(format!("load its module: modprobe {module}"))
 }

@@ -202,6 +202,16 @@ impl Target<DevNo> {
     }
 }
 
+/// The kernel module that brings a target type.
+pub fn module(kind: &str) -> String {
+    match kind {
+        "linear" | "striped" | "error" => "dm-mod".to_owned(),
+        "snapshot-origin" | "snapshot-merge" => "dm-snapshot".to_owned(),
+        "thin" => "dm-thin-pool".to_owned(),
+        kind => format!("dm-{kind}"),
+    }
+}
+
 fn known(kind: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<Target<DevNo>> {
     Some(match kind {
         "linear" => Target::Linear { device: device(words)?, offset: sectors(words)? },
@@ -289,6 +299,11 @@ impl<D> Table<D> {
     /// The device's size: where the last line ends.
     pub fn length(&self) -> Sectors {
         self.0.last().map_or(Sectors::ZERO, |line| line.start + line.length)
+    }
+
+    /// True if loading the table reads a COW store: that waits if a device below is suspended.
+    pub fn reads_store(&self) -> bool {
+        self.0.iter().any(|line| matches!(line.target.kind(), "snapshot" | "snapshot-merge"))
     }
 
     /// The devices below, in order, each as often as it is named.

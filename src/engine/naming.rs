@@ -66,7 +66,7 @@ impl<'a> Naming<'a> {
 
     /// Every device that a volume may have. One whose name would be too long cannot exist.
     pub fn expected(&self, lv: &Lv) -> impl Iterator<Item = Expected> + '_ {
-        let (name, id) = (lv.name.clone(), lv.id.clone());
+        let (name, id) = (lv.name.clone(), lv.id);
         Layer::ALL.into_iter().filter_map(move |layer| {
             let link = (layer == Layer::Top).then(|| self.link(&name));
             Some(Expected { uuid: self.uuid(&id, layer), name: self.name(&name, layer).ok()?, link })

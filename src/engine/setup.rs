@@ -45,7 +45,7 @@ pub struct NewGroup {
 /// A device that may become a physical volume, or is one that belongs to no group.
 enum Taken {
     Label { device: Arc<dyn Device>, signatures: bool },
-    Pv(OpenPv),
+    Pv(Box<OpenPv>),
 }
 
 impl Engine {
@@ -127,7 +127,7 @@ impl Engine {
 
     fn label(&self, taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
         let label = |taken: Taken| match taken {
-            Taken::Pv(pv) => Ok(pv),
+            Taken::Pv(pv) => Ok(*pv),
             Taken::Label { device, signatures } => {
                 if signatures {
                     probe::erase(device.as_ref())?;
@@ -147,7 +147,9 @@ fn judge(world: &World, scan: &mut Scan, path: &Path, listed: &Listed, wipe: boo
         return Err(Error::new(Kind::InUse, cause).at(Context::Device(path.to_owned())));
     }
     if let Some(at) = scan.orphans.iter().position(|pv| pv.number == Some(listed.number)) {
-        return Ok(Taken::Pv(scan.orphans.remove(at)));
+        let mut pv = scan.orphans.remove(at);
+        pv.device = Some(world.devices.open(path, Access::Exclusive)?);
+        return Ok(Taken::Pv(Box::new(pv)));
     }
     refuse_unsuitable(path, listed)?;
     // Exclusive: refused while it is mounted or something is built on it.

@@ -125,7 +125,7 @@ impl Session<'_> {
         let find = |path: &std::path::PathBuf| {
             let number = self.engine.world.devices.lookup(path)?.number;
             let pv = self.open.pvs.iter().find(|pv| pv.number == Some(number));
-            pv.map(|pv| pv.id.clone()).ok_or_else(|| {
+            pv.map(|pv| pv.id).ok_or_else(|| {
                 let vg = &self.open.vg.name;
                 Error::new(Kind::NotFound, format!("{} is no physical volume of {vg}", path.display()))
                     .hint("`dmsnap pv list` shows which are")

@@ -169,7 +169,7 @@ fn is_current(path: &Path, file: &File) -> bool {
 impl Drop for Guard {
     /// The last holder unlinks the file: whoever can lock it alone is that.
     fn drop(&mut self) {
-        let Some(mut lock) = self.file.take() else { return };
+        let Some(lock) = self.file.take() else { return };
         let alone = lock.relock(FlockArg::LockExclusiveNonblock).is_ok();
         if alone && is_current(&self.path, &lock) {
             let removed = std::fs::remove_file(&self.path);

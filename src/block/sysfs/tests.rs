@@ -1,4 +1,5 @@
 use super::*;
+use crate::units::Bytes;
 
 /// A sysfs with a partitioned disk, a device-mapper device, an empty loop device and a ramdisk.
 fn host() -> (tempfile::TempDir, SysDevices) {
