@@ -1,5 +1,7 @@
 //! The engine on a simulated kernel and disks in memory: what operations leave, and what they leave when they are cut.
 
+#![allow(clippy::unwrap_used)]
+
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
@@ -171,6 +173,23 @@ fn lab_with_volume() -> Lab {
     lab.write("vg--0-db", 0, 1);
     lab.write("vg--0-db", 1 << 20, 1);
     lab
+}
+
+#[test]
+fn a_labelled_device_is_taken_as_it_is() {
+    let lab = Lab::new();
+    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
+    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    let group = NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let pvs = lab.engine().pvs().unwrap();
+    let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
+    assert_eq!(pv.uuid, label.uuid);
 }
 
 #[test]

@@ -38,7 +38,9 @@ impl Engine {
         let scan = self.scan()?;
         let members =
             scan.vgs.iter().flat_map(|open| open.pvs.iter().map(move |pv| pv_view(pv, Some(&open.vg))));
-        Ok(members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect())
+        let mut views: Vec<_> = members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect();
+        views.sort_by(|a, b| a.device.cmp(&b.device));
+        Ok(views)
     }
 
     /// Every volume group, or one.
@@ -123,15 +125,16 @@ pub(super) fn pv_view(pv: &OpenPv, vg: Option<&Vg>) -> PvView {
     let entry = vg.and_then(|vg| Some((vg, vg.pv_by_id(&pv.id)?)));
     let bytes = |vg: &Vg, extents: Extents| extents.sectors(vg.extent_size).bytes();
     let free = entry.map_or(Extents::ZERO, |(vg, entry)| vg.free_on(&entry.id));
+    let whole = pv.label.as_ref().map_or(Bytes::ZERO, |label| label.device_size);
     PvView {
         device: pv.path.clone(),
         uuid: pv.id.to_string(),
         vg: vg.map(|vg| vg.name.to_string()),
         size_bytes: match entry {
             Some((vg, entry)) => bytes(vg, entry.pe_count),
-            None => pv.label.as_ref().map_or(Bytes::ZERO, |label| label.device_size),
+            None => whole,
         },
-        free_bytes: entry.map_or(Bytes::ZERO, |(vg, _)| bytes(vg, free)),
+        free_bytes: entry.map_or(whole, |(vg, _)| bytes(vg, free)),
         extent_count: entry.map_or(0, |(_, entry)| entry.pe_count.get()),
         free_extents: free.get(),
         state: match (vg, &pv.device) {

@@ -147,7 +147,9 @@ fn judge(world: &World, scan: &mut Scan, path: &Path, listed: &Listed, wipe: boo
         return Err(Error::new(Kind::InUse, cause).at(Context::Device(path.to_owned())));
     }
     if let Some(at) = scan.orphans.iter().position(|pv| pv.number == Some(listed.number)) {
-        return Ok(Taken::Pv(Box::new(scan.orphans.remove(at))));
+        let mut pv = scan.orphans.remove(at);
+        pv.device = Some(world.devices.open(path, Access::Exclusive)?);
+        return Ok(Taken::Pv(Box::new(pv)));
     }
     refuse_unsuitable(path, listed)?;
     // Exclusive: refused while it is mounted or something is built on it.

@@ -19,7 +19,7 @@ pub struct PvView {
     pub vg: Option<String>,
     /// What it holds: its extents, or its size while it belongs to no group.
     pub size_bytes: Bytes,
-    /// In free extents.
+    /// In free extents; all of it while it belongs to no group.
     pub free_bytes: Bytes,
     /// Extents on it.
     pub extent_count: u64,

@@ -183,6 +183,19 @@ impl Uuid {
         &self.0
     }
 
+    /// With or without hyphens, wherever they are: LVM2 reads it so.
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let mut places = bytes.iter_mut();
+        for &byte in text.iter().filter(|&&byte| byte != b'-') {
+            *places.next()? = byte;
+        }
+        match places.next() {
+            None => Self::from_bytes(bytes),
+            Some(_) => None,
+        }
+    }
+
     /// From the 32 bytes of a label; nothing where one is outside the alphabet.
     pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
         bytes.iter().all(|&byte| is_uuid_byte(byte)).then_some(Self(bytes))
@@ -196,19 +209,10 @@ const fn is_uuid_byte(byte: u8) -> bool {
 impl FromStr for Uuid {
     type Err = Error;
 
-    /// With or without hyphens, wherever they are: LVM2 reads it so.
     fn from_str(text: &str) -> Result<Self> {
-        let bad =
-            || Error::new(Kind::Usage, format!("bad uuid {text:?}: not 32 characters of 0-9 a-z A-Z ! #"));
-        let mut bytes = [0; 32];
-        let mut places = bytes.iter_mut();
-        for byte in text.bytes().filter(|&byte| byte != b'-') {
-            *places.next().ok_or_else(bad)? = byte;
-        }
-        if places.next().is_some() {
-            return Err(bad());
-        }
-        Self::from_bytes(bytes).ok_or_else(bad)
+        Self::from_text(text.as_bytes()).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("bad uuid {text:?}: not 32 characters of 0-9 a-z A-Z ! #"))
+        })
     }
 }
 

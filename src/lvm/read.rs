@@ -27,6 +27,11 @@ impl Vg {
         Self::from_tree(Tree::parse(text)?)
     }
 
+    /// The same without a copy of the text.
+    pub fn from_shared(text: &Arc<[u8]>) -> Result<Self> {
+        Self::from_tree(Tree::parse_shared(text)?)
+    }
+
     /// Reads a volume group from its syntax tree.
     pub fn from_tree(tree: Tree) -> Result<Self> {
         check_header(tree.root())?;
@@ -100,6 +105,7 @@ fn read_members(vg: &mut Vg, node: Node<'_>) -> Result<()> {
     let pvs = section.find("physical_volumes").ok_or_else(|| node.error("physical_volumes is missing"))?;
     vg.pvs = members(Some(pvs)).map(|node| pv(node).map(Arc::new)).collect::<Result<_>>()?;
     let lvs = section.find("logical_volumes");
+    vg.index.lvs.reserve(lvs.and_then(Node::section).map_or(0, |section| section.nodes().len()));
     for (place, node) in members(lvs).enumerate() {
         let name = LvName::from_str(&lossy(node.key())).map_err(|error| node.error(error))?;
         if vg.index.lvs.insert(name, place).is_some() {
@@ -271,10 +277,7 @@ fn text(node: Node<'_>) -> Result<String> {
 
 fn uuid(node: Node<'_>) -> Result<Uuid> {
     let value = node.value().and_then(|value| value.text()).ok_or_else(|| node.error("not a string"))?;
-    std::str::from_utf8(&value)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| node.error("not a uuid"))
+    Uuid::from_text(&value).ok_or_else(|| node.error("not a uuid"))
 }
 
 fn strings<'t>(node: Node<'t>) -> Result<Vec<Cow<'t, str>>> {

@@ -26,7 +26,7 @@ mod tests;
 
 pub use change::{Place, SectionMut};
 pub use print::{list, quoted};
-pub use tree::{Node, Scalar, Section, Tree, Value};
+pub use tree::{Node, Scalar, Section, Source, Tree, Value};
 
 /// The largest text that is read. LVM2's metadata areas are far smaller.
 pub const TEXT_MAX: usize = 64 << 20;

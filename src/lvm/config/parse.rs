@@ -17,20 +17,31 @@ use super::{DEPTH_MAX, NODES_MAX, TEXT_MAX};
 use crate::error::{Context, Error, Kind, Result};
 
 impl Tree {
-    /// Takes a text apart. A NUL ends it; what follows is dropped. [`Kind::Refused`], with the place, if it is not
-    /// in the grammar or too large.
+    /// Takes a text apart. A NUL ends it. [`Kind::Refused`], with the place, if it is not in the grammar or too large.
     pub fn parse(text: &[u8]) -> Result<Self> {
-        if text.len() > TEXT_MAX {
+        Self::parse_shared(&Arc::from(text))
+    }
+
+    /// The same without a copy of the text.
+    pub fn parse_shared(source: &Source) -> Result<Self> {
+        if source.len() > TEXT_MAX {
             let cause = format!("the text is larger than {} MiB", TEXT_MAX >> 20);
             return Err(Error::new(Kind::Refused, cause));
         }
-        let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
-        let source: Source = Arc::from(text.get(..end).unwrap_or_default());
-        let mut parser = Parser { lexer: Lexer::new(&source), nodes: 0 };
+        let mut parser = Parser { lexer: Lexer::new(before_nul(source)), nodes: 0 };
         match parser.file() {
-            Ok(root) => Ok(Self { root, source }),
-            Err(fault) => Err(explain(&source, fault)),
+            Ok(root) => Ok(Self { root, source: source.clone() }),
+            Err(fault) => Err(explain(before_nul(source), fault)),
         }
+    }
+}
+
+/// A NUL is mostly the last byte or nowhere; `contains` looks at many bytes at a time.
+fn before_nul(text: &[u8]) -> &[u8] {
+    match text.split_last() {
+        Some((0, before)) if !before.contains(&0) => before,
+        _ if !text.contains(&0) => text,
+        _ => text.split(|&byte| byte == 0).next().unwrap_or_default(),
     }
 }
 
@@ -51,6 +62,9 @@ pub(super) fn position(source: &[u8], at: usize) -> (usize, usize) {
     let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
     (line, column)
 }
+
+/// What a volume's section or a segment's has room for at once.
+const USUAL_NODES: usize = 8;
 
 struct Parser<'t> {
     lexer: Lexer<'t>,
@@ -133,7 +147,7 @@ impl Parser<'_> {
     fn section(&mut self, lead: usize, depth: usize) -> Lexed<Body> {
         self.lexer.rest_of_line();
         let open = Span::new(lead, self.lexer.at());
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(USUAL_NODES);
         loop {
             let lead = self.lexer.at();
             self.lexer.trivia();

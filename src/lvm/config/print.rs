@@ -1,12 +1,13 @@
 //! Back to text, and how values are spelled.
 
-use super::tree::{Body, Item, Source, Style, Tree};
+use super::tree::{Body, Item, Source, Span, Style, Tree};
 
 impl Tree {
     /// The text. What was not changed is as it was read.
     pub fn print(&self) -> Vec<u8> {
         if !self.root.changed {
-            return self.source.to_vec();
+            let all = Span { start: 0, end: self.root.close.end };
+            return all.of(&self.source).to_vec();
         }
         let mut out = Vec::with_capacity(self.source.len() + 1024);
         print_body(&self.root, &self.source, &mut out);

@@ -11,7 +11,8 @@ use super::lexer::{self, Lexer};
 use super::parse::position;
 use crate::error::{Context, Error, Kind};
 
-pub(super) type Source = Arc<[u8]>;
+/// A text that nodes share.
+pub type Source = Arc<[u8]>;
 
 /// A range of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +219,15 @@ impl<'t> Node<'t> {
     }
 }
 
+/// Most numbers: a few decimal digits that are not octal.
+fn plain_integer(text: &[u8]) -> Option<i64> {
+    let plain = text.len() <= 18
+        && text.iter().all(u8::is_ascii_digit)
+        && (text.len() == 1 || !text.starts_with(b"0"));
+    (plain && !text.is_empty())
+        .then(|| text.iter().fold(0, |value, byte| value * 10 + i64::from(byte.wrapping_sub(b'0'))))
+}
+
 /// A value, to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value<'t> {
@@ -269,6 +279,9 @@ impl<'t> Value<'t> {
 
     /// The one number.
     pub fn integer(self) -> Option<i64> {
+        if let Some(value) = plain_integer(self.text) {
+            return Some(value);
+        }
         match self.one()? {
             Scalar::Integer(value) => Some(value),
             _ => None,
@@ -277,6 +290,11 @@ impl<'t> Value<'t> {
 
     /// The one string.
     pub fn text(self) -> Option<Cow<'t, [u8]>> {
+        if let [b'"', inner @ .., b'"'] = self.text
+            && !inner.contains(&b'\\')
+        {
+            return Some(Cow::Borrowed(inner));
+        }
         match self.one()? {
             Scalar::Text(text) => Some(text),
             _ => None,

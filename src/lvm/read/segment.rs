@@ -19,7 +19,7 @@ struct Fields<'t> {
 
 impl<'t> Fields<'t> {
     fn of(section: Section<'t>) -> Self {
-        let mut fields = Self::default();
+        let mut fields = Self { others: Vec::with_capacity(section.nodes().len()), ..Self::default() };
         for node in section.nodes() {
             let field = match &*node.key() {
                 b"start_extent" => &mut fields.start,
@@ -63,11 +63,12 @@ impl Reader<'_> {
         let fields = Fields::of(section);
         let need = |field: Option<_>, key: &str| field.ok_or_else(|| node.error(format!("{key} is missing")));
         let length = Extents(number(need(fields.count, "extent_count")?)?);
-        let type_name = text(need(fields.kind, "type")?)?;
-        let kind = match type_name.as_str() {
-            "striped" | "linear" => self.striped(node, &fields, length)?,
-            "snapshot" => self.snapshot(node, &fields)?,
-            _ => self.other(type_name, &fields, length)?,
+        let type_node = need(fields.kind, "type")?;
+        let type_name = type_node.value().and_then(|value| value.text());
+        let kind = match type_name.as_deref() {
+            Some(b"striped" | b"linear") => self.striped(node, &fields, length)?,
+            Some(b"snapshot") => self.snapshot(node, &fields)?,
+            _ => self.other(text(type_node)?, &fields, length)?,
         };
         Ok(Segment {
             start: Extents(number(need(fields.start, "start_extent")?)?),

@@ -59,7 +59,7 @@ impl Texts {
         if seen.iter().any(|one| one.bytes == text.bytes) {
             return Ok(());
         }
-        let vg = Vg::from_text(&text.bytes).map_err(|error| Finding {
+        let vg = Vg::from_shared(&text.bytes).map_err(|error| Finding {
             vg: first_word(&text.bytes),
             device: pv.path.clone(),
             text: format!("the metadata on {} is damaged: {error}", pv.name()),
