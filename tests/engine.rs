@@ -13,6 +13,7 @@ use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
+use dmsnap::engine::resize::Growth;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
@@ -369,6 +370,49 @@ fn a_kernel_without_snapshots_is_noticed_before_anything_is_written() {
     assert!(lab.disks.images() == disks, "a refused request wrote");
 }
 
+#[test]
+fn a_volume_grows_under_its_snapshots() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let grown = lab.engine().extend_volume(&growth("+4M"), MODE).unwrap().objects.remove(0);
+    assert_eq!(grown.size_bytes, Bytes::mib(12));
+    lab.write("vg--0-db", 11 << 20, 6);
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!((lab.read("vg--0-db", 11 << 20), lab.read("vg--0-s", 0)), (6, 1));
+    assert_eq!(lab.snapshots()[0].size_bytes, Bytes::mib(8));
+    lab.assert_at_rest("after growth");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_volume_is_never_made_smaller() {
+    let lab = lab_with_volume();
+    let disks = lab.disks.images();
+    assert_eq!(lab.engine().extend_volume(&growth("4M"), MODE).unwrap_err().kind(), Kind::Usage);
+    assert_eq!(lab.engine().extend_volume(&growth("+1G"), MODE).unwrap_err().kind(), Kind::NoSpace);
+    let report = lab.engine().extend_volume(&growth("8M"), MODE).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("already")), "{:?}", report.notes);
+    assert!(lab.disks.images() == disks, "nothing was to be done");
+}
+
+#[test]
+fn volumes_and_snapshots_are_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("db"), &lv("data"), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("s"), &lv("old"), MODE).unwrap();
+    lab.write("vg--0-data", 0, 2);
+    assert_eq!((lab.read("vg--0-data", 0), lab.read("vg--0-old", 0)), (2, 1));
+    assert_eq!(lab.snapshots()[0].origin, "data");
+    lab.assert_at_rest("after renaming");
+    let error = lab.engine().rename_volume(&vg(), &lv("old"), &lv("data"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+}
+
+fn growth(size: &str) -> Growth {
+    Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new() }
+}
+
 /// An operation that can be cut, what there is before it, and what is there when it has happened.
 struct Operation {
     name: &'static str,
@@ -455,6 +499,29 @@ const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
+        name: "growth under a snapshot",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.extend_volume(&growth("+4M"), MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| {
+            lab.engine()
+                .volumes(&Select::default())
+                .unwrap()
+                .iter()
+                .any(|volume| volume.size_bytes == Bytes::mib(12))
+        },
+    },
+    Operation {
+        name: "renaming a volume with a snapshot",
+        prepare: |lab| {
+            lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
+            lab.engine().create_snapshots(&cut(&[("old", "o1")]), MODE).unwrap();
+        },
+        run: |engine| engine.rename_volume(&vg(), &lv("old"), &lv("young"), MODE).map(drop),
+        kept: &[],
+        happened: |lab| has_volume(lab, "young"),
+    },
+    Operation {
         name: "deactivation",
         prepare: |lab| {
             snap(lab, "a");
@@ -478,6 +545,36 @@ const OPERATIONS: &[Operation] = &[
         happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_some(),
     },
 ];
+
+/// A lab in which the making of `db`'s snapshot `s` died as late as it could without being acknowledged.
+fn lab_with_pending_snapshot() -> Lab {
+    let mut latest = None;
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if lab.snapshots().iter().any(|snapshot| snapshot.state == SnapshotState::Pending) {
+            latest = Some(lab);
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    latest.unwrap()
+}
+
+#[test]
+fn an_unacknowledged_snapshot_that_somebody_mounted_stays_until_it_is_unmounted() {
+    let lab = lab_with_pending_snapshot();
+    let snapshot = DmName::new("vg--0-s").unwrap();
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    lab.devices.mount(&snapshot, "/mnt/s");
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    lab.devices.unmount(&snapshot);
+    lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after it is unmounted");
+}
 
 /// The process dies before each of its steps in turn; the next command leaves everything in order.
 #[test]

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::cow::size::ChunkSize;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, Tag, VgName};
-use crate::units::{Bytes, Size};
+use crate::units::{Bytes, Resize, Size};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
 #[derive(Debug, Parser)]
@@ -190,6 +190,27 @@ pub enum Volume {
         /// Only of this volume group, or only this volume
         #[arg(value_name = "VG[/NAME]")]
         place: Option<Place>,
+    },
+    /// Make a volume larger, in use and under snapshots too
+    Extend {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// To what size, or with + by how much
+        #[arg(short, long, value_name = "[+]SIZE")]
+        size: Resize,
+        /// Take extents only from these physical volumes
+        #[arg(long, value_name = "DEV")]
+        on: Vec<PathBuf>,
+    },
+    /// Give a volume or a snapshot another name
+    Rename {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: LvName,
     },
     /// Remove volumes
     #[command(visible_alias = "rm")]

@@ -23,6 +23,7 @@ pub mod naming;
 pub mod operation;
 pub mod plan;
 pub mod recover;
+pub mod resize;
 pub mod setup;
 pub mod snapshot;
 pub mod store;
