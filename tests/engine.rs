@@ -409,6 +409,44 @@ fn volumes_and_snapshots_are_renamed_in_use() {
     assert_eq!(error.kind(), Kind::AlreadyExists);
 }
 
+#[test]
+fn devices_join_and_leave_a_group() {
+    let lab = lab_with_volume();
+    let free = lab.free();
+    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+    assert_eq!(lab.free(), free + Bytes::mib(127));
+    let error = lab.engine().reduce_group(&vg(), &["/dev/sda".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().reduce_group(&vg(), &["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.free(), free);
+    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().remove_pvs(&["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+#[test]
+fn a_group_is_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let new: VgName = "new".parse().unwrap();
+    lab.engine().rename_group(&vg(), &new, MODE).unwrap();
+    lab.write("new-db", 0, 2);
+    assert_eq!(lab.read("new-s", 0), 1);
+    assert_eq!(lab.engine().check(&new, MODE).unwrap(), Vec::<String>::new());
+    assert_eq!(lab.engine().rename_group(&new, &new, MODE).unwrap_err().kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn a_group_with_volumes_is_not_removed() {
+    let lab = lab_with_volume();
+    assert_eq!(lab.engine().remove_group(&vg(), MODE).unwrap_err().kind(), Kind::InUse);
+    lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
+    lab.engine().remove_group(&vg(), MODE).unwrap();
+    assert_eq!(lab.engine().vgs(None).unwrap(), []);
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
 fn growth(size: &str) -> Growth {
     Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new() }
 }

@@ -151,6 +151,13 @@ pub enum Pv {
     /// List physical volumes
     #[command(visible_alias = "ls")]
     List,
+    /// Wipe the labels of physical volumes that belong to no volume group
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
 }
 
 /// On volume groups.
@@ -176,6 +183,39 @@ pub enum Vg {
     List {
         /// Only this one
         vg: Option<VgName>,
+    },
+    /// Add devices; those that are no physical volumes yet are labelled
+    Extend {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+        /// Overwrite other signatures
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Take devices out that no volume lies on
+    Reduce {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
+    /// Give a volume group another name, its volumes in use or not
+    Rename {
+        /// The volume group
+        vg: VgName,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: VgName,
+    },
+    /// Remove a volume group without volumes; its devices stay physical volumes
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The volume group
+        vg: VgName,
     },
 }
 

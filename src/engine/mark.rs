@@ -4,7 +4,7 @@
 //! good as gone: the next command takes it away. One marked changing stays, and the next command sees to its devices.
 
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Tag};
+use crate::lvm::{Edit, Lv, LvName, Tag, Vg};
 
 const PENDING: &str = "dmsnap.pending";
 const DELETING: &str = "dmsnap.deleting";
@@ -52,6 +52,17 @@ impl Mark {
 pub fn changing(lv: &LvName) -> (Edit, Edit) {
     let tag = Mark::Changing.tag();
     (Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: lv.clone(), tag })
+}
+
+/// The same for a whole group.
+pub fn group_changing() -> (Edit, Edit) {
+    let tag = Mark::Changing.tag();
+    (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
+}
+
+/// True if a group, or a volume of it, bears a mark.
+pub fn is_unfinished(vg: &Vg) -> bool {
+    vg.tags.contains(&Mark::Changing.tag()) || vg.lvs.iter().any(|lv| Mark::of(lv).is_some())
 }
 
 /// Refuses tags that would be taken for the engine's own.

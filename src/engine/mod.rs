@@ -15,6 +15,7 @@ pub mod activation;
 pub mod converge;
 pub mod desired;
 pub mod execute;
+pub mod group;
 
 pub mod inspect;
 pub mod list;

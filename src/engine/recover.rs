@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::execute::{Executed, execute};
-use super::mark::{Mark, changing};
+use super::mark::{Mark, changing, group_changing, is_unfinished};
 use super::naming::Layer;
 use super::operation::{Mode, Session};
 use super::plan::Plan;
@@ -33,7 +33,7 @@ impl Recovery {
 impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did, or would do in a dry run.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
-        if !self.vg().lvs.iter().any(|lv| Mark::of(lv).is_some()) {
+        if !is_unfinished(self.vg()) {
             return Ok(Vec::new());
         }
         let recovery = self.difference()?;
@@ -60,7 +60,9 @@ impl Session<'_> {
         let intent: Vec<_> = names.iter().flat_map(|name| release(vg, name)).collect();
         let plan = self.plan_for(&vg.apply(&intent)?, &found, &self.active_roots(&found, all()))?;
         let changed = all().filter(|lv| Mark::of(lv) == Some(Mark::Changing)).map(|lv| changing(&lv.name).1);
-        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(changed).collect();
+        let renamed = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
+        let gone = names.into_iter().map(|lv| Edit::RemoveLv { lv });
+        let confirm = gone.chain(changed).chain(renamed).collect();
         Ok(Recovery { intent, plan, confirm })
     }
 
