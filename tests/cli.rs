@@ -1,5 +1,7 @@
 //! The command line where it needs no device: what is said, where, and the exit status.
 
+#![allow(clippy::unwrap_used)]
+
 use assert_cmd::Command;
 use serde_json::Value;
 

@@ -1,5 +1,7 @@
 //! The engine on a simulated kernel and disks in memory: what operations leave, and what they leave when they are cut.
 
+#![allow(clippy::unwrap_used)]
+
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;

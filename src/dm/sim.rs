@@ -15,11 +15,10 @@ use super::{DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, Sw
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
 use crate::error::{Error, Kind, Result};
-use crate::units::Sectors;
 
 mod call;
 mod devices;
-mod map;
+mod io;
 mod node;
 mod rules;
 mod snapshot;
@@ -35,6 +34,7 @@ pub type Hook = Box<dyn FnMut(&Call) -> Result<()> + Send>;
 
 #[derive(Default)]
 struct State {
+    disks: MemDevices,
     nodes: Nodes,
     calls: Vec<Call>,
     violations: Vec<String>,
@@ -47,7 +47,6 @@ struct State {
 /// The simulated kernel. Copies are the same kernel.
 #[derive(Clone)]
 pub struct SimKernel {
-    disks: MemDevices,
     state: Arc<Mutex<State>>,
 }
 
@@ -60,12 +59,13 @@ impl fmt::Debug for SimKernel {
 impl SimKernel {
     /// A kernel that has just booted with these disks.
     pub fn new(disks: &MemDevices) -> Self {
-        Self { disks: disks.clone(), state: Arc::default() }
+        let state = State { disks: disks.clone(), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// The host's devices as programs see them: the disks, and the device-mapper devices with what they map to.
     pub fn devices(&self) -> SimDevices {
-        SimDevices::new(self.clone(), self.disks.clone())
+        SimDevices::new(self.clone(), self.state().disks.clone())
     }
 
     /// The changes asked for so far, refused ones included.
@@ -143,7 +143,19 @@ impl SimKernel {
         }
     }
 
-    /// Changes what the live snapshot or merge target of a device says of its store, as writes would.
+    /// Merges up to so many chunks of a device's `snapshot-merge` target, as the kernel does behind. Answers how many it were:
+    /// fewer when the merge is done.
+    pub fn merge(&self, name: &DmName, chunks: usize) -> Result<usize> {
+        let mut state = self.state();
+        for merged in 0..chunks {
+            if !state.merge_chunk(name)? {
+                return Ok(merged);
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Makes the live snapshot or merge target of a device say that it is invalid, has overflowed, or failed.
     pub fn set_status(&self, name: &DmName, status: &Status) {
         if let Some(node) = self.state().nodes.get_mut(name) {
             node.set_status(status);
@@ -208,7 +220,8 @@ impl Kernel for SimKernel {
     }
 
     fn status(&self, name: &DmName) -> Result<Vec<Status>> {
-        Ok(self.state().nodes.existing(name)?.live.as_ref().map(|live| live.status()).unwrap_or_default())
+        let state = self.state();
+        Ok(state.nodes.status(&state.disks, state.nodes.existing(name)?))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
@@ -217,7 +230,7 @@ impl Kernel for SimKernel {
 
     fn load(&self, name: &DmName, table: &Table<DevNo>, read_only: bool) -> Result<()> {
         let call = Call::Load(name.clone(), table.clone(), read_only);
-        self.change(&call, |state| state.load(&self.disks, name, table, read_only))
+        self.change(&call, |state| state.load(name, table, read_only))
     }
 
     fn clear(&self, name: &DmName) -> Result<()> {
@@ -229,7 +242,7 @@ impl Kernel for SimKernel {
     }
 
     fn resume(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
-        self.change(&Call::Resume(name.clone(), udev), |state| state.resume(&self.disks, name))
+        self.change(&Call::Resume(name.clone(), udev), |state| state.resume(name))
     }
 
     fn remove(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
@@ -270,12 +283,6 @@ impl Kernel for SimKernel {
             }
             Ok(())
         })
-    }
-}
-
-impl SimKernel {
-    fn size_of(&self, state: &State, device: DevNo) -> Option<Sectors> {
-        state.nodes.size(&self.disks, device)
     }
 }
 

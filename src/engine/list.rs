@@ -38,7 +38,9 @@ impl Engine {
         let scan = self.scan()?;
         let members =
             scan.vgs.iter().flat_map(|open| open.pvs.iter().map(move |pv| pv_view(pv, Some(&open.vg))));
-        Ok(members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect())
+        let mut views: Vec<_> = members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect();
+        views.sort_by(|a, b| a.device.cmp(&b.device));
+        Ok(views)
     }
 
     /// Every volume group, or one.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::map::Extent;
+use super::io::Content;
 use super::{SimKernel, State};
 use crate::block::mem::MemDevices;
 use crate::block::{Access, DevNo, Device, Devices, Listed};
@@ -59,7 +59,7 @@ impl SimDevices {
         Some(Listed {
             number: node.number,
             path: mapper(name),
-            size: self.kernel.size_of(state, node.number).unwrap_or_default().bytes(),
+            size: node.size().bytes(),
             read_only: node.live.as_ref().is_some_and(|live| live.read_only),
             dm_uuid: Some(node.uuid.as_str().to_owned()),
             holders: holders(state, node.number),
@@ -122,12 +122,11 @@ impl Devices for SimDevices {
         if access != Access::Read && node.live.as_ref().is_some_and(|live| live.read_only) {
             return Err(Error::new(Kind::Internal, format!("{} is read-only", path.display())));
         }
-        let number = node.number;
-        let size = self.kernel.size_of(&state, number).unwrap_or_default().bytes();
+        let (number, size) = (node.number, node.size().bytes());
         drop(state);
         self.kernel.hold(&name);
-        let (kernel, disks, path) = (self.kernel.clone(), self.disks.clone(), path.to_owned());
-        Ok(Arc::new(Mapped { kernel, disks, name, path, number, size, access }))
+        let (kernel, path) = (self.kernel.clone(), path.to_owned());
+        Ok(Arc::new(Mapped { kernel, name, path, number, size, access }))
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {
@@ -144,7 +143,6 @@ impl Devices for SimDevices {
 #[derive(Debug)]
 struct Mapped {
     kernel: SimKernel,
-    disks: MemDevices,
     name: DmName,
     path: PathBuf,
     number: DevNo,
@@ -159,16 +157,6 @@ impl Drop for Mapped {
 }
 
 impl Mapped {
-    fn extents(
-        &self,
-        offset: Bytes,
-        length: usize,
-    ) -> Result<Vec<(Extent, Arc<crate::block::mem::MemDevice>)>> {
-        let extents = self.kernel.state().extents(&self.disks, self.number, offset, length)?;
-        let on_disk = |extent: Extent| Some((extent, self.disks.by_number(extent.device)?));
-        Ok(extents.into_iter().filter_map(on_disk).collect())
-    }
-
     fn check_writable(&self) -> Result<()> {
         if self.access != Access::Read {
             return Ok(());
@@ -195,39 +183,20 @@ impl Device for Mapped {
     }
 
     fn read_at(&self, offset: Bytes, buffer: &mut [u8]) -> Result<()> {
-        buffer.fill(0);
-        for (extent, disk) in self.extents(offset, buffer.len())? {
-            disk.read_at(extent.offset, &mut buffer[extent.at..extent.at + extent.length])?;
-        }
-        Ok(())
+        self.kernel.state().read(self.number, offset, buffer)
     }
 
     fn write_at(&self, offset: Bytes, data: &[u8]) -> Result<()> {
         self.check_writable()?;
-        for (extent, disk) in self.extents(offset, data.len())? {
-            disk.write_at(extent.offset, &data[extent.at..extent.at + extent.length])?;
-        }
-        Ok(())
+        self.kernel.state().write(self.number, offset, Content::Data(data))
     }
 
     fn zero(&self, offset: Bytes, length: Bytes) -> Result<()> {
         self.check_writable()?;
-        let length = usize::try_from(length.get()).unwrap_or(usize::MAX);
-        for (extent, disk) in self.extents(offset, length)? {
-            disk.zero(extent.offset, Bytes(extent.length as u64))?;
-        }
-        Ok(())
+        self.kernel.state().write(self.number, offset, Content::Zeroes(length))
     }
 
-    /// Passed on to every disk below.
     fn flush(&self) -> Result<()> {
-        let length = usize::try_from(self.size.get()).unwrap_or(usize::MAX);
-        let mut flushed = std::collections::BTreeSet::new();
-        for (extent, disk) in self.extents(Bytes::ZERO, length)? {
-            if flushed.insert(extent.device) {
-                disk.flush()?;
-            }
-        }
-        Ok(())
+        self.kernel.state().flush(self.number)
     }
 }

@@ -14,7 +14,7 @@ use crate::units::Sectors;
 pub const MAJOR: u32 = 254;
 
 /// A table in a slot, with the state of its snapshot target if it has one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Loaded {
     pub table: Table<DevNo>,
     pub read_only: bool,
@@ -26,7 +26,7 @@ impl Loaded {
     pub fn printed(&self) -> Table<DevNo> {
         let mut table = self.table.clone();
         let chunk_now =
-            self.instance.as_ref().map(|instance| instance.store.map_or(Sectors::ZERO, |s| s.chunk));
+            self.instance.as_ref().map(|instance| instance.store.as_ref().map_or(Sectors::ZERO, |s| s.chunk));
         for line in &mut table.0 {
             if let (Some(now), Target::Snapshot { chunk, .. } | Target::Merge { chunk, .. }) =
                 (chunk_now, &mut line.target)
@@ -35,14 +35,6 @@ impl Loaded {
             }
         }
         table
-    }
-
-    pub fn status(&self) -> Vec<Status> {
-        let one = |target: &Target<DevNo>| match (target, &self.instance) {
-            (Target::Snapshot { .. } | Target::Merge { .. }, Some(instance)) => instance.status(),
-            _ => Status::Other(String::new()),
-        };
-        self.table.0.iter().map(|line| one(&line.target)).collect()
     }
 }
 
@@ -78,7 +70,7 @@ impl Node {
         }
     }
 
-    fn size(&self) -> Sectors {
+    pub fn size(&self) -> Sectors {
         self.live.as_ref().map_or(Sectors::ZERO, |live| live.table.length())
     }
 }
@@ -94,6 +86,18 @@ impl Nodes {
 
     pub fn names(&self) -> impl Iterator<Item = &DmName> {
         self.0.keys()
+    }
+
+    /// The status of each line of the live table.
+    pub fn status(&self, disks: &MemDevices, node: &Node) -> Vec<Status> {
+        let Some(live) = &node.live else { return Vec::new() };
+        let one = |target: &Target<DevNo>| match (target, &live.instance) {
+            (Target::Snapshot { .. } | Target::Merge { .. }, Some(instance)) => {
+                instance.status(self.size(disks, instance.cow).unwrap_or_default())
+            }
+            _ => Status::Other(String::new()),
+        };
+        live.table.0.iter().map(|line| one(&line.target)).collect()
     }
 
     pub fn get(&self, name: &DmName) -> Option<&Node> {

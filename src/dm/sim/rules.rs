@@ -3,7 +3,6 @@
 use super::State;
 use super::node::Loaded;
 use super::snapshot::Instance;
-use crate::block::mem::MemDevices;
 use crate::block::{DevNo, Devices};
 use crate::dm::{DmName, Line, Table, Target, in_use};
 use crate::error::{Error, Kind, Result};
@@ -21,34 +20,22 @@ fn invalid(name: &DmName, why: impl std::fmt::Display) -> Error {
 }
 
 impl State {
-    pub fn load(
-        &mut self,
-        disks: &MemDevices,
-        name: &DmName,
-        table: &Table<DevNo>,
-        read_only: bool,
-    ) -> Result<()> {
+    pub fn load(&mut self, name: &DmName, table: &Table<DevNo>, read_only: bool) -> Result<()> {
         let number = self.nodes.existing(name)?.number;
         check_shape(name, table)?;
         for line in &table.0 {
-            self.check_target(disks, name, number, line)?;
+            self.check_target(name, number, line)?;
         }
         // The kernel builds the new table beside an inactive one that is there, and two inactive snapshot tables
         // of one store are refused; so what was in the slot goes first, here as in the real `Control`.
         self.clear(name)?;
-        let instance = self.instance(disks, name, table)?;
+        let instance = self.instance(name, table)?;
         let node = self.nodes.existing_mut(name)?;
         node.inactive = Some(Loaded { table: table.clone(), read_only, instance });
         Ok(())
     }
 
-    fn check_target(
-        &self,
-        disks: &MemDevices,
-        name: &DmName,
-        number: DevNo,
-        line: &Line<DevNo>,
-    ) -> Result<()> {
+    fn check_target(&self, name: &DmName, number: DevNo, line: &Line<DevNo>) -> Result<()> {
         let kind = line.target.kind();
         if !TARGETS.contains(&kind) || self.missing_targets.iter().any(|missing| missing == kind) {
             return Err(crate::dm::no_such_target(name, kind));
@@ -58,11 +45,11 @@ impl State {
             if device == number {
                 return Err(invalid(name, "a device cannot be below itself"));
             }
-            if self.nodes.size(disks, device).is_none() {
+            if self.nodes.size(&self.disks, device).is_none() {
                 return Err(invalid(name, format!("device {device} lookup failed")));
             }
             // A file system has claimed the device for itself; other tables may share it.
-            if let Some(mount) = disks.mounts(device)?.first() {
+            if let Some(mount) = self.disks.mounts(device)?.first() {
                 return Err(in_use(name, format!("device {device} is mounted on {}", mount.display())));
             }
         }
@@ -70,23 +57,17 @@ impl State {
     }
 
     /// The state of the snapshot target that the table brings, if any. Reads or makes its store, or waits for a hand-over.
-    fn instance(
-        &mut self,
-        disks: &MemDevices,
-        name: &DmName,
-        table: &Table<DevNo>,
-    ) -> Result<Option<Instance>> {
+    fn instance(&mut self, name: &DmName, table: &Table<DevNo>) -> Result<Option<Instance>> {
         let Some((mut instance, chunk)) = table.0.iter().find_map(|line| Instance::of(&line.target)) else {
             return Ok(None);
         };
-        if self.nodes.size(disks, instance.cow).is_none_or(Sectors::is_zero) {
+        if self.nodes.size(&self.disks, instance.cow).is_none_or(Sectors::is_zero) {
             return Err(invalid(name, "the COW device has no size: it must be live first"));
         }
         let awaits = self.nodes.awaits_handover(&instance).map_err(|why| invalid(name, why))?;
         if !awaits {
             self.check_readable(name, instance.cow)?;
-            let (store, valid) =
-                self.open_store(disks, instance.cow, chunk).map_err(|why| invalid(name, why))?;
+            let (store, valid) = self.open_store(instance.cow, chunk).map_err(|why| invalid(name, why))?;
             instance.store = Some(store);
             instance.valid = valid;
         }
@@ -123,9 +104,9 @@ impl State {
         Ok(())
     }
 
-    pub fn resume(&mut self, disks: &MemDevices, name: &DmName) -> Result<()> {
+    pub fn resume(&mut self, name: &DmName) -> Result<()> {
         if self.nodes.existing(name)?.inactive.is_some() {
-            self.swap(disks, name)?;
+            self.swap(name)?;
         }
         let done = self.wake(name);
         let retiring = self.nodes.existing_mut(name)?.retiring.take();
@@ -134,11 +115,11 @@ impl State {
     }
 
     /// The inactive table becomes live. If it does not fit it is lost, the old one stays and the device is left suspended.
-    fn swap(&mut self, disks: &MemDevices, name: &DmName) -> Result<()> {
+    fn swap(&mut self, name: &DmName) -> Result<()> {
         self.suspend(name)?;
         let inactive = self.nodes.existing_mut(name)?.inactive.take();
         let Some(new) = inactive else { return Ok(()) };
-        if let Some(why) = self.misfit(disks, &new.table) {
+        if let Some(why) = self.misfit(&new.table) {
             self.destroy(Some(new));
             return Err(invalid(name, why));
         }
@@ -147,9 +128,9 @@ impl State {
         Ok(())
     }
 
-    fn misfit(&self, disks: &MemDevices, table: &Table<DevNo>) -> Option<String> {
+    fn misfit(&self, table: &Table<DevNo>) -> Option<String> {
         table.0.iter().flat_map(needs).find_map(|(device, end)| {
-            let size = self.nodes.size(disks, device).unwrap_or(Sectors::ZERO);
+            let size = self.nodes.size(&self.disks, device).unwrap_or(Sectors::ZERO);
             // Linux 6.1 does not check against a device of size 0: it may get its table later.
             (!size.is_zero() && end > size)
                 .then(|| format!("device {device} is too small: {} of {} sectors", end.get(), size.get()))

@@ -5,14 +5,16 @@
 //! the destination is. If the source is destroyed first, the destination has nothing to take over and is invalid.
 
 use super::State;
+use super::io::Content;
 use super::node::{Node, Nodes};
-use super::store::Store;
+use super::store::{Header, MAGIC, Store};
 use crate::block::DevNo;
 use crate::dm::{DmName, Status, Target};
-use crate::units::Sectors;
+use crate::error::{Error, Kind, Result};
+use crate::units::{Bytes, Sectors};
 
 /// The state of one snapshot or merge target. Each has an identity of its own: two tables of one device may have one each.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Instance {
     pub merging: bool,
     pub origin: DevNo,
@@ -28,7 +30,7 @@ pub struct Instance {
 
 /// The place of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub enum Place {
     Live,
     Inactive,
     Retiring,
@@ -65,7 +67,8 @@ impl Instance {
         Some((instance, *chunk))
     }
 
-    pub fn status(&self) -> Status {
+    /// What it says, with a store of `total` sectors.
+    pub fn status(&self, total: Sectors) -> Status {
         if !self.valid {
             return Status::Invalid;
         }
@@ -75,23 +78,19 @@ impl Instance {
         if self.overflowed {
             return Status::Overflow;
         }
-        match self.store {
-            Some(store) => store.status(self.merging),
+        match &self.store {
+            Some(store) => store.status(total, self.merging),
             None => Status::Other("Unknown".to_owned()),
         }
     }
 
+    /// Makes it say so; usage cannot be set, it is what the store holds.
     pub fn set_status(&mut self, status: &Status) {
         match status {
             Status::Invalid => self.valid = false,
             Status::Overflow => self.overflowed = true,
             Status::MergeFailed => self.merge_failed = true,
-            Status::Store { used, metadata, .. } => {
-                if let Some(store) = &mut self.store {
-                    (store.used, store.metadata) = (*used, *metadata);
-                }
-            }
-            Status::Other(_) => {}
+            Status::Store { .. } | Status::Other(_) => {}
         }
     }
 }
@@ -127,7 +126,7 @@ impl Nodes {
     }
 
     /// Whether a new target will take over another's exceptions, or why there cannot be one.
-    pub fn awaits_handover(&self, new: &Instance) -> Result<bool, &'static str> {
+    pub fn awaits_handover(&self, new: &Instance) -> std::result::Result<bool, &'static str> {
         let sharing = self.sharing(new);
         if sharing.count >= 2 || sharing.destination.is_some() {
             return Err("snapshot cow pairing for exception table handover failed");
@@ -138,7 +137,21 @@ impl Nodes {
         Ok(sharing.source.is_some())
     }
 
-    fn instance_mut(&mut self, (name, place): &(DmName, Place)) -> Option<&mut Instance> {
+    /// The live snapshots that must see what was on `origin` before a write.
+    pub fn tracking(&self, origin: DevNo) -> Vec<(DmName, Place)> {
+        let tracks = |node: &Node| {
+            at(node, Place::Live).is_some_and(|instance| {
+                instance.origin == origin && instance.active && instance.valid && !instance.merging
+            })
+        };
+        self.iter().filter(|(_, node)| tracks(node)).map(|(name, _)| (name.clone(), Place::Live)).collect()
+    }
+
+    pub fn instance(&self, (name, place): &(DmName, Place)) -> Option<&Instance> {
+        at(self.get(name)?, *place)
+    }
+
+    pub fn instance_mut(&mut self, (name, place): &(DmName, Place)) -> Option<&mut Instance> {
         let node = self.get_mut(name)?;
         let loaded = match place {
             Place::Live => &mut node.live,
@@ -151,11 +164,11 @@ impl Nodes {
 
 impl State {
     /// What a resume does to the live snapshot target of a device, if it has one.
-    pub fn begin_snapshot(&mut self, name: &DmName) -> Result<(), String> {
-        let node = self.nodes.get(name);
-        let Some(instance) = node.and_then(|node| at(node, Place::Live)).cloned() else { return Ok(()) };
+    pub fn begin_snapshot(&mut self, name: &DmName) -> std::result::Result<(), String> {
         let own = (name.clone(), Place::Live);
-        let sharing = self.nodes.sharing(&instance);
+        let Some(instance) = self.nodes.instance(&own) else { return Ok(()) };
+        let (origin, was_active) = (instance.origin, instance.active);
+        let sharing = self.nodes.sharing(instance);
         if let (Some(source), Some(destination)) = (sharing.source, sharing.destination) {
             if source == own {
                 return Err("EINVAL: unable to resume snapshot source until handover completes".to_owned());
@@ -165,8 +178,8 @@ impl State {
                 return Err(why.to_owned());
             }
             self.hand_over(&source, &destination);
-        } else if !instance.active {
-            self.check_cut(name, instance.origin);
+        } else if !was_active {
+            self.check_cut(name, origin);
         }
         if let Some(instance) = self.nodes.instance_mut(&own) {
             instance.active = true;
@@ -214,6 +227,55 @@ impl State {
             && let Some(left) = self.nodes.instance_mut(&destination)
         {
             left.valid = false;
+        }
+    }
+
+    /// Reads the store on a COW device, or makes a new one where there is none. The header's chunk size wins over
+    /// the table's. Answers the store and whether it is valid.
+    pub fn open_store(&mut self, cow: DevNo, chunk: Sectors) -> std::result::Result<(Store, bool), String> {
+        let io = |error: Error| format!("failed to read snapshot metadata: {error}");
+        let mut bytes = [0; Header::LENGTH];
+        self.read(cow, Bytes::ZERO, &mut bytes).map_err(io)?;
+        let header = Header::unpack(&bytes);
+        if header.magic == 0 {
+            let (store, writes) = Store::make(chunk);
+            for (at, bytes) in writes {
+                self.write(cow, at, Content::Data(&bytes)).map_err(io)?;
+            }
+            return Ok((store, true));
+        }
+        if header.magic != MAGIC || header.version != 1 || !header.chunk.get().is_power_of_two() {
+            return Err("ENXIO: the store begins neither with zeroes nor with a header".to_owned());
+        }
+        let mut store = Store::empty(header.chunk);
+        let mut area = vec![0; store.chunk_length()];
+        loop {
+            self.read(cow, store.area_position(), &mut area).map_err(io)?;
+            if !store.take_area(&area) {
+                return Ok((store, header.valid));
+            }
+        }
+    }
+
+    /// The live snapshot of a device, if its content can be had.
+    pub fn usable(&self, device: DevNo) -> Result<(&Instance, &Store)> {
+        let node = self.nodes.by_number(device);
+        let usable = node.and_then(|(_, node)| at(node, Place::Live)).filter(|instance| instance.valid);
+        let both = usable.and_then(|instance| Some((instance, instance.store.as_ref()?)));
+        both.ok_or_else(|| {
+            Error::new(Kind::Internal, format!("I/O error on device {device}: the snapshot is invalid"))
+        })
+    }
+
+    /// Gives a snapshot up for good: its store's header says so after a restart too.
+    pub fn invalidate(&mut self, place: &(DmName, Place)) {
+        let Some(instance) = self.nodes.instance_mut(place) else { return };
+        instance.valid = false;
+        let (cow, chunk) = (instance.cow, instance.store.as_ref().map(|store| store.chunk));
+        if let Some(chunk) = chunk {
+            let header = Header { magic: MAGIC, valid: false, version: 1, chunk }.pack();
+            // A store that cannot be written is as lost as one that says so.
+            let _ = self.write(cow, Bytes::ZERO, Content::Data(&header));
         }
     }
 }

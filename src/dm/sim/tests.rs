@@ -1,14 +1,17 @@
+mod content;
+
 use super::*;
 use crate::block::mem::MemDevice;
 use crate::block::{Access, Device, Devices};
 use crate::dm::Target;
-use crate::units::Bytes;
+use crate::units::{Bytes, Sectors};
 
 const VISIBLE: UdevFlags = UdevFlags::visible();
 const SIZE: Sectors = Sectors(2048);
 
 struct World {
     kernel: SimKernel,
+    disks: MemDevices,
     disk: Arc<MemDevice>,
 }
 
@@ -20,7 +23,7 @@ impl World {
     fn new() -> Self {
         let disks = MemDevices::new();
         let disk = disks.add("/dev/a", Bytes::mib(16));
-        Self { kernel: SimKernel::new(&disks), disk }
+        Self { kernel: SimKernel::new(&disks), disks, disk }
     }
 
     fn create(&self, text: &str) -> DevNo {
@@ -517,7 +520,7 @@ fn devices_are_listed_with_their_holders_and_mounts() {
 #[test]
 fn a_mounted_disk_is_not_mapped() {
     let world = World::new();
-    world.kernel.disks.set("/dev/a", |attributes| attributes.mounts = vec!["/srv".into()]);
+    world.disks.set("/dev/a", |attributes| attributes.mounts = vec!["/srv".into()]);
     world.create("v");
     let table = Table::single(SIZE, Target::Linear { device: world.disk.number(), offset: Sectors(0) });
     let error = world.kernel.load(&name("v"), &table, false).unwrap_err();

@@ -102,7 +102,7 @@ fn a_growing_volume_continues_where_it_ends() {
 #[test]
 fn only_the_named_physical_volumes_are_used() {
     let vg = group(&[5, 50]);
-    let on = Request { on: vec![vg.pvs[0].id.clone()], ..linear(5) };
+    let on = Request { on: vec![vg.pvs[0].id], ..linear(5) };
     assert_eq!(areas(&allocate(&vg, &on).unwrap()), [(0, 0, 5)]);
     let error = allocate(&vg, &Request { extents: Extents(6), ..on }).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace);
