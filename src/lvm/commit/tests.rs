@@ -261,27 +261,30 @@ fn a_text_of_exactly_the_maximum_fits_and_one_byte_more_changes_nothing() {
     let host = world(1, &small());
     let mut vg = open(&host);
     let room = usize::try_from(Ring::new(Bytes::kib(32)).max_text().get()).unwrap();
-    let tagged = |vg: &Vg, length: usize| {
-        // Several tags, each at most as long as a tag may be.
-        let mut edits = Vec::new();
-        let mut rest = length;
-        while rest > 0 {
-            let part = rest.min(1000);
-            edits.push(Edit::AddVgTag {
-                tag: format!("{:03}{}", edits.len(), "t".repeat(part)).parse().unwrap(),
-            });
-            rest -= part;
-        }
-        vg.apply(&edits).unwrap()
+    // Several tags, each at most as long as a tag may be.
+    let tagged = |vg: &Vg, length: usize, most: usize| {
+        let parts = (0..length.div_ceil(most)).map(|number| (number, most.min(length - number * most)));
+        let tags =
+            parts.map(|(number, length)| format!("{number:03}{}", "t".repeat(length)).parse().unwrap());
+        vg.apply(&tags.map(|tag| Edit::AddVgTag { tag }).collect::<Vec<_>>()).unwrap()
     };
     let length = |vg: &Vg| vg.clone().with_seqno(2).unwrap().text(&stamp()).unwrap().len() + 1;
-    let wanted = (1..room).find(|&wanted| length(&tagged(&vg.vg, wanted)) == room).unwrap();
+    // A tag more is several bytes more: not every length can be had with every size of tags.
+    let fitting = |most| {
+        let (mut low, mut high) = (1, room);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if length(&tagged(&vg.vg, middle, most)) < room { low = middle + 1 } else { high = middle }
+        }
+        (length(&tagged(&vg.vg, low, most)) == room).then_some((low, most))
+    };
+    let (wanted, most) = (900..1000).find_map(fitting).unwrap();
     host.settle();
-    let too_large = tagged(&vg.vg, wanted + 1);
+    let too_large = tagged(&vg.vg, wanted + 1, most);
     let error = commit(&mut vg, too_large, &stamp()).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace);
     assert!(host.log().is_empty());
-    let next = tagged(&vg.vg, wanted);
+    let next = tagged(&vg.vg, wanted, most);
     commit(&mut vg, next, &stamp()).unwrap();
     assert_eq!(open(&host).vg.seqno, 2);
 }
