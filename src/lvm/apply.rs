@@ -110,3 +110,6 @@ impl Vg {
 fn torn(what: &dyn fmt::Display) -> Error {
     Error::new(Kind::Internal, format!("the text has no section for {what}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,3 +222,6 @@ pub fn check_device_name(vg: &VgName, lv: &LvName, suffix: &str) -> Result<()> {
     );
     Err(Error::new(Kind::Usage, text).hint("choose a shorter name, or one with fewer hyphens"))
 }
+
+#[cfg(test)]
+mod tests;

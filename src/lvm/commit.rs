@@ -248,4 +248,4 @@ pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

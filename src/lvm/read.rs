@@ -296,3 +296,6 @@ fn words(node: Node<'_>) -> Result<Words> {
 fn tags(node: Node<'_>) -> Result<Vec<Tag>> {
     strings(node)?.iter().map(|tag| tag.parse().map_err(|error| node.error(error))).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
