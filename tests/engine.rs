@@ -127,9 +127,20 @@ impl Lab {
         self.engine().vgs(Some(&vg())).unwrap()[0].free_bytes
     }
 
+    /// What the first group is called: an operation renames it.
+    fn group(&self) -> VgName {
+        let mut names = self.engine().vg_names().unwrap().into_iter();
+        names.find(|name| *name != other().name).unwrap()
+    }
+
+    /// The name of a volume's device.
+    fn top(&self, lv: &str) -> String {
+        DmName::for_volume(self.group().as_str(), lv, None).unwrap().to_string()
+    }
+
     /// Nothing is unfinished, and no plan broke a rule of the kernel.
     fn assert_at_rest(&self, when: &str) {
-        assert_eq!(self.engine().check(&vg(), MODE).unwrap(), Vec::<String>::new(), "{when}");
+        assert_eq!(self.engine().check(&self.group(), MODE).unwrap(), Vec::<String>::new(), "{when}");
         assert_eq!(self.kernel.unsettled(), [], "{when}");
         assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
     }
@@ -167,6 +178,16 @@ fn cut(pairs: &[(&str, &str)]) -> NewSnapshots {
     }
 }
 
+/// A group on the third disk.
+fn other() -> NewGroup {
+    NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    }
+}
+
 /// `vg-0/db` with some content.
 fn lab_with_volume() -> Lab {
     let lab = Lab::new();
@@ -181,13 +202,7 @@ fn a_labelled_device_is_taken_as_it_is() {
     let lab = Lab::new();
     let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
     assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
-    let group = NewGroup {
-        name: "other".parse().unwrap(),
-        devices: vec!["/dev/sdc".into()],
-        extent_size: None,
-        wipe: false,
-    };
-    lab.engine().create_group(&group, MODE).unwrap();
+    lab.engine().create_group(&other(), MODE).unwrap();
     let pvs = lab.engine().pvs().unwrap();
     let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
     assert_eq!(pv.uuid, label.uuid);
@@ -560,6 +575,51 @@ const OPERATIONS: &[Operation] = &[
         happened: |lab| has_volume(lab, "young"),
     },
     Operation {
+        name: "renaming the group",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.rename_group(&vg(), &"new".parse()?, MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.group().as_str() == "new",
+    },
+    Operation {
+        name: "a device that joins",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.extend_group(&vg(), &["/dev/sdc".into()], false, MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 3,
+    },
+    Operation {
+        name: "a device that leaves",
+        prepare: |lab| {
+            snap(lab, "a");
+            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+        },
+        run: |engine| engine.reduce_group(&vg(), &["/dev/sdc".into()], MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 2,
+    },
+    Operation {
+        name: "a label",
+        prepare: |_| {},
+        run: |engine| engine.create_pvs(&["/dev/sdc".into()], false, MODE).map(drop),
+        kept: &[],
+        happened: |lab| lab.engine().pvs().unwrap().len() == 3,
+    },
+    Operation {
+        name: "another group",
+        prepare: |_| {},
+        run: |engine| engine.create_group(&other(), MODE).map(drop),
+        kept: &[],
+        happened: |lab| lab.engine().vgs(None).unwrap().len() == 2,
+    },
+    Operation {
+        name: "the end of a group",
+        prepare: |lab| drop(lab.engine().create_group(&other(), MODE).unwrap()),
+        run: |engine| engine.remove_group(&other().name, MODE).map(drop),
+        kept: &[],
+        happened: |lab| lab.engine().vgs(None).unwrap().len() == 1,
+    },
+    Operation {
         name: "deactivation",
         prepare: |lab| {
             snap(lab, "a");
@@ -629,19 +689,20 @@ fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
             let when = format!("{}, dead before step {last}", operation.name);
             let outcome = (operation.run)(&lab.mortal_engine(last));
             cuts += 1;
-            lab.engine()
-                .create_volume(&volume("next", 1), MODE)
-                .unwrap_or_else(|error| panic!("{when}: {error}"));
-            lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            let next = NewVolume { vg: lab.group(), ..volume("next", 1) };
+            lab.engine().create_volume(&next, MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            let suspended = lab.kernel.list().unwrap().into_iter().find(|info| info.live && info.suspended);
+            assert_eq!(suspended, None, "{when}");
+            lab.engine().repair(&lab.group(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
             lab.assert_at_rest(&when);
             let happened = (operation.happened)(&lab);
             assert!(happened || outcome.is_err(), "{when}: acknowledged and lost");
             assert!(lab.snapshots().iter().all(|s| s.state != SnapshotState::Pending), "{when}");
-            assert_eq!(lab.read("vg--0-db", 0), 1, "{when}");
-            lab.write("vg--0-db", 0, 9);
+            assert_eq!(lab.read(&lab.top("db"), 0), 1, "{when}");
+            lab.write(&lab.top("db"), 0, 9);
             for name in operation.kept {
-                assert_eq!(lab.read(&format!("vg--0-{name}"), 2 << 20), 0, "{when}");
-                assert_eq!(lab.read(&format!("vg--0-{name}"), 0), 1, "{when}");
+                assert_eq!(lab.read(&lab.top(name), 2 << 20), 0, "{when}");
+                assert_eq!(lab.read(&lab.top(name), 0), 1, "{when}");
             }
             if outcome.is_ok() {
                 break;
@@ -662,10 +723,10 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
             let outcome = (operation.run)(&lab.engine());
             lab.kernel.heal();
             let when = format!("{}, refusal {nth}", operation.name);
-            lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            lab.engine().repair(&lab.group(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
             lab.assert_at_rest(&when);
             assert!((operation.happened)(&lab) || outcome.is_err(), "{when}: acknowledged and lost");
-            assert_eq!(lab.read("vg--0-db", 0), 1, "{when}");
+            assert_eq!(lab.read(&lab.top("db"), 0), 1, "{when}");
             if outcome.is_ok() {
                 break;
             }
