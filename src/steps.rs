@@ -129,7 +129,7 @@ impl Kernel for SteppedKernel {
 
     /// Each suspend and resume is a step, and so is each call that undoes them: a dead process undoes nothing.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        switch::run(self, steps)
+        switch::run_singly(self, steps)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {

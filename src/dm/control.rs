@@ -1,11 +1,10 @@
 //! The real kernel: the devicemapper crate for what it does well, our own ioctls for what must not wait.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmOptions};
@@ -13,6 +12,7 @@ use nix::errno::Errno;
 
 use super::ioctl::Prepared;
 use super::nodes::Nodes;
+use super::switch::{self, Before, Calls};
 use super::{
     DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, Target, UdevFlags,
 };
@@ -258,8 +258,8 @@ impl Kernel for Control {
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        let switch = Switch::prepare(self, steps)?;
-        switch.run(self, steps)
+        let before = switch::before(self, steps)?;
+        switch::run(steps, &before, &mut Switch::prepare(self, steps, &before)?)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {
@@ -293,81 +293,69 @@ fn require(kernel: &dyn Kernel, kind: &str) -> Result<()> {
         .hint(format!("load its module with `modprobe dm-{module}`")))
 }
 
-/// Everything that a switch needs, made before its first step.
-struct Switch {
-    steps: Vec<Prepared>,
-    ways_back: Vec<WayBack>,
-    frozen: Vec<(DmName, Duration)>,
+/// The ioctls of one switch, made before its first step.
+struct Switch<'a> {
+    kernel: &'a Control,
+    control: &'a File,
+    steps: &'a [SwitchStep],
+    before: &'a [Before],
+    fired: Vec<Prepared>,
+    clear: Vec<Prepared>,
+    resume: Vec<Prepared>,
 }
 
-/// How one suspended device gets its I/O back if a later step fails.
-struct WayBack {
-    clear: Prepared,
-    resume: Prepared,
-    table: Table<DevNo>,
-    read_only: bool,
-    since: Option<Instant>,
+impl<'a> Switch<'a> {
+    fn prepare(kernel: &'a Control, steps: &'a [SwitchStep], before: &'a [Before]) -> Result<Self> {
+        let fired = steps.iter().map(|step| match step {
+            SwitchStep::Suspend(name, freeze) => Prepared::suspend(name, *freeze),
+            SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
+        });
+        Ok(Self {
+            kernel,
+            control: kernel.dm()?.file(),
+            steps,
+            before,
+            fired: fired.collect(),
+            clear: before.iter().map(|device| Prepared::clear(&device.name)).collect(),
+            resume: before
+                .iter()
+                .map(|device| Prepared::resume(&device.name, UdevFlags::unchanged()))
+                .collect(),
+        })
+    }
+
+    /// The error of a step, in words.
+    fn refused(&self, step: usize, errno: Errno) -> Error {
+        match self.steps.get(step) {
+            Some(SwitchStep::Suspend(name, _)) => refused(errno, "suspend", name),
+            Some(SwitchStep::Resume(name, _)) => refused(errno, "resume", name),
+            None => Error::io("the kernel did not switch", errno),
+        }
+    }
 }
 
-impl Switch {
-    fn prepare(kernel: &Control, steps: &[SwitchStep]) -> Result<Self> {
-        let mut switch = Self { steps: Vec::new(), ways_back: Vec::new(), frozen: Vec::new() };
-        for step in steps {
-            switch.steps.push(match step {
-                SwitchStep::Suspend(name, freeze) => {
-                    switch.ways_back.push(WayBack {
-                        clear: Prepared::clear(name),
-                        resume: Prepared::resume(name, UdevFlags::unchanged()),
-                        table: kernel.table(name, Slot::Live)?,
-                        read_only: kernel.info(name)?.is_some_and(|info| info.read_only),
-                        since: None,
-                    });
-                    switch.frozen.push((name.clone(), Duration::ZERO));
-                    Prepared::suspend(name, *freeze)
-                }
-                SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
-            });
-        }
-        Ok(switch)
+fn fire(prepared: Option<&mut Prepared>, control: &File) -> std::result::Result<(), Errno> {
+    prepared.map_or(Ok(()), |prepared| prepared.fire(control))
+}
+
+impl Calls for Switch<'_> {
+    fn fire(&mut self, step: usize) -> Result<()> {
+        fire(self.fired.get_mut(step), self.control).map_err(|errno| self.refused(step, errno))
     }
 
-    /// From here to the last resume: no allocation, no log, no file.
-    fn run(mut self, kernel: &Control, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        let control = kernel.dm()?.file();
-        for (place, (step, prepared)) in steps.iter().zip(&mut self.steps).enumerate() {
-            let began = Instant::now();
-            if let Err(errno) = prepared.fire(control) {
-                self.back_out(kernel, control, steps.get(place));
-                let what = if matches!(step, SwitchStep::Suspend(..)) { "suspend" } else { "resume" };
-                return Err(refused(errno, what, step.device()));
-            }
-            let devices = self.frozen.iter_mut().zip(&mut self.ways_back);
-            for ((_, frozen), way_back) in devices.filter(|((name, _), _)| name == step.device()) {
-                match (step, way_back.since) {
-                    (SwitchStep::Suspend(..), _) => way_back.since = Some(began),
-                    (SwitchStep::Resume(..), Some(since)) => {
-                        *frozen = since.elapsed();
-                        way_back.since = None;
-                    }
-                    (SwitchStep::Resume(..), None) => {}
-                }
-            }
-        }
-        Ok(SwitchReport { frozen: self.frozen })
+    fn clear(&mut self, device: usize) -> Result<()> {
+        fire(self.clear.get_mut(device), self.control)
+            .map_err(|errno| Error::io("a table stays loaded", errno))
     }
 
-    /// Resumes what is suspended, with the table from before. What fails here too is found suspended by the next run.
-    fn back_out(&mut self, kernel: &Control, control: &impl AsRawFd, failed: Option<&SwitchStep>) {
-        let devices = self.frozen.iter().zip(&mut self.ways_back).rev();
-        for ((name, _), way_back) in devices.filter(|(_, way_back)| way_back.since.is_some()) {
-            let swapped = matches!(failed, Some(SwitchStep::Resume(failed, _)) if failed == name);
-            // A failed resume has already made its table live (Linux 6.1).
-            let _ = if swapped {
-                kernel.load(name, &way_back.table, way_back.read_only)
-            } else {
-                way_back.clear.fire(control).map_err(|errno| refused(errno, "clear", name))
-            };
-            let _ = way_back.resume.fire(control);
-        }
+    fn load_back(&mut self, device: usize) -> Result<()> {
+        self.before
+            .get(device)
+            .map_or(Ok(()), |before| self.kernel.load(&before.name, &before.table, before.read_only))
+    }
+
+    fn resume(&mut self, device: usize) -> Result<()> {
+        fire(self.resume.get_mut(device), self.control)
+            .map_err(|errno| Error::io("a device stays suspended", errno))
     }
 }

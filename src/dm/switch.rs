@@ -1,108 +1,135 @@
-//! A switch made of single calls, for kernels that are not asked by prepared ioctls: the simulated one, and one
-//! whose steps are counted.
+//! The one way in which a switch runs, and runs back when a step fails; how a step is fired is the caller's.
+//!
+//! Everything that a switch needs is made before its first step: between the first suspend and the last resume there is no
+//! allocation, no log and no file.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{DmName, Freeze, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags};
+use super::{DmName, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags};
 use crate::block::DevNo;
 use crate::error::Result;
 
-/// A device that a step suspended and no later step has resumed.
-struct Frozen {
-    name: DmName,
-    since: Instant,
-    /// Where its time stands in the report.
-    place: usize,
+/// A device that a switch suspends, as it was before.
+pub struct Before {
+    /// Its name.
+    pub name: DmName,
+    /// Its live table.
+    pub table: Table<DevNo>,
+    /// True if it refused writes.
+    pub read_only: bool,
 }
 
-/// The live tables from before the switch, for the devices that it suspends.
-type Before = BTreeMap<DmName, (Table<DevNo>, bool)>;
+/// Fires the steps of one switch. `step` counts its steps, `device` the devices that it suspends, in order.
+pub trait Calls {
+    /// Fires a step.
+    fn fire(&mut self, step: usize) -> Result<()>;
+    /// Empties a device's inactive slot.
+    fn clear(&mut self, device: usize) -> Result<()>;
+    /// Loads the table that a device had before.
+    fn load_back(&mut self, device: usize) -> Result<()>;
+    /// Resumes a device, of which nothing changed.
+    fn resume(&mut self, device: usize) -> Result<()>;
+}
 
-/// Runs the steps one by one; see [`Kernel::switch`] for what happens if one fails.
-pub fn run(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<SwitchReport> {
-    let before = tables(kernel, steps)?;
-    let mut report = SwitchReport::default();
-    let mut frozen = Vec::new();
-    for step in steps {
-        let done = match step {
-            SwitchStep::Suspend(name, freeze) => suspend(kernel, name, *freeze, &mut frozen, &mut report),
-            SwitchStep::Resume(name, udev) => {
-                let done = kernel.resume(name, *udev);
-                if done.is_ok() {
-                    thaw(name, &mut frozen, &mut report);
-                }
-                done
-            }
-        };
-        if let Err(error) = done {
-            undo(kernel, &frozen, &before, step);
+/// The devices that these steps suspend, as they are.
+pub fn before(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<Vec<Before>> {
+    let suspends = steps.iter().filter(|step| matches!(step, SwitchStep::Suspend(..)));
+    let before = suspends.map(|step| {
+        let name = step.device().clone();
+        let table = kernel.table(&name, Slot::Live)?;
+        let read_only = kernel.info(&name)?.is_some_and(|info| info.read_only);
+        Ok(Before { name, table, read_only })
+    });
+    before.collect()
+}
+
+/// Runs the steps; see [`Kernel::switch`] for what happens if one fails.
+pub fn run(steps: &[SwitchStep], before: &[Before], calls: &mut dyn Calls) -> Result<SwitchReport> {
+    let mut frozen: Vec<_> = before.iter().map(|device| (device.name.clone(), Duration::ZERO)).collect();
+    let mut since = vec![None; before.len()];
+    for (number, step) in steps.iter().enumerate() {
+        let began = Instant::now();
+        let device = before.iter().position(|device| device.name == *step.device());
+        if let Err(error) = calls.fire(number) {
+            let failed = device.filter(|_| matches!(step, SwitchStep::Resume(..)));
+            run_back(before, &since, failed, calls);
             return Err(error);
         }
-    }
-    Ok(report)
-}
-
-fn tables(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<Before> {
-    let mut before = Before::new();
-    for step in steps {
-        if let SwitchStep::Suspend(name, _) = step {
-            let read_only = kernel.info(name)?.is_some_and(|info| info.read_only);
-            before.insert(name.clone(), (kernel.table(name, Slot::Live)?, read_only));
+        let Some(device) = device else { continue };
+        let (Some(since), Some((_, time))) = (since.get_mut(device), frozen.get_mut(device)) else {
+            continue;
+        };
+        match step {
+            SwitchStep::Suspend(..) => *since = Some(began),
+            SwitchStep::Resume(..) => *time = since.take().map_or(Duration::ZERO, |since| since.elapsed()),
         }
     }
-    Ok(before)
+    Ok(SwitchReport { frozen })
 }
 
-fn suspend(
-    kernel: &dyn Kernel,
-    name: &DmName,
-    freeze: Freeze,
-    frozen: &mut Vec<Frozen>,
-    report: &mut SwitchReport,
-) -> Result<()> {
-    let since = Instant::now();
-    kernel.suspend(name, freeze)?;
-    frozen.push(Frozen { name: name.clone(), since, place: report.frozen.len() });
-    report.frozen.push((name.clone(), since.elapsed()));
-    Ok(())
-}
-
-fn thaw(name: &DmName, frozen: &mut Vec<Frozen>, report: &mut SwitchReport) {
-    frozen.retain(|device| {
-        let thawed = device.name == *name;
-        if let Some((_, time)) = report.frozen.get_mut(device.place)
-            && thawed
-        {
-            *time = device.since.elapsed();
-        }
-        !thawed
-    });
-}
-
-/// Resumes what is suspended with its old table. The first error is the one that counts; what fails here
-/// as well is left to the next run, which finds the device suspended.
-fn undo(kernel: &dyn Kernel, frozen: &[Frozen], before: &Before, failed: &SwitchStep) {
-    let is_failed = |name: &DmName| matches!(failed, SwitchStep::Resume(failed, _) if failed == name);
-    let resume = |name: &DmName| drop(kernel.resume(name, UdevFlags::unchanged()));
+/// Resumes what is suspended with its old table. The first error is the one that counts; what fails here as well is left to
+/// the next run, which finds the device suspended.
+fn run_back(before: &[Before], since: &[Option<Instant>], failed: Option<usize>, calls: &mut dyn Calls) {
+    let suspended = || (0..before.len()).filter(|device| since.get(*device).is_some_and(Option::is_some));
+    let others = || suspended().filter(|device| Some(*device) != failed);
     // All of them before the first resume: an inactive target may be waiting for another's exceptions.
-    for device in frozen.iter().filter(|device| !is_failed(&device.name)) {
-        let _ = kernel.clear(&device.name);
+    for device in others() {
+        let _ = calls.clear(device);
     }
-    let swapped = frozen.iter().find(|device| is_failed(&device.name)).map(|device| &device.name);
-    let put_back = |name: &DmName, (table, read_only): &(Table<DevNo>, bool)| {
-        let _ = kernel.load(name, table, *read_only);
-        resume(name);
-    };
-    let old = swapped.and_then(|name| Some((name, before.get(name)?))).filter(|(_, old)| !old.0.is_empty());
     // Linux 6.1: a resume that failed has swapped its table in, and while that is there it may keep a source from being
     // resumed. So the old one is put back first, unless loading it reads a store below.
-    let reads_store = old.is_some_and(|(_, old)| old.0.reads_store());
-    if let Some((name, old)) = old.filter(|_| !reads_store) {
-        put_back(name, old);
+    let old = failed.and_then(|device| Some((device, &before.get(device)?.table)));
+    let old = old.filter(|(_, table)| !table.is_empty());
+    let put_back = |calls: &mut dyn Calls, wanted: bool| {
+        if let Some((device, _)) = old.filter(|(_, table)| table.reads_store() == wanted) {
+            let _ = calls.load_back(device);
+            let _ = calls.resume(device);
+        }
+    };
+    put_back(calls, false);
+    for device in others().collect::<Vec<_>>().into_iter().rev() {
+        let _ = calls.resume(device);
     }
-    frozen.iter().rev().filter(|device| !is_failed(&device.name)).for_each(|device| resume(&device.name));
-    if let Some((name, old)) = old.filter(|_| reads_store) {
-        put_back(name, old);
+    put_back(calls, true);
+}
+
+/// Fires each step as a single call, for kernels that have nothing to prepare.
+struct Single<'a> {
+    kernel: &'a dyn Kernel,
+    steps: &'a [SwitchStep],
+    before: &'a [Before],
+}
+
+/// Runs the steps as single calls of `kernel`.
+pub fn run_singly(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<SwitchReport> {
+    let before = before(kernel, steps)?;
+    run(steps, &before, &mut Single { kernel, steps, before: &before })
+}
+
+impl Single<'_> {
+    fn with(&self, device: usize, act: impl Fn(&dyn Kernel, &Before) -> Result<()>) -> Result<()> {
+        self.before.get(device).map_or(Ok(()), |before| act(self.kernel, before))
+    }
+}
+
+impl Calls for Single<'_> {
+    fn fire(&mut self, step: usize) -> Result<()> {
+        match self.steps.get(step) {
+            Some(SwitchStep::Suspend(name, freeze)) => self.kernel.suspend(name, *freeze),
+            Some(SwitchStep::Resume(name, udev)) => self.kernel.resume(name, *udev),
+            None => Ok(()),
+        }
+    }
+
+    fn clear(&mut self, device: usize) -> Result<()> {
+        self.with(device, |kernel, before| kernel.clear(&before.name))
+    }
+
+    fn load_back(&mut self, device: usize) -> Result<()> {
+        self.with(device, |kernel, before| kernel.load(&before.name, &before.table, before.read_only))
+    }
+
+    fn resume(&mut self, device: usize) -> Result<()> {
+        self.with(device, |kernel, before| kernel.resume(&before.name, UdevFlags::unchanged()))
     }
 }
