@@ -8,7 +8,7 @@ use crate::engine::list::Select;
 use crate::engine::resize::Growth;
 use crate::engine::view::VolumeView;
 use crate::engine::volume::NewVolume;
-use crate::engine::{Engine, Mode};
+use crate::engine::{Engine, Mode, Report};
 use crate::error::Result;
 use crate::lvm::{LvName, VgName};
 
@@ -47,10 +47,11 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             output.done(&engine.rename_volume(&volume.vg, &volume.name, to, mode)?)
         }
         Volume::Remove { volumes, with_snapshots } => {
+            let mut whole = Report::default();
             for (vg, names) in by_group(volumes) {
-                output.done(&engine.remove_volumes(&vg, &names, *with_snapshots, mode)?)?;
+                whole.absorb(engine.remove_volumes(&vg, &names, *with_snapshots, mode)?);
             }
-            Ok(())
+            output.done(&whole)
         }
     }
 }
@@ -75,7 +76,7 @@ pub fn select(place: Option<&Place>) -> Select {
     }
 }
 
-/// The volumes of each volume group, in the order of its first mention.
+/// The volumes of each volume group.
 pub fn by_group(paths: &[VolumePath]) -> BTreeMap<VgName, Vec<LvName>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
     for path in paths {

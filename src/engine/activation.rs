@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::operation::{Change, Mode, Report, Session};
 use super::view::VolumeView;
 use super::volume::{in_words, is_hidden};
-use super::{Engine, desired::root_of, list, mark::Mark};
+use super::{Engine, mark::Mark};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvName, Role, SegmentKind, VgName};
+use crate::lvm::{LvName, Role, VgName};
 
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
@@ -84,7 +84,7 @@ impl Session<'_> {
             if matches!(vg.role(name), Some(Role::Hidden) | None) {
                 return Err(is_hidden(vg, name));
             }
-            roots.insert(root_of(vg, name));
+            roots.insert(vg.root_of(name));
         }
         Ok(roots)
     }
@@ -98,7 +98,7 @@ impl Session<'_> {
             if !is_root || !vg.visible(&lv.name) || Mark::of(lv) == Some(Mark::Deleting) {
                 continue;
             }
-            match list::foreign_type(lv) {
+            match lv.foreign_layout() {
                 None => {
                     roots.insert(lv.name.clone());
                 }
@@ -107,9 +107,4 @@ impl Session<'_> {
         }
         roots
     }
-}
-
-/// True for a segment that dmsnap can build by itself.
-pub(super) fn is_built_here(kind: &SegmentKind) -> bool {
-    matches!(kind, SegmentKind::Striped { areas, .. } if areas.iter().all(|a| matches!(a, crate::lvm::Area::Pv { .. })))
 }

@@ -167,14 +167,9 @@ fn not_ours(vg: &Vg, lv: &Lv, what: &str) -> Error {
     .at(Context::Lv(lv.name.to_string()))
 }
 
-/// The volume that decides whether this one is active: a snapshot's origin, else itself.
-pub fn root_of(vg: &Vg, name: &LvName) -> LvName {
-    vg.snapshot_of_store(name).map_or_else(|| name.clone(), |snapshot| snapshot.origin.clone())
-}
-
 /// The volumes that a change to any of `names` may touch: their roots, and those roots' snapshots.
 pub fn families<'a>(vg: &'a Vg, names: impl IntoIterator<Item = &'a LvName>) -> BTreeMap<LvName, &'a Lv> {
-    let roots: BTreeSet<_> = names.into_iter().map(|name| root_of(vg, name)).collect();
+    let roots: BTreeSet<_> = names.into_iter().map(|name| vg.root_of(name)).collect();
     let mut members = BTreeMap::new();
     for root in &roots {
         let stores = vg.snapshots_of(root).filter_map(|snapshot| vg.lv(&snapshot.store));

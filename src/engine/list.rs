@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use super::activation::is_built_here;
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
 use super::operation::Session;
@@ -14,7 +13,7 @@ use super::{Engine, World};
 use crate::dm::{Info, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::scan::{OpenPv, OpenVg, Scan, scan};
-use crate::lvm::{Area, Lv, LvName, Role, Segment, SegmentKind, Snapshot, Vg, VgName};
+use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
 use crate::units::{Bytes, Extents};
 
 /// Which objects are listed.
@@ -181,7 +180,7 @@ fn volume_view(world: &World, vg: &Vg, lv: &Lv) -> Result<VolumeView> {
         name: lv.name.to_string(),
         uuid: lv.id.to_string(),
         size_bytes: lv.extents().sectors(vg.extent_size).bytes(),
-        layout: layout(lv),
+        layout: lv.layout(),
         state: volume_state(lv, info.as_ref(), merging),
         open: info.as_ref().is_some_and(|info| info.open_count > 0),
         snapshots: vg.snapshots_of(&lv.name).map(|snapshot| snapshot.store.to_string()).collect(),
@@ -199,32 +198,6 @@ fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
         (_, Some(_)) if merging => VolumeState::Merging,
         (_, Some(_)) => VolumeState::Active,
     }
-}
-
-/// `linear`, `striped`, or lvm2's words for what dmsnap does not build.
-fn layout(lv: &Lv) -> String {
-    let word = |segment: &Segment| match &segment.kind {
-        SegmentKind::Striped { areas, .. } if areas.len() > 1 => "striped".to_owned(),
-        SegmentKind::Striped { .. } => "linear".to_owned(),
-        SegmentKind::Snapshot { .. } => "snapshot".to_owned(),
-        SegmentKind::Other { type_name, .. } => type_name.clone(),
-    };
-    let mut words: Vec<_> = lv.segments.iter().map(word).collect();
-    words.sort();
-    words.dedup();
-    words.join(",")
-}
-
-/// What a volume is that dmsnap cannot build, in words; none if it can.
-pub(super) fn foreign_type(lv: &Lv) -> Option<String> {
-    let foreign = lv.segments.iter().any(|segment| !is_built_here(&segment.kind));
-    let stacked = |area: &Area| matches!(area, Area::Lv { .. });
-    foreign.then(|| {
-        let is_stacked = lv.segments.iter().any(
-            |segment| matches!(&segment.kind, SegmentKind::Striped { areas, .. } if areas.iter().any(stacked)),
-        );
-        if is_stacked { "a stack of volumes".to_owned() } else { layout(lv) }
-    })
 }
 
 fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<SnapshotView>> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::desired::{Activation, desired, families, root_of};
+use super::desired::{Activation, desired, families};
 use super::execute::{Executed, execute};
 use super::naming::{Layer, Naming};
 use super::plan::Plan;
@@ -18,7 +18,7 @@ use crate::block::{Access, DevNo};
 use crate::dm::{DmName, Kernel};
 use crate::error::{Error, Result};
 use crate::lvm::lock::{self, Guard, Wait};
-use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Vg, VgName, commit, open_vg};
+use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg};
 
 /// How an operation is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,9 +100,25 @@ pub(super) struct Session<'a> {
 impl Engine {
     /// Locks a volume group for change, reads it, and refuses one that must not be touched.
     pub(super) fn session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
-        let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
-        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, Access::Write)?;
-        open.check_changeable()?;
+        let session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
+        session.open.check_changeable()?;
+        Ok(session)
+    }
+
+    /// Keeps others from changing a volume group, and reads it.
+    pub(super) fn reading_session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
+        self.session_for(vg, lock::Mode::Shared, Access::Read, mode)
+    }
+
+    fn session_for(
+        &self,
+        vg: &VgName,
+        sharing: lock::Mode,
+        access: Access,
+        mode: Mode,
+    ) -> Result<Session<'_>> {
+        let lock = self.world.locks.vg(vg, sharing, mode.wait())?;
+        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, access)?;
         Ok(Session { engine: self, open, _lock: lock })
     }
 
@@ -150,7 +166,9 @@ impl Session<'_> {
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
         let intended = self.open.vg.apply(&change.intent)?;
-        let plan = self.plan(&intended, change)?;
+        let found = self.found(&intended, &change.touched)?;
+        let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
+        let plan = self.plan_for(&intended, &found, &roots_after(&intended, &active, change))?;
         if mode.dry_run {
             // The confirmation is applied to nothing, but what is wrong with it is found.
             intended.apply(&change.confirm)?;
@@ -160,21 +178,28 @@ impl Session<'_> {
         self.commit(&change.intent, description)?;
         let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
             Ok(executed) => executed,
-            Err(error) => return Err(self.give_up(error)),
+            Err(error) => return Err(self.give_up(error, change, &active)),
         };
         self.commit(&change.confirm, description)?;
         Ok((Vec::new(), executed))
     }
 
-    /// After a failed plan: the metadata says what was going on, so recovery knows what to take away.
-    fn give_up(&mut self, error: Error) -> Error {
-        match self.recover(Mode::default()) {
-            Ok(_) => error,
+    /// After a failed plan: what is marked is recovered, and what else was touched is made as active as it was.
+    fn give_up(&mut self, error: Error, change: &Change, active: &BTreeSet<Uuid>) -> Error {
+        let settled = self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active));
+        match settled {
+            Ok(()) => error,
             Err(recovery) => {
                 tracing::error!(%recovery, "what the failed operation left could not be taken away");
                 error.hint(format!("`dmsnap repair {}` takes away what is left of it", self.open.vg.name))
             }
         }
+    }
+
+    fn settle(&self, touched: &BTreeSet<LvName>, active: &BTreeSet<Uuid>) -> Result<()> {
+        let vg = &self.open.vg;
+        let plan = self.plan_for(vg, &self.found(vg, touched)?, &roots_in(vg, active))?;
+        execute(&plan, self.kernel(), self.engine.world.devices.as_ref()).map(drop)
     }
 
     pub(super) fn commit(&mut self, edits: &[Edit], description: &str) -> Result<()> {
@@ -186,25 +211,11 @@ impl Session<'_> {
         commit(&mut self.open, next, &stamp)
     }
 
-    fn plan(&self, intended: &Vg, change: &Change) -> Result<Plan> {
-        let before = families(&self.open.vg, &change.touched);
-        let after = families(intended, &change.touched);
-        let found =
-            FoundTree::read(self.kernel(), &self.expected(before.values().chain(after.values()).copied()))?;
-        let active = self.active_roots(&found, before.values().copied());
-        let mut roots: BTreeSet<_> = active.iter().filter_map(|name| self.name_in(intended, name)).collect();
-        roots.extend(change.activate.iter().map(|name| root_of(intended, name)));
-        roots.retain(|name| !change.deactivate.contains(name));
-        self.plan_for(intended, &found, &roots)
-    }
-
-    /// What a volume is called in another version of the metadata; none if it is not there.
-    fn name_in(&self, other: &Vg, name: &LvName) -> Option<LvName> {
-        if other.lv(name).is_some() {
-            return Some(name.clone());
-        }
-        let id = self.vg().lv(name)?.id;
-        other.lvs.iter().find(|lv| lv.id == id).map(|lv| lv.name.clone())
+    /// The devices that the kernel has of the families of these volumes, as the metadata is and as it will be.
+    fn found(&self, intended: &Vg, touched: &BTreeSet<LvName>) -> Result<FoundTree> {
+        let before = families(&self.open.vg, touched);
+        let after = families(intended, touched);
+        FoundTree::read(self.kernel(), &self.expected(before.into_values().chain(after.into_values())))
     }
 
     pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
@@ -225,19 +236,15 @@ impl Session<'_> {
         expected
     }
 
-    /// The volumes that the kernel has, of those given, as roots.
-    pub(super) fn active_roots<'v>(
-        &self,
-        found: &FoundTree,
-        lvs: impl Iterator<Item = &'v Lv>,
-    ) -> BTreeSet<LvName> {
+    /// The volumes, of those given, that the kernel has and that decide about themselves.
+    pub(super) fn active<'v>(&self, found: &FoundTree, lvs: impl Iterator<Item = &'v Lv>) -> BTreeSet<Uuid> {
         let naming = self.naming();
         let is_live = |lv: &Lv| {
             let uuid = naming.uuid(&lv.id, Layer::Top);
             found.nodes.get(&uuid).is_some_and(|node| node.info.live)
         };
         let vg = &self.open.vg;
-        lvs.filter(|lv| root_of(vg, &lv.name) == lv.name && is_live(lv)).map(|lv| lv.name.clone()).collect()
+        lvs.filter(|lv| vg.root_of(&lv.name) == lv.name && is_live(lv)).map(|lv| lv.id).collect()
     }
 
     /// The numbers of the physical volumes' devices, in the metadata's order.
@@ -259,6 +266,18 @@ impl Session<'_> {
         let mounts = self.engine.world.devices.mounts(info.number)?;
         Ok(Some(in_words(&info.name, info.open_count, &mounts)))
     }
+}
+
+/// What these volumes are called in a version of the metadata, those that are there.
+pub(super) fn roots_in(vg: &Vg, ids: &BTreeSet<Uuid>) -> BTreeSet<LvName> {
+    vg.lvs.iter().filter(|lv| ids.contains(&lv.id)).map(|lv| lv.name.clone()).collect()
+}
+
+fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTreeSet<LvName> {
+    let mut roots = roots_in(intended, active);
+    roots.extend(change.activate.iter().map(|name| intended.root_of(name)));
+    roots.retain(|name| !change.deactivate.contains(name));
+    roots
 }
 
 fn in_words(name: &DmName, open_count: u32, mounts: &[std::path::PathBuf]) -> String {

@@ -6,10 +6,12 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::execute::{Executed, execute};
 use super::mark::{Mark, changing, group_changing, is_unfinished};
 use super::naming::Layer;
-use super::operation::{Mode, Session};
+use super::operation::{Mode, Session, roots_in};
 use super::plan::Plan;
 use super::tree::FoundTree;
 use super::{Engine, Report};
@@ -31,38 +33,39 @@ impl Recovery {
 }
 
 impl Session<'_> {
-    /// Finishes or undoes what other processes began; says what it did, or would do in a dry run.
+    /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
+    /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
         if !is_unfinished(self.vg()) {
             return Ok(Vec::new());
         }
         let recovery = self.difference()?;
-        if !mode.dry_run {
+        if mode.dry_run {
+            self.open.vg = self.open.vg.apply(&recovery.intent)?.apply(&recovery.confirm)?;
+        } else {
             self.restore_order(&recovery)?;
         }
         Ok(recovery.lines())
     }
 
-    /// Everything that differs between metadata and kernel, in the whole group.
+    /// Everything that differs between metadata and kernel, of the volumes that dmsnap builds.
     fn difference(&self) -> Result<Recovery> {
         let vg = self.vg();
-        let all = || vg.lvs.iter().map(AsRef::as_ref);
         let naming = self.naming();
-        let mut found = FoundTree::read_all(self.kernel(), &naming.uuid_prefix(), &self.expected(all()))?;
-        // One that is to go and that somebody has open stays, with its devices, until nobody has.
+        let mut found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
+        // One that is to go and that somebody has open stays until nobody has.
         let goes = |lv: &&Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
         let is_used = |lv: &&Lv| found.users(&naming.uuid(&lv.id, Layer::Top)) > 0;
-        let (used, gone): (Vec<_>, Vec<_>) = all().filter(goes).partition(is_used);
+        let (used, gone): (Vec<_>, Vec<_>) = vg.built_here().filter(goes).partition(is_used);
         let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
-        let kept: Vec<_> = kept.flat_map(|lv| naming.expected(lv)).map(|device| device.uuid).collect();
-        found.nodes.retain(|uuid, _| !kept.contains(uuid));
+        let kept: Vec<_> = kept.map(|lv| naming.uuid(&lv.id, Layer::Top)).collect();
+        found.leave_alone(kept);
         let names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
         let intent: Vec<_> = names.iter().flat_map(|name| release(vg, name)).collect();
-        let plan = self.plan_for(&vg.apply(&intent)?, &found, &self.active_roots(&found, all()))?;
-        let changed = all().filter(|lv| Mark::of(lv) == Some(Mark::Changing)).map(|lv| changing(&lv.name).1);
-        let renamed = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
-        let gone = names.into_iter().map(|lv| Edit::RemoveLv { lv });
-        let confirm = gone.chain(changed).chain(renamed).collect();
+        let intended = vg.apply(&intent)?;
+        let roots = roots_in(&intended, &self.active(&found, vg.built_here()));
+        let plan = self.plan_for(&intended, &found, &roots)?;
+        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark_changed(vg)).collect();
         Ok(Recovery { intent, plan, confirm })
     }
 
@@ -90,10 +93,31 @@ pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
     edits
 }
 
+/// The edits that take the mark off what was changing.
+fn unmark_changed(vg: &Vg) -> Vec<Edit> {
+    let group = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
+    let lvs = vg.lvs.iter().filter(|lv| Mark::of(lv) == Some(Mark::Changing));
+    lvs.map(|lv| changing(&lv.name).1).chain(group).collect()
+}
+
+/// What differs between a volume group's metadata and the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The volume group.
+    pub vg: String,
+    /// What would bring the kernel to what the metadata says, as lines of a plan.
+    pub plan: Vec<String>,
+    /// Why the group may not be changed, and so is not looked into.
+    pub reason: Option<String>,
+}
+
 impl Engine {
-    /// What differs between a volume group's metadata and the kernel, as lines of a plan. Changes nothing.
-    pub fn check(&self, vg: &VgName, mode: Mode) -> Result<Vec<String>> {
-        Ok(self.session(vg, mode)?.difference()?.lines())
+    /// Says what differs between a volume group's metadata and the kernel, and what is unfinished. Changes nothing.
+    pub fn check(&self, vg: &VgName, mode: Mode) -> Result<Check> {
+        let session = self.reading_session(vg, mode)?;
+        let reason = session.open.refusal.as_ref().map(|refusal| refusal.reason.clone());
+        let plan = if reason.is_none() { session.difference()?.lines() } else { Vec::new() };
+        Ok(Check { vg: vg.to_string(), plan, reason })
     }
 
     /// Carries out what [`Engine::check`] shows.

@@ -4,12 +4,12 @@
 //! between, the next command ends the growth. Snapshots keep their size: what is
 //! written beyond their end concerns them not (Linux 6.1).
 
+use super::Engine;
 use super::mark::changing;
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report, Session};
 use super::view::VolumeView;
-use super::volume::{extents_of, is_hidden};
-use super::{Engine, list};
+use super::volume::{extents_of, is_hidden, refuse_foreign};
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Segment, SegmentKind, VgName, allocate};
@@ -58,12 +58,9 @@ impl Session<'_> {
             }
             Some(Role::Hidden) | None => return Err(is_hidden(vg, &growth.name)),
         }
-        if let Some(kind) = list::foreign_type(lv) {
-            return Err(Error::new(Kind::Refused, format!("{}/{} is {kind}", vg.name, lv.name))
-                .hint("use lvm2 for it"));
-        }
+        refuse_foreign(vg, lv)?;
         if growth.resize_fs {
-            self.engine.world.devices.check_growable(self.active(lv)?.number)?;
+            self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
         }
         let mut change = Change::default();
         let more = self.missing(lv, growth.size, &mut change.notes)?;
@@ -84,7 +81,7 @@ impl Session<'_> {
         Ok(change)
     }
 
-    fn active(&self, lv: &Lv) -> Result<Info> {
+    fn active_device(&self, lv: &Lv) -> Result<Info> {
         let info = self.kernel().find(&self.naming().uuid(&lv.id, Layer::Top))?;
         info.ok_or_else(|| {
             let vg = &self.vg().name;
@@ -99,7 +96,7 @@ impl Session<'_> {
     fn grow_file_system(&self, name: &LvName) -> Result<()> {
         let lv = self.vg().find_lv(name)?;
         let size = lv.extents().sectors(self.vg().extent_size).bytes();
-        self.engine.world.devices.grow_mounted(self.active(lv)?.number, size)
+        self.engine.world.devices.grow_mounted(self.active_device(lv)?.number, size)
     }
 
     /// The extents that a volume lacks of the size asked for.

@@ -5,7 +5,7 @@ use super::mark::refuse_own_tags;
 use super::operation::{Change, Mode, Report, Session};
 use super::store::{Blank, Purpose};
 use super::view::SnapshotView;
-use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_taken};
+use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_foreign, refuse_taken};
 use crate::cow::size::{ChunkSize, covering, least};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Tag, Vg, VgName, allocate};
@@ -128,10 +128,13 @@ fn refuse_origin(vg: &Vg, lv: &Lv) -> Result<()> {
                 .hint("take a snapshot of the volume that it was taken of"))
         }
         Some(Role::Hidden) | None => Err(is_hidden(vg, name)),
-        Some(Role::Plain | Role::Origin) => match vg.snapshots_of(name).find(|snapshot| snapshot.merging) {
-            Some(snapshot) => Err(merging(vg, &snapshot.store, name)),
-            None => Ok(()),
-        },
+        Some(Role::Plain | Role::Origin) => {
+            refuse_foreign(vg, lv)?;
+            match vg.snapshots_of(name).find(|snapshot| snapshot.merging) {
+                Some(snapshot) => Err(merging(vg, &snapshot.store, name)),
+                None => Ok(()),
+            }
+        }
     }
 }
 

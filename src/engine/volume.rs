@@ -82,6 +82,7 @@ impl Session<'_> {
         if matches!(vg.role(name), Some(Role::Hidden) | None) {
             return Err(is_hidden(vg, name));
         }
+        refuse_foreign(vg, vg.find_lv(name)?)?;
         refuse_taken(vg, to)?;
         for layer in Layer::ALL {
             let device = self.naming().name(to, layer)?;
@@ -182,6 +183,7 @@ impl Session<'_> {
                 Some(Role::Cow) => return Err(is_snapshot(vg, name)),
                 Some(Role::Hidden) | None => return Err(is_hidden(vg, name)),
             }
+            refuse_foreign(vg, lv)?;
             doomed.push(name.clone());
         }
         self.removal_of(doomed)
@@ -210,6 +212,14 @@ impl Session<'_> {
 /// The edit by which a new volume is acknowledged.
 pub(super) fn acknowledge(name: &LvName) -> Edit {
     Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() }
+}
+
+/// lvm2's RAID, thin, cache and other volumes have parts that dmsnap knows nothing of.
+pub(super) fn refuse_foreign(vg: &Vg, lv: &Lv) -> Result<()> {
+    lv.foreign_layout().map_or(Ok(()), |layout| {
+        let cause = format!("{}/{} is of a kind that dmsnap does not build: {layout}", vg.name, lv.name);
+        Err(Error::new(Kind::Refused, cause).hint("use lvm2 for it"))
+    })
 }
 
 pub(super) fn refuse_taken(vg: &Vg, name: &LvName) -> Result<()> {

@@ -13,6 +13,7 @@ pub mod edit;
 pub mod free;
 pub mod inspect;
 pub mod label;
+mod layout;
 pub mod lock;
 pub mod model;
 pub mod name;
