@@ -13,6 +13,7 @@ use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
+use dmsnap::engine::resize::Growth;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
@@ -126,9 +127,20 @@ impl Lab {
         self.engine().vgs(Some(&vg())).unwrap()[0].free_bytes
     }
 
+    /// What the first group is called: an operation renames it.
+    fn group(&self) -> VgName {
+        let mut names = self.engine().vg_names().unwrap().into_iter();
+        names.find(|name| *name != other().name).unwrap()
+    }
+
+    /// The name of a volume's device.
+    fn top(&self, lv: &str) -> String {
+        DmName::for_volume(self.group().as_str(), lv, None).unwrap().to_string()
+    }
+
     /// Nothing is unfinished, and no plan broke a rule of the kernel.
     fn assert_at_rest(&self, when: &str) {
-        assert_eq!(self.engine().check(&vg(), MODE).unwrap(), Vec::<String>::new(), "{when}");
+        assert_eq!(self.engine().check(&self.group(), MODE).unwrap(), Vec::<String>::new(), "{when}");
         assert_eq!(self.kernel.unsettled(), [], "{when}");
         assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
     }
@@ -166,6 +178,16 @@ fn cut(pairs: &[(&str, &str)]) -> NewSnapshots {
     }
 }
 
+/// A group on the third disk.
+fn other() -> NewGroup {
+    NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    }
+}
+
 /// `vg-0/db` with some content.
 fn lab_with_volume() -> Lab {
     let lab = Lab::new();
@@ -180,13 +202,7 @@ fn a_labelled_device_is_taken_as_it_is() {
     let lab = Lab::new();
     let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
     assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
-    let group = NewGroup {
-        name: "other".parse().unwrap(),
-        devices: vec!["/dev/sdc".into()],
-        extent_size: None,
-        wipe: false,
-    };
-    lab.engine().create_group(&group, MODE).unwrap();
+    lab.engine().create_group(&other(), MODE).unwrap();
     let pvs = lab.engine().pvs().unwrap();
     let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
     assert_eq!(pv.uuid, label.uuid);
@@ -369,6 +385,87 @@ fn a_kernel_without_snapshots_is_noticed_before_anything_is_written() {
     assert!(lab.disks.images() == disks, "a refused request wrote");
 }
 
+#[test]
+fn a_volume_grows_under_its_snapshots() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let grown = lab.engine().extend_volume(&growth("+4M"), MODE).unwrap().objects.remove(0);
+    assert_eq!(grown.size_bytes, Bytes::mib(12));
+    lab.write("vg--0-db", 11 << 20, 6);
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!((lab.read("vg--0-db", 11 << 20), lab.read("vg--0-s", 0)), (6, 1));
+    assert_eq!(lab.snapshots()[0].size_bytes, Bytes::mib(8));
+    lab.assert_at_rest("after growth");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_volume_is_never_made_smaller() {
+    let lab = lab_with_volume();
+    let disks = lab.disks.images();
+    assert_eq!(lab.engine().extend_volume(&growth("4M"), MODE).unwrap_err().kind(), Kind::Usage);
+    assert_eq!(lab.engine().extend_volume(&growth("+1G"), MODE).unwrap_err().kind(), Kind::NoSpace);
+    let report = lab.engine().extend_volume(&growth("8M"), MODE).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("already")), "{:?}", report.notes);
+    assert!(lab.disks.images() == disks, "nothing was to be done");
+}
+
+#[test]
+fn volumes_and_snapshots_are_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("db"), &lv("data"), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("s"), &lv("old"), MODE).unwrap();
+    lab.write("vg--0-data", 0, 2);
+    assert_eq!((lab.read("vg--0-data", 0), lab.read("vg--0-old", 0)), (2, 1));
+    assert_eq!(lab.snapshots()[0].origin, "data");
+    lab.assert_at_rest("after renaming");
+    let error = lab.engine().rename_volume(&vg(), &lv("old"), &lv("data"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn devices_join_and_leave_a_group() {
+    let lab = lab_with_volume();
+    let free = lab.free();
+    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+    assert_eq!(lab.free(), free + Bytes::mib(127));
+    let error = lab.engine().reduce_group(&vg(), &["/dev/sda".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().reduce_group(&vg(), &["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.free(), free);
+    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().remove_pvs(&["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+#[test]
+fn a_group_is_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let new: VgName = "new".parse().unwrap();
+    lab.engine().rename_group(&vg(), &new, MODE).unwrap();
+    lab.write("new-db", 0, 2);
+    assert_eq!(lab.read("new-s", 0), 1);
+    assert_eq!(lab.engine().check(&new, MODE).unwrap(), Vec::<String>::new());
+    assert_eq!(lab.engine().rename_group(&new, &new, MODE).unwrap_err().kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn a_group_with_volumes_is_not_removed() {
+    let lab = lab_with_volume();
+    assert_eq!(lab.engine().remove_group(&vg(), MODE).unwrap_err().kind(), Kind::InUse);
+    lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
+    lab.engine().remove_group(&vg(), MODE).unwrap();
+    assert_eq!(lab.engine().vgs(None).unwrap(), []);
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+fn growth(size: &str) -> Growth {
+    Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new() }
+}
+
 /// An operation that can be cut, what there is before it, and what is there when it has happened.
 struct Operation {
     name: &'static str,
@@ -455,6 +552,74 @@ const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
+        name: "growth under a snapshot",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.extend_volume(&growth("+4M"), MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| {
+            lab.engine()
+                .volumes(&Select::default())
+                .unwrap()
+                .iter()
+                .any(|volume| volume.size_bytes == Bytes::mib(12))
+        },
+    },
+    Operation {
+        name: "renaming a volume with a snapshot",
+        prepare: |lab| {
+            lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
+            lab.engine().create_snapshots(&cut(&[("old", "o1")]), MODE).unwrap();
+        },
+        run: |engine| engine.rename_volume(&vg(), &lv("old"), &lv("young"), MODE).map(drop),
+        kept: &[],
+        happened: |lab| has_volume(lab, "young"),
+    },
+    Operation {
+        name: "renaming the group",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.rename_group(&vg(), &"new".parse()?, MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.group().as_str() == "new",
+    },
+    Operation {
+        name: "a device that joins",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.extend_group(&vg(), &["/dev/sdc".into()], false, MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 3,
+    },
+    Operation {
+        name: "a device that leaves",
+        prepare: |lab| {
+            snap(lab, "a");
+            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+        },
+        run: |engine| engine.reduce_group(&vg(), &["/dev/sdc".into()], MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 2,
+    },
+    Operation {
+        name: "a label",
+        prepare: |_| {},
+        run: |engine| engine.create_pvs(&["/dev/sdc".into()], false, MODE).map(drop),
+        kept: &[],
+        happened: |lab| lab.engine().pvs().unwrap().len() == 3,
+    },
+    Operation {
+        name: "another group",
+        prepare: |_| {},
+        run: |engine| engine.create_group(&other(), MODE).map(drop),
+        kept: &[],
+        happened: |lab| lab.engine().vgs(None).unwrap().len() == 2,
+    },
+    Operation {
+        name: "the end of a group",
+        prepare: |lab| drop(lab.engine().create_group(&other(), MODE).unwrap()),
+        run: |engine| engine.remove_group(&other().name, MODE).map(drop),
+        kept: &[],
+        happened: |lab| lab.engine().vgs(None).unwrap().len() == 1,
+    },
+    Operation {
         name: "deactivation",
         prepare: |lab| {
             snap(lab, "a");
@@ -479,6 +644,36 @@ const OPERATIONS: &[Operation] = &[
     },
 ];
 
+/// A lab in which the making of `db`'s snapshot `s` died as late as it could without being acknowledged.
+fn lab_with_pending_snapshot() -> Lab {
+    let mut latest = None;
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if lab.snapshots().iter().any(|snapshot| snapshot.state == SnapshotState::Pending) {
+            latest = Some(lab);
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    latest.unwrap()
+}
+
+#[test]
+fn an_unacknowledged_snapshot_that_somebody_mounted_stays_until_it_is_unmounted() {
+    let lab = lab_with_pending_snapshot();
+    let snapshot = DmName::new("vg--0-s").unwrap();
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    lab.devices.mount(&snapshot, "/mnt/s");
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    lab.devices.unmount(&snapshot);
+    lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after it is unmounted");
+}
+
 /// The process dies before each of its steps in turn; the next command leaves everything in order.
 #[test]
 fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
@@ -494,19 +689,20 @@ fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
             let when = format!("{}, dead before step {last}", operation.name);
             let outcome = (operation.run)(&lab.mortal_engine(last));
             cuts += 1;
-            lab.engine()
-                .create_volume(&volume("next", 1), MODE)
-                .unwrap_or_else(|error| panic!("{when}: {error}"));
-            lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            let next = NewVolume { vg: lab.group(), ..volume("next", 1) };
+            lab.engine().create_volume(&next, MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            let suspended = lab.kernel.list().unwrap().into_iter().find(|info| info.live && info.suspended);
+            assert_eq!(suspended, None, "{when}");
+            lab.engine().repair(&lab.group(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
             lab.assert_at_rest(&when);
             let happened = (operation.happened)(&lab);
             assert!(happened || outcome.is_err(), "{when}: acknowledged and lost");
             assert!(lab.snapshots().iter().all(|s| s.state != SnapshotState::Pending), "{when}");
-            assert_eq!(lab.read("vg--0-db", 0), 1, "{when}");
-            lab.write("vg--0-db", 0, 9);
+            assert_eq!(lab.read(&lab.top("db"), 0), 1, "{when}");
+            lab.write(&lab.top("db"), 0, 9);
             for name in operation.kept {
-                assert_eq!(lab.read(&format!("vg--0-{name}"), 2 << 20), 0, "{when}");
-                assert_eq!(lab.read(&format!("vg--0-{name}"), 0), 1, "{when}");
+                assert_eq!(lab.read(&lab.top(name), 2 << 20), 0, "{when}");
+                assert_eq!(lab.read(&lab.top(name), 0), 1, "{when}");
             }
             if outcome.is_ok() {
                 break;
@@ -527,10 +723,10 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
             let outcome = (operation.run)(&lab.engine());
             lab.kernel.heal();
             let when = format!("{}, refusal {nth}", operation.name);
-            lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            lab.engine().repair(&lab.group(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
             lab.assert_at_rest(&when);
             assert!((operation.happened)(&lab) || outcome.is_err(), "{when}: acknowledged and lost");
-            assert_eq!(lab.read("vg--0-db", 0), 1, "{when}");
+            assert_eq!(lab.read(&lab.top("db"), 0), 1, "{when}");
             if outcome.is_ok() {
                 break;
             }

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::cow::size::ChunkSize;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, Tag, VgName};
-use crate::units::{Bytes, Size};
+use crate::units::{Bytes, Resize, Size};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
 #[derive(Debug, Parser)]
@@ -151,6 +151,13 @@ pub enum Pv {
     /// List physical volumes
     #[command(visible_alias = "ls")]
     List,
+    /// Wipe the labels of physical volumes that belong to no volume group
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
 }
 
 /// On volume groups.
@@ -177,6 +184,39 @@ pub enum Vg {
         /// Only this one
         vg: Option<VgName>,
     },
+    /// Add devices; those that are no physical volumes yet are labelled
+    Extend {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+        /// Overwrite other signatures
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Take devices out that no volume lies on
+    Reduce {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
+    /// Give a volume group another name, its volumes in use or not
+    Rename {
+        /// The volume group
+        vg: VgName,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: VgName,
+    },
+    /// Remove a volume group without volumes; its devices stay physical volumes
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The volume group
+        vg: VgName,
+    },
 }
 
 /// On volumes.
@@ -190,6 +230,27 @@ pub enum Volume {
         /// Only of this volume group, or only this volume
         #[arg(value_name = "VG[/NAME]")]
         place: Option<Place>,
+    },
+    /// Make a volume larger, in use and under snapshots too
+    Extend {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// To what size, or with + by how much
+        #[arg(short, long, value_name = "[+]SIZE")]
+        size: Resize,
+        /// Take extents only from these physical volumes
+        #[arg(long, value_name = "DEV")]
+        on: Vec<PathBuf>,
+    },
+    /// Give a volume or a snapshot another name
+    Rename {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: LvName,
     },
     /// Remove volumes
     #[command(visible_alias = "rm")]

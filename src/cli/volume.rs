@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::args::{Place, Volume, VolumeCreate, VolumePath};
 use super::output::{Column, Output, path_or_dash, word};
 use crate::engine::list::Select;
+use crate::engine::resize::Growth;
 use crate::engine::view::VolumeView;
 use crate::engine::volume::NewVolume;
 use crate::engine::{Engine, Mode};
@@ -32,6 +33,14 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             output.made("volumes", &engine.create_volume(&new_volume(new), mode)?, &COLUMNS)
         }
         Volume::List { place } => output.list("volumes", &engine.volumes(&select(place.as_ref()))?, &COLUMNS),
+        Volume::Extend { volume, size, on } => {
+            let growth =
+                Growth { vg: volume.vg.clone(), name: volume.name.clone(), size: *size, on: on.clone() };
+            output.made("volumes", &engine.extend_volume(&growth, mode)?, &COLUMNS)
+        }
+        Volume::Rename { volume, to } => {
+            output.done(&engine.rename_volume(&volume.vg, &volume.name, to, mode)?)
+        }
         Volume::Remove { volumes, with_snapshots } => {
             for (vg, names) in by_group(volumes) {
                 output.done(&engine.remove_volumes(&vg, &names, *with_snapshots, mode)?)?;

@@ -48,7 +48,7 @@ fn parts(kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Result<(Arc<dyn 
 }
 
 fn die() -> Result<()> {
-    let killed = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::SIGKILL);
+    let killed = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
     killed.map_err(|error| Error::io("the process cannot kill itself", error))
 }
 

@@ -104,7 +104,7 @@ impl<'a> Difference<'a> {
                 to: pair.node.name.clone(),
                 udev: pair.node.udev,
             });
-            plan.cleanup.push(Step::Retract { name: found.info.name.clone(), link: None });
+            plan.cleanup.push(Step::Retract { name: found.info.name.clone(), link: found.link.clone() });
         }
     }
 

@@ -194,10 +194,10 @@ fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
     match (Mark::of(lv), info) {
         (Some(Mark::Pending), _) => VolumeState::Pending,
         (Some(Mark::Deleting), _) => VolumeState::Deleting,
-        (None, None) => VolumeState::Inactive,
-        (None, Some(info)) if info.suspended => VolumeState::Suspended,
-        (None, Some(_)) if merging => VolumeState::Merging,
-        (None, Some(_)) => VolumeState::Active,
+        (_, None) => VolumeState::Inactive,
+        (_, Some(info)) if info.suspended => VolumeState::Suspended,
+        (_, Some(_)) if merging => VolumeState::Merging,
+        (_, Some(_)) => VolumeState::Active,
     }
 }
 
@@ -311,12 +311,12 @@ fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotSta
     match (Mark::of(store), seen.and_then(|seen| seen.status.as_ref())) {
         (Some(Mark::Pending), _) => SnapshotState::Pending,
         (Some(Mark::Deleting), _) => SnapshotState::Deleting,
-        (None, Some(Status::Invalid)) => SnapshotState::Invalid,
-        (None, Some(Status::Overflow)) => SnapshotState::Overflow,
-        (None, Some(Status::MergeFailed)) => SnapshotState::Failed,
-        (None, _) if merging => SnapshotState::Merging,
-        (None, _) if seen.is_some() => SnapshotState::Active,
-        (None, _) => SnapshotState::Inactive,
+        (_, Some(Status::Invalid)) => SnapshotState::Invalid,
+        (_, Some(Status::Overflow)) => SnapshotState::Overflow,
+        (_, Some(Status::MergeFailed)) => SnapshotState::Failed,
+        _ if merging => SnapshotState::Merging,
+        _ if seen.is_some() => SnapshotState::Active,
+        _ => SnapshotState::Inactive,
     }
 }
 

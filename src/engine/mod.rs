@@ -15,6 +15,7 @@ pub mod activation;
 pub mod converge;
 pub mod desired;
 pub mod execute;
+pub mod group;
 
 pub mod inspect;
 pub mod list;
@@ -23,6 +24,7 @@ pub mod naming;
 pub mod operation;
 pub mod plan;
 pub mod recover;
+pub mod resize;
 pub mod setup;
 pub mod snapshot;
 pub mod store;

@@ -191,10 +191,20 @@ impl Session<'_> {
         let after = families(intended, &change.touched);
         let found =
             FoundTree::read(self.kernel(), &self.expected(before.values().chain(after.values()).copied()))?;
-        let mut roots = self.active_roots(&found, before.values().copied());
+        let active = self.active_roots(&found, before.values().copied());
+        let mut roots: BTreeSet<_> = active.iter().filter_map(|name| self.name_in(intended, name)).collect();
         roots.extend(change.activate.iter().map(|name| root_of(intended, name)));
         roots.retain(|name| !change.deactivate.contains(name));
         self.plan_for(intended, &found, &roots)
+    }
+
+    /// What a volume is called in another version of the metadata; none if it is not there.
+    fn name_in(&self, other: &Vg, name: &LvName) -> Option<LvName> {
+        if other.lv(name).is_some() {
+            return Some(name.clone());
+        }
+        let id = self.vg().lv(name)?.id;
+        other.lvs.iter().find(|lv| lv.id == id).map(|lv| lv.name.clone())
     }
 
     pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
@@ -207,7 +217,8 @@ impl Session<'_> {
         let naming = self.naming();
         let mut expected: Vec<Expected> = Vec::new();
         for device in lvs.flat_map(|lv| naming.expected(lv)) {
-            if !expected.contains(&device) {
+            // A volume that is renamed is expected twice: it has the name from before.
+            if expected.iter().all(|known| known.uuid != device.uuid) {
                 expected.push(device);
             }
         }

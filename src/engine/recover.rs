@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::execute::{Executed, execute};
-use super::mark::Mark;
+use super::mark::{Mark, changing, group_changing, is_unfinished};
 use super::naming::Layer;
 use super::operation::{Mode, Session};
 use super::plan::Plan;
@@ -33,7 +33,7 @@ impl Recovery {
 impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did, or would do in a dry run.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
-        if !self.vg().lvs.iter().any(|lv| Mark::of(lv).is_some()) {
+        if !is_unfinished(self.vg()) {
             return Ok(Vec::new());
         }
         let recovery = self.difference()?;
@@ -49,15 +49,20 @@ impl Session<'_> {
         let all = || vg.lvs.iter().map(AsRef::as_ref);
         let naming = self.naming();
         let mut found = FoundTree::read_all(self.kernel(), &naming.uuid_prefix(), &self.expected(all()))?;
-        // A marked volume that somebody has open stays, with its devices, until nobody has.
+        // One that is to go and that somebody has open stays, with its devices, until nobody has.
+        let goes = |lv: &&Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
         let is_used = |lv: &&Lv| found.users(&naming.uuid(&lv.id, Layer::Top)) > 0;
-        let (used, marked): (Vec<_>, Vec<_>) = all().filter(|lv| Mark::of(lv).is_some()).partition(is_used);
-        let kept: Vec<_> = used.iter().flat_map(|lv| naming.expected(lv)).map(|device| device.uuid).collect();
+        let (used, gone): (Vec<_>, Vec<_>) = all().filter(goes).partition(is_used);
+        let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
+        let kept: Vec<_> = kept.flat_map(|lv| naming.expected(lv)).map(|device| device.uuid).collect();
         found.nodes.retain(|uuid, _| !kept.contains(uuid));
-        let names: Vec<_> = marked.iter().map(|lv| lv.name.clone()).collect();
+        let names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
         let intent: Vec<_> = names.iter().flat_map(|name| release(vg, name)).collect();
         let plan = self.plan_for(&vg.apply(&intent)?, &found, &self.active_roots(&found, all()))?;
-        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).collect();
+        let changed = all().filter(|lv| Mark::of(lv) == Some(Mark::Changing)).map(|lv| changing(&lv.name).1);
+        let renamed = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
+        let gone = names.into_iter().map(|lv| Edit::RemoveLv { lv });
+        let confirm = gone.chain(changed).chain(renamed).collect();
         Ok(Recovery { intent, plan, confirm })
     }
 

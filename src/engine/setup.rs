@@ -43,7 +43,7 @@ pub struct NewGroup {
 }
 
 /// A device that may become a physical volume, or is one that belongs to no group.
-enum Taken {
+pub(super) enum Taken {
     Label { device: Arc<dyn Device>, signatures: bool },
     Pv(Box<OpenPv>),
 }
@@ -106,7 +106,8 @@ impl Engine {
         Uuid::generate(&mut |buffer| (self.world.random)(buffer))
     }
 
-    fn take(&self, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
+    /// Judges every device; nothing is written.
+    pub(super) fn take(&self, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
         let scan = scan(self.world.devices.as_ref(), &self.world.owner)?;
         self.take_from(scan, devices, wipe)
     }
@@ -125,7 +126,8 @@ impl Engine {
         Ok(taken)
     }
 
-    fn label(&self, taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
+    /// Labels those that are no physical volumes yet.
+    pub(super) fn label(&self, taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
         let label = |taken: Taken| match taken {
             Taken::Pv(pv) => Ok(*pv),
             Taken::Label { device, signatures } => {
@@ -191,7 +193,7 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
     Ok(())
 }
 
-fn planned(taken: &[Taken]) -> Vec<String> {
+pub(super) fn planned(taken: &[Taken]) -> Vec<String> {
     let line = |taken: &Taken| match taken {
         Taken::Label { device, signatures } => {
             let wipe = if *signatures { "wipe and label" } else { "label" };

@@ -1,6 +1,7 @@
 //! Making and removing snapshots; several at one instant.
 
 use super::Engine;
+use super::mark::refuse_own_tags;
 use super::operation::{Change, Mode, Report, Session};
 use super::store::{Blank, Purpose};
 use super::view::SnapshotView;
@@ -47,6 +48,7 @@ impl Engine {
 
 impl Session<'_> {
     fn new_snapshots(&self, new: &NewSnapshots) -> Result<Change> {
+        refuse_own_tags(&new.tags)?;
         let mut change = Change::default();
         let mut vg = self.vg().clone();
         for (origin, name) in &new.cuts {

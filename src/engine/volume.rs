@@ -1,7 +1,8 @@
 //! Making and removing volumes.
 
 use super::Engine;
-use super::mark::Mark;
+use super::mark::{Mark, changing, refuse_own_tags};
+use super::naming::Layer;
 use super::operation::{Change, Mode, Report, Session};
 use super::recover::release;
 use super::store::{Blank, Purpose};
@@ -65,10 +66,43 @@ pub(super) fn in_words(vg: &VgName, names: &[LvName]) -> String {
     names.iter().map(|name| format!("{vg}/{name}")).collect::<Vec<_>>().join(", ")
 }
 
+impl Engine {
+    /// Gives a volume or a snapshot another name, in use or not.
+    pub fn rename_volume(&self, vg: &VgName, name: &LvName, to: &LvName, mode: Mode) -> Result<Report<()>> {
+        let what = format!("volume rename {vg}/{name} {to}");
+        let report = self.run(vg, mode, &what, |session| session.renaming(name, to), |_| Ok(Vec::new()));
+        report.map_err(|error| error.doing(format!("rename {vg}/{name} to {to}")))
+    }
+}
+
 impl Session<'_> {
+    fn renaming(&self, name: &LvName, to: &LvName) -> Result<Change> {
+        let vg = self.vg();
+        vg.find_lv(name)?;
+        if matches!(vg.role(name), Some(Role::Hidden) | None) {
+            return Err(is_hidden(vg, name));
+        }
+        refuse_taken(vg, to)?;
+        for layer in Layer::ALL {
+            let device = self.naming().name(to, layer)?;
+            if self.kernel().info(&device)?.is_some() {
+                return Err(Error::new(Kind::AlreadyExists, format!("a device has the name {device}"))
+                    .hint("choose another name"));
+            }
+        }
+        let (begin, end) = changing(to);
+        Ok(Change {
+            intent: vec![Edit::RenameLv { lv: name.clone(), to: to.clone() }, begin],
+            touched: [name.clone(), to.clone()].into(),
+            confirm: vec![end],
+            ..Change::default()
+        })
+    }
+
     fn volume(&self, new: &NewVolume) -> Result<Change> {
         let vg = self.vg();
         refuse_taken(vg, &new.name)?;
+        refuse_own_tags(&new.tags)?;
         let mut change = Change::default();
         let extents = extents_of(vg, new.size, None, &mut change.notes)?;
         let request = Request {
