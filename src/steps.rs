@@ -173,6 +173,15 @@ impl Devices for SteppedDevices {
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
         self.devices.sync_mounted(number)
     }
+
+    fn check_growable(&self, number: DevNo) -> Result<()> {
+        self.devices.check_growable(number)
+    }
+
+    fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
+        self.steps.step()?;
+        self.devices.grow_mounted(number, size)
+    }
 }
 
 #[derive(Debug)]

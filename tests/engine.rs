@@ -463,7 +463,7 @@ fn a_group_with_volumes_is_not_removed() {
 }
 
 fn growth(size: &str) -> Growth {
-    Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new() }
+    Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new(), resize_fs: false }
 }
 
 /// An operation that can be cut, what there is before it, and what is there when it has happened.

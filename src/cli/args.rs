@@ -239,6 +239,9 @@ pub enum Volume {
         /// To what size, or with + by how much
         #[arg(short, long, value_name = "[+]SIZE")]
         size: Resize,
+        /// Grow the mounted ext4 or xfs on it too
+        #[arg(long)]
+        resize_fs: bool,
         /// Take extents only from these physical volumes
         #[arg(long, value_name = "DEV")]
         on: Vec<PathBuf>,

@@ -33,9 +33,14 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             output.made("volumes", &engine.create_volume(&new_volume(new), mode)?, &COLUMNS)
         }
         Volume::List { place } => output.list("volumes", &engine.volumes(&select(place.as_ref()))?, &COLUMNS),
-        Volume::Extend { volume, size, on } => {
-            let growth =
-                Growth { vg: volume.vg.clone(), name: volume.name.clone(), size: *size, on: on.clone() };
+        Volume::Extend { volume, size, on, resize_fs } => {
+            let growth = Growth {
+                vg: volume.vg.clone(),
+                name: volume.name.clone(),
+                size: *size,
+                on: on.clone(),
+                resize_fs: *resize_fs,
+            };
             output.made("volumes", &engine.extend_volume(&growth, mode)?, &COLUMNS)
         }
         Volume::Rename { volume, to } => {

@@ -5,10 +5,12 @@
 //! written beyond their end concerns them not (Linux 6.1).
 
 use super::mark::changing;
+use super::naming::Layer;
 use super::operation::{Change, Mode, Report, Session};
 use super::view::VolumeView;
 use super::volume::{extents_of, is_hidden};
 use super::{Engine, list};
+use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Segment, SegmentKind, VgName, allocate};
 use crate::units::{Extents, Resize, Sectors};
@@ -24,13 +26,20 @@ pub struct Growth {
     pub size: Resize,
     /// The physical volumes to choose from, by device; empty for all.
     pub on: Vec<std::path::PathBuf>,
+    /// Grow the file system that is mounted from it too.
+    pub resize_fs: bool,
 }
 
 impl Engine {
     /// Makes a volume larger. One that has the size already stays as it is.
     pub fn extend_volume(&self, growth: &Growth, mode: Mode) -> Result<Report<VolumeView>> {
         let what = format!("volume extend {}/{}", growth.vg, growth.name);
-        let grown = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(&growth.name));
+        let grown = |session: &Session<'_>| {
+            if growth.resize_fs {
+                session.grow_file_system(&growth.name)?;
+            }
+            session.volume_views_of(std::slice::from_ref(&growth.name))
+        };
         let report = self.run(&growth.vg, mode, &what, |session| session.extension(growth), grown);
         report.map_err(|error| error.doing(format!("extend volume {}/{}", growth.vg, growth.name)))
     }
@@ -53,6 +62,9 @@ impl Session<'_> {
             return Err(Error::new(Kind::Refused, format!("{}/{} is {kind}", vg.name, lv.name))
                 .hint("use lvm2 for it"));
         }
+        if growth.resize_fs {
+            self.engine.world.devices.check_growable(self.active(lv)?.number)?;
+        }
         let mut change = Change::default();
         let more = self.missing(lv, growth.size, &mut change.notes)?;
         if more.is_zero() {
@@ -70,6 +82,24 @@ impl Session<'_> {
         change.confirm.push(end);
         change.touched.insert(lv.name.clone());
         Ok(change)
+    }
+
+    fn active(&self, lv: &Lv) -> Result<Info> {
+        let info = self.kernel().find(&self.naming().uuid(&lv.id, Layer::Top))?;
+        info.ok_or_else(|| {
+            let vg = &self.vg().name;
+            Error::new(
+                Kind::InUse,
+                format!("{vg}/{} is not active: its file system cannot be grown", lv.name),
+            )
+            .hint(format!("`dmsnap activate {vg}/{}` and mount it first", lv.name))
+        })
+    }
+
+    fn grow_file_system(&self, name: &LvName) -> Result<()> {
+        let lv = self.vg().find_lv(name)?;
+        let size = lv.extents().sectors(self.vg().extent_size).bytes();
+        self.engine.world.devices.grow_mounted(self.active(lv)?.number, size)
     }
 
     /// The extents that a volume lacks of the size asked for.
