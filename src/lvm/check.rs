@@ -74,6 +74,9 @@ fn ownership(vg: &Vg, host: &Host) -> Found {
     if vg.status.has("EXPORTED") {
         return found("is exported", Some("import it with LVM2's vgimport"));
     }
+    if known::TOP_FIELDS.contains(&vg.name.as_str()) {
+        return found("has the name of a field of its own metadata", Some("rename it with LVM2's vgrename"));
+    }
     if let Some(owner) = vg.system_id.as_deref().filter(|owner| !host.owns(owner)) {
         return Some((format!("belongs to another host, with system id {owner}"), None));
     }
@@ -189,6 +192,34 @@ pub fn validate(vg: &Vg) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// An error if a volume group of this name could not be told from a field of its own text.
+pub fn check_new_vg_name(name: &VgName) -> Result<()> {
+    if !known::TOP_FIELDS.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let text = format!("bad volume group name \"{name}\": LVM2's metadata has a field of that name");
+    Err(Error::new(Kind::Usage, text).hint("choose another name"))
+}
+
+/// An error while LVM2 has the volume locked, as it does for the time of a pvmove.
+pub fn check_unlocked(vg: &Vg, name: &LvName) -> Result<()> {
+    let lv = vg.find_lv(name)?;
+    if !lv.status.has("LOCKED") && !lv.status.has("PVMOVE") {
+        return Ok(());
+    }
+    let text = format!("volume {}/{name} is being moved by LVM2's pvmove", vg.name);
+    Err(Error::new(Kind::InUse, text).hint("wait until that is done"))
+}
+
+/// An error if physical volumes may not join or leave.
+pub fn check_resizeable(vg: &Vg) -> Result<()> {
+    if vg.status.has("RESIZEABLE") {
+        return Ok(());
+    }
+    let text = format!("volume group {} may not be extended or reduced", vg.name);
+    Err(Error::new(Kind::Refused, text).hint("allow it with LVM2's vgchange --resizeable y"))
 }
 
 /// An error if a volume has the name, or the volume group's history keeps it.

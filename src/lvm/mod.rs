@@ -11,6 +11,7 @@ pub mod commit;
 pub mod config;
 pub mod edit;
 pub mod free;
+mod index;
 pub mod inspect;
 pub mod label;
 mod layout;

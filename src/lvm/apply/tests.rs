@@ -316,6 +316,48 @@ fn overlapping_extents_and_equal_uuids_never_get_into_a_volume_group() {
     assert!(vg.apply(&[Edit::AddLv(new)]).unwrap_err().to_string().contains("two volumes with the uuid"));
 }
 
+/// A sample with something replaced.
+fn changed(name: &str, old: &str, new: &str) -> Vg {
+    let (_, text) = SAMPLES.iter().find(|one| one.0 == name).unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains(old), "{old}");
+    Vg::from_text(text.replacen(old, new, 1).as_bytes()).unwrap()
+}
+
+#[test]
+fn volumes_that_are_being_moved_are_left_alone() {
+    let vg = changed("plain", "\"VISIBLE\"]", "\"VISIBLE\", \"LOCKED\"]");
+    let add = Edit::AddLv(new_lv(&vg, "s", 1));
+    for edit in [
+        Edit::RemoveLv { lv: lv("linear") },
+        Edit::RenameLv { lv: lv("linear"), to: lv("x") },
+        Edit::SetLvSegments { lv: lv("linear"), segments: Vec::new() },
+        snapshot("s", "linear"),
+    ] {
+        let error = vg.apply(&[add.clone(), edit]).unwrap_err();
+        assert!(error.kind() == Kind::InUse && error.to_string().contains("pvmove"), "{error}");
+    }
+}
+
+#[test]
+fn a_group_that_may_not_be_resized_keeps_its_physical_volumes() {
+    let vg = changed("empty", "\"RESIZEABLE\", ", "");
+    let error = vg.apply(&[Edit::RemovePv { pv: vg.pvs[0].id }]).unwrap_err();
+    assert!(error.kind() == Kind::Refused && error.to_string().contains("resizeable y"), "{error}");
+}
+
+#[test]
+fn a_group_is_not_named_like_a_field_of_the_text() {
+    let vg = sample("snapshot");
+    for name in ["contents", "version", "description", "creation_host", "creation_time"] {
+        let error = vg.apply(&[Edit::RenameVg { to: name.parse().unwrap() }]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage, "{name}");
+    }
+    let named = changed("snapshot", "vg0 {", "description {");
+    let refusal = crate::lvm::check::refusal(&named, &Default::default()).unwrap();
+    assert!(refusal.reason.contains("name of a field"), "{refusal:?}");
+}
+
 #[test]
 fn names_that_are_too_long_for_device_mapper_are_refused() {
     let vg = sample("snapshots");

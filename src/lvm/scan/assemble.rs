@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::probe::{Probe, Text};
 use super::{Finding, OpenPv, OpenVg, Scan};
@@ -56,7 +57,7 @@ impl Texts {
         versions: &mut BTreeMap<Uuid, Vec<Version>>,
     ) -> Result<(), Finding> {
         let seen = self.seen.entry(text.checksum).or_default();
-        if seen.iter().any(|one| one.bytes == text.bytes) {
+        if seen.iter().any(|one| Arc::ptr_eq(&one.bytes, &text.bytes)) {
             return Ok(());
         }
         let vg = Vg::from_shared(&text.bytes).map_err(|error| Finding {
