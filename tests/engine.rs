@@ -16,7 +16,7 @@ use dmsnap::engine::list::Select;
 use dmsnap::engine::resize::Growth;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::snapshot::NewSnapshots;
-use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
+use dmsnap::engine::view::{PvState, SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
@@ -206,6 +206,31 @@ fn a_labelled_device_is_taken_as_it_is() {
     let pvs = lab.engine().pvs().unwrap();
     let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
     assert_eq!(pv.uuid, label.uuid);
+}
+
+#[test]
+fn a_device_of_an_unreadable_group_is_overwritten_only_on_request() {
+    let lab = Lab::new();
+    lab.engine().create_group(&other(), MODE).unwrap();
+    lab.disks.device("/dev/sdc").unwrap().poke(Bytes(4096 + 512), &[0; 4096]);
+    let state = |lab: &Lab| lab.engine().pvs().unwrap().into_iter().find(|pv| pv.vg.is_none()).unwrap().state;
+    assert_eq!(state(&lab), PvState::Used);
+    let disks = lab.disks.images();
+    let error = lab.engine().create_group(&other(), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("--wipe"), "{error}");
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    lab.engine().create_pvs(&["/dev/sdc".into()], true, MODE).unwrap();
+    assert_eq!(state(&lab), PvState::Unused);
+}
+
+#[test]
+fn a_group_that_cannot_be_made_leaves_its_devices_blank() {
+    let lab = Lab::new();
+    let disks = lab.disks.images();
+    let large = NewGroup { extent_size: Some(Bytes::gib(1)), ..other() };
+    assert!(lab.engine().create_group(&large, MODE).is_err());
+    assert!(lab.disks.images() == disks, "a refused request wrote");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::list::{pv_view, vg_view};
 use super::operation::{Change, Mode, Report, Session};
+use super::setup::{Taken, belongs, label, planned};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};
 use crate::block::Access;
@@ -36,21 +37,17 @@ impl Engine {
         let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
-        let taken = self.take(devices, wipe)?;
-        let mut report = Report::default();
+        let taken = self.take(self.scan()?, devices, wipe)?;
+        let extent_size = session.vg().extent_size;
+        let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
+        let edits = taken.iter().map(new).collect::<Result<Vec<_>>>()?;
+        session.vg().apply(&edits)?;
         if mode.dry_run {
-            report.planned = Some(super::setup::planned(&taken));
-            return Ok(report);
+            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
         }
-        let mut edits = Vec::new();
-        for pv in self.label(taken)? {
-            edits.push(Edit::AddPv(pv.as_new(session.vg().extent_size)?));
-            session.open.join(pv);
-        }
+        label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
         session.commit(&edits, &format!("vg extend {vg}"))?;
-        report.objects.push(vg_view(&session.open));
-        report.elapsed = began.elapsed();
-        Ok(report)
+        Ok(Report { objects: vec![vg_view(&session.open)], elapsed: began.elapsed(), ..Report::default() })
     }
 
     /// Takes devices out of a volume group; no volume may lie on them. They stay physical volumes.
@@ -77,10 +74,7 @@ impl Engine {
         let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
         // The global lock keeps every other renaming away, so the order of these two does not matter.
         let _new = self.world.locks.vg(to, lock::Mode::Exclusive, mode.wait())?;
-        if self.vg_names()?.contains(to) {
-            return Err(Error::new(Kind::AlreadyExists, format!("there is a volume group {to}"))
-                .hint("choose another name"));
-        }
+        self.refuse_taken_group(&self.scan()?, to)?;
         let change = |session: &Session<'_>| {
             let (begin, end) = mark::group_changing();
             Ok(Change {
@@ -143,12 +137,6 @@ impl Engine {
         unused.iter().try_for_each(remove_pv)?;
         Ok(Report { elapsed: began.elapsed(), ..Report::default() })
     }
-}
-
-fn belongs(path: &Path, vg: &VgName) -> Error {
-    Error::new(Kind::InUse, format!("{} is a physical volume of volume group {vg}", path.display()))
-        .hint(format!("take it out of the group first with `dmsnap vg reduce {vg} {}`", path.display()))
-        .at(Context::Device(path.to_owned()))
 }
 
 fn no_label(path: &Path) -> Error {

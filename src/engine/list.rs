@@ -139,6 +139,7 @@ pub(super) fn pv_view(pv: &OpenPv, vg: Option<&Vg>) -> PvView {
         state: match (vg, &pv.device) {
             (_, None) => PvState::Missing,
             (Some(_), _) => PvState::InVg,
+            (None, _) if pv.check_free().is_err() => PvState::Used,
             (None, _) => PvState::Unused,
         },
     }

@@ -148,7 +148,7 @@ impl Session<'_> {
     }
 
     pub(super) fn uuid(&self) -> Uuid {
-        Uuid::generate(&mut |buffer| (self.engine.world.random)(buffer))
+        self.engine.new_uuid()
     }
 
     pub(super) fn creation(&self) -> Creation {

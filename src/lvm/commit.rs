@@ -18,7 +18,7 @@ use crate::units::{Bytes, SECTOR_BYTES};
 
 mod format;
 
-pub use format::{PvOptions, create_pv, remove_pv};
+pub use format::{PvOptions, create_pv, draft_pv, remove_pv, write_pv};
 
 /// Makes a volume group on physical volumes that belong to none, and commits it as seqno 1.
 pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg> {

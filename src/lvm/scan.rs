@@ -190,8 +190,7 @@ impl OpenPv {
         }
         let text =
             format!("physical volume {} belongs to a volume group that cannot be read whole", self.name());
-        Err(Error::new(Kind::Refused, text)
-            .hint("if its content is not needed, label it anew with `dmsnap pv create`"))
+        Err(Error::new(Kind::Refused, text).hint("if its content is not needed, overwrite it with --wipe"))
     }
 
     /// This physical volume as a member of a volume group with extents of this size.
