@@ -171,7 +171,7 @@ pub enum Vg {
         /// Its devices
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
-        /// Of one extent, a power of two [default: 4M]
+        /// The size of an extent, a power of two [default: 4M]
         #[arg(long, value_name = "SIZE")]
         extent_size: Option<Bytes>,
         /// Overwrite other signatures
@@ -285,7 +285,7 @@ pub struct VolumeCreate {
     /// Take extents only from these physical volumes
     #[arg(long, value_name = "DEV")]
     pub on: Vec<PathBuf>,
-    /// Tags
+    /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,
 }
@@ -317,19 +317,19 @@ pub struct SnapshotCreate {
     /// The volumes
     #[arg(required = true, value_name = "VG/ORIGIN")]
     pub origins: Vec<VolumePath>,
-    /// A name for each, in order
+    /// A name for each snapshot, in the order of the volumes
     #[arg(short, long = "name", required = true, value_name = "NAME", num_args = 1..)]
     pub names: Vec<LvName>,
-    /// Of each COW store; without it a snapshot cannot overflow
+    /// The size of each COW store; without it a snapshot cannot overflow
     #[arg(short, long)]
     pub size: Option<Size>,
-    /// Of one COW chunk, a power of two from 4k to 512k
+    /// The size of a COW chunk, a power of two from 4k to 512k
     #[arg(short, long, value_name = "SIZE", default_value = "64k")]
     pub chunk_size: Bytes,
     /// Refuse writes to the snapshots
     #[arg(long)]
     pub read_only: bool,
-    /// Tags
+    /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,
 }

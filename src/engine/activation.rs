@@ -12,25 +12,15 @@ use crate::lvm::{LvName, Role, VgName};
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(
-            vg,
-            mode,
-            "activate",
-            |session| session.activation(names),
-            |session| session.volume_views(),
-        );
+        let change = |session: &Session<'_>| session.activation(names);
+        let report = self.run(vg, mode, "activate", change, |session| session.root_views(names));
         report.map_err(|error| error.doing(format!("activate {}", subject(vg, names))))
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(
-            vg,
-            mode,
-            "deactivate",
-            |session| session.deactivation(names),
-            |session| session.volume_views(),
-        );
+        let change = |session: &Session<'_>| session.deactivation(names);
+        let report = self.run(vg, mode, "deactivate", change, |session| session.root_views(names));
         report.map_err(|error| error.doing(format!("deactivate {}", subject(vg, names))))
     }
 }
@@ -40,6 +30,12 @@ fn subject(vg: &VgName, names: &[LvName]) -> String {
 }
 
 impl Session<'_> {
+    /// The volumes that these names stand for; none named: all of the group.
+    fn root_views(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
+        let roots: Vec<_> = names.iter().map(|name| self.vg().root_of(name)).collect();
+        self.volume_views_of(&roots)
+    }
+
     fn activation(&self, names: &[LvName]) -> Result<Change> {
         let mut change = Change::default();
         let roots = if names.is_empty() { self.buildable(&mut change.notes) } else { self.roots(names)? };

@@ -104,14 +104,9 @@ fn refuse_unknown<'a>(select: &Select, found: impl Iterator<Item = &'a str>, wha
 }
 
 impl Session<'_> {
-    /// The volumes of these names.
+    /// The volumes of these names; none named: all of the group.
     pub(super) fn volume_views_of(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
         volumes_of(&self.engine.world, &self.open, &Select { vg: None, names: names.to_vec() })
-    }
-
-    /// Every volume of the group.
-    pub(super) fn volume_views(&self) -> Result<Vec<VolumeView>> {
-        self.volume_views_of(&[])
     }
 
     /// The snapshots of these names.

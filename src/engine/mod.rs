@@ -12,6 +12,7 @@ use crate::dm::Kernel;
 use crate::lvm::lock::Locks;
 
 pub mod activation;
+pub mod blank;
 pub mod converge;
 pub mod desired;
 pub mod execute;
@@ -27,7 +28,7 @@ pub mod recover;
 pub mod resize;
 pub mod setup;
 pub mod snapshot;
-pub mod store;
+
 pub mod tree;
 pub mod view;
 pub mod volume;

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use super::blank::{Blank, blank};
 use super::desired::{Activation, desired, families};
 use super::execute::{Executed, execute};
 use super::naming::{Layer, Naming};
 use super::plan::Plan;
-use super::store::{Blank, blank};
 use super::tree::{Expected, FoundTree};
 use super::{Engine, converge::converge};
 use crate::block::{Access, DevNo};

@@ -1,11 +1,11 @@
 //! Making and removing volumes.
 
 use super::Engine;
+use super::blank::{Blank, Purpose};
 use super::mark::{Mark, changing, refuse_own_tags};
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report, Session};
 use super::recover::release;
-use super::store::{Blank, Purpose};
 use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{
@@ -265,7 +265,9 @@ fn percent_of(vg: &Vg, percent: u32, whole: Whole, origin: Option<Bytes>) -> Res
         })?,
     };
     let part = u128::from(whole.get()) * u128::from(percent) / 100;
-    let part = u64::try_from(part).map_err(|_| Error::new(Kind::Usage, "the size is too large"))?;
+    let part = u64::try_from(part).map_err(|_| {
+        Error::new(Kind::Usage, format!("{percent}% is too large")).hint("give a smaller --size")
+    })?;
     let extent = vg.extent_size.bytes();
     Ok(Bytes(part).round_down(extent).max(if part == 0 { Bytes::ZERO } else { extent }))
 }
