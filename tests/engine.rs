@@ -20,7 +20,7 @@ use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
-use dmsnap::lvm::{Locks, LvName, VgName};
+use dmsnap::lvm::{Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
 use dmsnap::steps::Steps;
 use dmsnap::units::{Bytes, Size, Whole};
 
@@ -113,6 +113,25 @@ impl Lab {
         device.read_at(Bytes(at), &mut buffer).unwrap();
         assert!(buffer.iter().all(|byte| *byte == buffer[0]), "{name} is torn at {at}");
         buffer[0]
+    }
+
+    /// Metadata that lvm2 writes, without touching the kernel.
+    fn lvm2_commits(&self, edits: &[Edit]) {
+        self.lvm2_tries(edits).unwrap();
+    }
+
+    fn lvm2_tries(&self, edits: &[Edit]) -> Result<()> {
+        let owner = dmsnap::lvm::Host::default();
+        let mut open = open_vg(&self.disks, &owner, &vg(), Access::Write).unwrap();
+        let next = open.vg.apply(edits).unwrap();
+        let stamp = Stamp {
+            time: 1_700_000_000,
+            host: "lab".into(),
+            system: "Linux lab".into(),
+            system_id: None,
+            description: "lvm2".into(),
+        };
+        commit(&mut open, next, &stamp)
     }
 
     fn snapshots(&self) -> Vec<SnapshotView> {
@@ -633,4 +652,17 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
             }
         }
     }
+}
+
+/// lvm2 delays a merge until nobody has the origin or the snapshot open, and so must whoever converges the kernel: what is
+/// mounted would change underneath its file system.
+#[test]
+fn a_merge_does_not_begin_under_a_mounted_origin() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s"), ("db", "t")]), MODE).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+    lab.lvm2_commits(&[Edit::SetMerging { store: lv("s"), merging: true }]);
+    lab.engine().remove_snapshots(&vg(), &[lv("t")], MODE).unwrap();
+    assert_eq!(lab.read("vg--0-db", 0), 2, "the mounted volume shows the snapshot's content");
 }
