@@ -666,3 +666,24 @@ fn a_merge_does_not_begin_under_a_mounted_origin() {
     lab.engine().remove_snapshots(&vg(), &[lv("t")], MODE).unwrap();
     assert_eq!(lab.read("vg--0-db", 0), 2, "the mounted volume shows the snapshot's content");
 }
+
+/// The snapshot is opened after it was found to be free. It cannot go, but the other commands can.
+#[test]
+fn a_snapshot_that_is_opened_while_it_is_removed_does_not_block_the_group() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let (kernel, snapshot) = (lab.kernel.clone(), DmName::new("vg--0-s").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&snapshot));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_snapshots(&vg(), &[lv("s")], MODE).unwrap_err().kind(), Kind::InUse);
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    lab.kernel.release(&DmName::new("vg--0-s").unwrap());
+    lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after it is closed");
+}
