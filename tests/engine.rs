@@ -20,7 +20,7 @@ use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
-use dmsnap::lvm::{Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
+use dmsnap::lvm::{Creation, Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
 use dmsnap::steps::Steps;
 use dmsnap::units::{Bytes, Size, Whole};
 
@@ -686,4 +686,50 @@ fn a_snapshot_that_is_opened_while_it_is_removed_does_not_block_the_group() {
     lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
     assert_eq!(lab.snapshot_names(), Vec::<String>::new());
     lab.assert_at_rest("after it is closed");
+}
+
+/// A volume whose maker died, and that lvm2 has taken a snapshot of since, is somebody's: that snapshot is acknowledged.
+#[test]
+fn a_pending_volume_that_lvm2_took_a_snapshot_of_stays() {
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_volume(&volume("new", 4), MODE);
+        if has_volume(&lab, "new") && outcome.is_err() {
+            lab.lvm2_commits(&lvm2_snapshot(&lab, "new", "kept"));
+            lab.engine()
+                .create_volume(&volume("next", 1), MODE)
+                .unwrap_or_else(|error| panic!("dead before step {last}: {error}"));
+            assert_eq!(lab.snapshot_names(), ["kept"], "dead before step {last}");
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+}
+
+/// What `lvcreate -s` leaves in the metadata.
+fn lvm2_snapshot(lab: &Lab, origin: &str, name: &str) -> Vec<Edit> {
+    let owner = dmsnap::lvm::Host::default();
+    let open = open_vg(&lab.disks, &owner, &vg(), Access::Read).unwrap();
+    let request = dmsnap::lvm::Request { extents: dmsnap::units::Extents(2), ..Default::default() };
+    let id = |byte| dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(byte));
+    let created = Some(Creation { time: 1_700_000_000, host: "lab".into() });
+    let store = dmsnap::lvm::NewLv {
+        name: lv(name),
+        id: id(7),
+        writable: true,
+        visible: true,
+        flags: Vec::new(),
+        tags: Vec::new(),
+        created: created.clone(),
+        segments: dmsnap::lvm::allocate(&open.vg, &request).unwrap(),
+    };
+    let relation = Edit::AddSnapshot {
+        store: lv(name),
+        origin: lv(origin),
+        chunk_size: ChunkSize::DEFAULT.sectors(),
+        id: id(9),
+        created,
+    };
+    vec![Edit::AddLv(store), relation]
 }
