@@ -733,3 +733,12 @@ fn lvm2_snapshot(lab: &Lab, origin: &str, name: &str) -> Vec<Edit> {
     };
     vec![Edit::AddLv(store), relation]
 }
+
+/// A snapshot whose maker died, and that lvm2 merges since, is somebody's: half a merge is a lost origin.
+#[test]
+fn a_pending_snapshot_that_lvm2_merges_is_merged_to_the_end() {
+    let lab = lab_with_pending_snapshot();
+    lab.lvm2_commits(&[Edit::SetMerging { store: lv("s"), merging: true }]);
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), ["s"], "lvm2's merge was taken away");
+}
