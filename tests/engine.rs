@@ -742,3 +742,17 @@ fn a_pending_snapshot_that_lvm2_merges_is_merged_to_the_end() {
     lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
     assert_eq!(lab.snapshot_names(), ["s"], "lvm2's merge was taken away");
 }
+
+#[test]
+fn a_percentage_below_three_chunks_is_refused() {
+    let lab = lab_with_volume();
+    let chunk = ChunkSize::new(Bytes::kib(512)).unwrap();
+    let rest = Size::Absolute(lab.free() - Bytes::mib(50));
+    lab.engine().create_volume(&NewVolume { size: rest, ..volume("rest", 1) }, MODE).unwrap();
+    let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+    let size = Some(Size::Percent(2, Whole::Free));
+    let error = lab.engine().create_snapshots(&NewSnapshots { size, chunk, ..cut(&[("db", "s")]) }, MODE);
+    assert_eq!(error.map(|_| ()).map_err(|error| error.kind()), Err(Kind::Usage));
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    assert_eq!(lab.kernel.calls().len(), calls);
+}
