@@ -756,3 +756,42 @@ fn a_percentage_below_three_chunks_is_refused() {
     assert!(lab.disks.images() == disks, "a refused request wrote");
     assert_eq!(lab.kernel.calls().len(), calls);
 }
+
+/// A group whose text fills its areas on disk almost wholly.
+fn lab_with_full_metadata() -> Lab {
+    let lab = lab_with_volume();
+    for number in 0.. {
+        // Ever smaller, so that in the end not even the tag of a mark fits.
+        let size = [60_000, 6_000, 600, 200, 60, 20, 8];
+        let fits = size.iter().any(|bytes| {
+            let mut edits = Vec::new();
+            let mut left = *bytes;
+            while left > 0 {
+                let part = left.min(1000);
+                let tag = format!("{number}_{left}_{}", "x".repeat(part)).parse().unwrap();
+                edits.push(Edit::AddLvTag { lv: lv("db"), tag });
+                left -= part;
+            }
+            lab.lvm2_tries(&edits).is_ok()
+        });
+        if !fits {
+            return lab;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_full_metadata_area_changes_nothing_on_disk() {
+    let lab = lab_with_full_metadata();
+    for disk in ["/dev/sda", "/dev/sdb"] {
+        // Free extents are not empty in general.
+        lab.disks.device(disk).unwrap().poke(Bytes::mib(40), &vec![0xaa; 80 << 20]);
+    }
+    lab.disks.device("/dev/sda").unwrap().poke(Bytes::mib(9), &vec![0xaa; 31 << 20]);
+    let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    assert_eq!(lab.kernel.calls().len(), calls);
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
