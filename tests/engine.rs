@@ -795,3 +795,11 @@ fn a_full_metadata_area_changes_nothing_on_disk() {
     assert_eq!(lab.kernel.calls().len(), calls);
     assert!(lab.disks.images() == disks, "a refused request wrote");
 }
+
+#[test]
+fn a_dry_run_says_that_the_metadata_area_is_full() {
+    let lab = lab_with_full_metadata();
+    let mode = Mode { dry_run: true, ..MODE };
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+}
