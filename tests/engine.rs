@@ -803,3 +803,10 @@ fn a_dry_run_says_that_the_metadata_area_is_full() {
     let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace, "{error}");
 }
+
+/// "Remove volumes" is the way out of a full metadata area: removal must not need room for its own mark.
+#[test]
+fn a_volume_can_be_removed_from_a_group_whose_metadata_is_full() {
+    let lab = lab_with_full_metadata();
+    lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
+}
