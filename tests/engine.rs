@@ -20,7 +20,7 @@ use dmsnap::engine::view::{PvState, SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
-use dmsnap::lvm::{Locks, LvName, VgName};
+use dmsnap::lvm::{Creation, Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
 use dmsnap::steps::Steps;
 use dmsnap::units::{Bytes, Size, Whole};
 
@@ -113,6 +113,25 @@ impl Lab {
         device.read_at(Bytes(at), &mut buffer).unwrap();
         assert!(buffer.iter().all(|byte| *byte == buffer[0]), "{name} is torn at {at}");
         buffer[0]
+    }
+
+    /// Metadata that lvm2 writes, without touching the kernel.
+    fn lvm2_commits(&self, edits: &[Edit]) {
+        self.lvm2_tries(edits).unwrap();
+    }
+
+    fn lvm2_tries(&self, edits: &[Edit]) -> Result<()> {
+        let owner = dmsnap::lvm::Host::default();
+        let mut open = open_vg(&self.disks, &owner, &vg(), Access::Write).unwrap();
+        let next = open.vg.apply(edits).unwrap();
+        let stamp = Stamp {
+            time: 1_700_000_000,
+            host: "lab".into(),
+            system: "Linux lab".into(),
+            system_id: None,
+            description: "lvm2".into(),
+        };
+        commit(&mut open, next, &stamp)
     }
 
     fn snapshots(&self) -> Vec<SnapshotView> {
@@ -776,4 +795,161 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
             }
         }
     }
+}
+
+/// lvm2 delays a merge until nobody has the origin or the snapshot open, and so must whoever converges the kernel: what is
+/// mounted would change underneath its file system.
+#[test]
+fn a_merge_does_not_begin_under_a_mounted_origin() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s"), ("db", "t")]), MODE).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+    lab.lvm2_commits(&[Edit::SetMerging { store: lv("s"), merging: true }]);
+    lab.engine().remove_snapshots(&vg(), &[lv("t")], MODE).unwrap();
+    assert_eq!(lab.read("vg--0-db", 0), 2, "the mounted volume shows the snapshot's content");
+}
+
+/// The snapshot is opened after it was found to be free. It cannot go, but the other commands can.
+#[test]
+fn a_snapshot_that_is_opened_while_it_is_removed_does_not_block_the_group() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let (kernel, snapshot) = (lab.kernel.clone(), DmName::new("vg--0-s").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&snapshot));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_snapshots(&vg(), &[lv("s")], MODE).unwrap_err().kind(), Kind::InUse);
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    lab.kernel.release(&DmName::new("vg--0-s").unwrap());
+    lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after it is closed");
+}
+
+/// A volume whose maker died, and that lvm2 has taken a snapshot of since, is somebody's: that snapshot is acknowledged.
+#[test]
+fn a_pending_volume_that_lvm2_took_a_snapshot_of_stays() {
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_volume(&volume("new", 4), MODE);
+        if has_volume(&lab, "new") && outcome.is_err() {
+            lab.lvm2_commits(&lvm2_snapshot(&lab, "new", "kept"));
+            lab.engine()
+                .create_volume(&volume("next", 1), MODE)
+                .unwrap_or_else(|error| panic!("dead before step {last}: {error}"));
+            assert_eq!(lab.snapshot_names(), ["kept"], "dead before step {last}");
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+}
+
+/// What `lvcreate -s` leaves in the metadata.
+fn lvm2_snapshot(lab: &Lab, origin: &str, name: &str) -> Vec<Edit> {
+    let owner = dmsnap::lvm::Host::default();
+    let open = open_vg(&lab.disks, &owner, &vg(), Access::Read).unwrap();
+    let request = dmsnap::lvm::Request { extents: dmsnap::units::Extents(2), ..Default::default() };
+    let id = |byte| dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(byte));
+    let created = Some(Creation { time: 1_700_000_000, host: "lab".into() });
+    let store = dmsnap::lvm::NewLv {
+        name: lv(name),
+        id: id(7),
+        writable: true,
+        visible: true,
+        flags: Vec::new(),
+        tags: Vec::new(),
+        created: created.clone(),
+        segments: dmsnap::lvm::allocate(&open.vg, &request).unwrap(),
+    };
+    let relation = Edit::AddSnapshot {
+        store: lv(name),
+        origin: lv(origin),
+        chunk_size: ChunkSize::DEFAULT.sectors(),
+        id: id(9),
+        created,
+    };
+    vec![Edit::AddLv(store), relation]
+}
+
+/// A snapshot whose maker died, and that lvm2 merges since, is somebody's: half a merge is a lost origin.
+#[test]
+fn a_pending_snapshot_that_lvm2_merges_is_merged_to_the_end() {
+    let lab = lab_with_pending_snapshot();
+    lab.lvm2_commits(&[Edit::SetMerging { store: lv("s"), merging: true }]);
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), ["s"], "lvm2's merge was taken away");
+}
+
+#[test]
+fn a_percentage_below_three_chunks_is_refused() {
+    let lab = lab_with_volume();
+    let chunk = ChunkSize::new(Bytes::kib(512)).unwrap();
+    let rest = Size::Absolute(lab.free() - Bytes::mib(50));
+    lab.engine().create_volume(&NewVolume { size: rest, ..volume("rest", 1) }, MODE).unwrap();
+    let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+    let size = Some(Size::Percent(2, Whole::Free));
+    let error = lab.engine().create_snapshots(&NewSnapshots { size, chunk, ..cut(&[("db", "s")]) }, MODE);
+    assert_eq!(error.map(|_| ()).map_err(|error| error.kind()), Err(Kind::Usage));
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    assert_eq!(lab.kernel.calls().len(), calls);
+}
+
+/// A group whose text fills its areas on disk almost wholly.
+fn lab_with_full_metadata() -> Lab {
+    let lab = lab_with_volume();
+    for number in 0.. {
+        // Ever smaller, so that in the end not even the tag of a mark fits.
+        let size = [60_000, 6_000, 600, 200, 60, 20, 8];
+        let fits = size.iter().any(|bytes| {
+            let mut edits = Vec::new();
+            let mut left = *bytes;
+            while left > 0 {
+                let part = left.min(1000);
+                let tag = format!("{number}_{left}_{}", "x".repeat(part)).parse().unwrap();
+                edits.push(Edit::AddLvTag { lv: lv("db"), tag });
+                left -= part;
+            }
+            lab.lvm2_tries(&edits).is_ok()
+        });
+        if !fits {
+            return lab;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_full_metadata_area_changes_nothing_on_disk() {
+    let lab = lab_with_full_metadata();
+    for disk in ["/dev/sda", "/dev/sdb"] {
+        // Free extents are not empty in general.
+        lab.disks.device(disk).unwrap().poke(Bytes::mib(40), &vec![0xaa; 80 << 20]);
+    }
+    lab.disks.device("/dev/sda").unwrap().poke(Bytes::mib(9), &vec![0xaa; 31 << 20]);
+    let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    assert_eq!(lab.kernel.calls().len(), calls);
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
+
+#[test]
+fn a_dry_run_says_that_the_metadata_area_is_full() {
+    let lab = lab_with_full_metadata();
+    let mode = Mode { dry_run: true, ..MODE };
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+}
+
+/// "Remove volumes" is the way out of a full metadata area: removal must not need room for its own mark.
+#[test]
+fn a_volume_can_be_removed_from_a_group_whose_metadata_is_full() {
+    let lab = lab_with_full_metadata();
+    lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
 }
