@@ -900,28 +900,32 @@ fn a_percentage_below_three_chunks_is_refused() {
     assert_eq!(lab.kernel.calls().len(), calls);
 }
 
-/// A group whose text fills its areas on disk almost wholly.
+/// A group whose text fills its areas on disk so far that not even the tag of a mark fits.
 fn lab_with_full_metadata() -> Lab {
     let lab = lab_with_volume();
-    for number in 0.. {
-        // Ever smaller, so that in the end not even the tag of a mark fits.
-        let size = [60_000, 6_000, 600, 200, 60, 20, 8];
-        let fits = size.iter().any(|bytes| {
-            let mut edits = Vec::new();
-            let mut left = *bytes;
-            while left > 0 {
-                let part = left.min(1000);
-                let tag = format!("{number}_{left}_{}", "x".repeat(part)).parse().unwrap();
-                edits.push(Edit::AddLvTag { lv: lv("db"), tag });
-                left -= part;
+    let tag = |number: usize, length: usize| format!("{number:_<length$}").parse().unwrap();
+    // The ring of an area of 1 MiB takes a text of 521 472 bytes.
+    let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+    let request = dmsnap::lvm::Request { extents: dmsnap::units::Extents(1), ..Default::default() };
+    lab.lvm2_commits(&[Edit::AddLv(dmsnap::lvm::NewLv {
+        name: lv("filler"),
+        id: dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(3)),
+        writable: true,
+        visible: true,
+        flags: Vec::new(),
+        tags: (0..515).map(|number| tag(number, 1000)).collect(),
+        created: None,
+        segments: dmsnap::lvm::allocate(&open.vg, &request).unwrap(),
+    })]);
+    for (number, length) in [1000, 600, 300, 100, 50, 20, 10, 5].into_iter().enumerate() {
+        for more in 0.. {
+            let edit = Edit::AddLvTag { lv: lv("db"), tag: tag(number * 100 + more, length.max(4)) };
+            if lab.lvm2_tries(&[edit]).is_err() {
+                break;
             }
-            lab.lvm2_tries(&edits).is_ok()
-        });
-        if !fits {
-            return lab;
         }
     }
-    unreachable!()
+    lab
 }
 
 #[test]

@@ -1,26 +1,34 @@
 //! Bringing volumes up and taking them down. No metadata changes: the kernel is all there is to converge.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::operation::{Change, Mode, Report, Session};
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
 use super::view::VolumeView;
 use super::volume::{in_words, is_hidden};
 use super::{Engine, mark::Mark};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvName, Role, VgName};
+use crate::lvm::{LvFlag, LvName, Role, VgName};
 
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
         let change = |session: &Session<'_>| session.activation(names);
-        let report = self.run(vg, mode, "activate", change, |session| session.root_views(names));
+        let began = Instant::now();
+        let session = self.activation_session(vg, mode);
+        let views = |session: &Session<'_>| session.root_views(names);
+        let report = session.and_then(|session| session.operate(began, mode, "activate", change, views));
         report.map_err(|error| error.doing(format!("activate {}", subject(vg, names))))
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
         let change = |session: &Session<'_>| session.deactivation(names);
-        let report = self.run(vg, mode, "deactivate", change, |session| session.root_views(names));
+        let began = Instant::now();
+        let session = self.activation_session(vg, mode);
+        let views = |session: &Session<'_>| session.root_views(names);
+        let report = session.and_then(|session| session.operate(began, mode, "deactivate", change, views));
         report.map_err(|error| error.doing(format!("deactivate {}", subject(vg, names))))
     }
 }
@@ -94,11 +102,16 @@ impl Session<'_> {
             if !is_root || !vg.visible(&lv.name) || Mark::of(lv) == Some(Mark::Deleting) {
                 continue;
             }
+            let left = |why: &str| format!("{}/{} is left alone: {why}", vg.name, lv.name);
             match lv.foreign_layout() {
+                Some(kind) => notes.push(left(&format!("it is {kind}"))),
+                // What lvm2's `lvchange -ky` sets.
+                None if lv.flags.has(LvFlag::ActivationSkip.word()) => {
+                    notes.push(left("it is to be activated only when it is named"));
+                }
                 None => {
                     roots.insert(lv.name.clone());
                 }
-                Some(kind) => notes.push(format!("{}/{} is left alone: it is {kind}", vg.name, lv.name)),
             }
         }
         roots

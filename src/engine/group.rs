@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::list::{pv_view, vg_view};
-use super::operation::{Change, Mode, Report, Session};
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
 use super::setup::{Taken, belongs, label, planned};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
-use super::operation::Session;
+use super::session::Session;
 use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
 use super::{Engine, World};
 use crate::dm::{Info, Status};

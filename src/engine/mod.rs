@@ -26,6 +26,7 @@ pub mod operation;
 pub mod plan;
 pub mod recover;
 pub mod resize;
+mod session;
 pub mod setup;
 pub mod snapshot;
 

@@ -5,20 +5,17 @@
 //! what is there; an operation that was not confirmed never happened.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::blank::{Blank, blank};
-use super::desired::{Activation, desired, families};
+use super::desired::families;
 use super::execute::{Executed, execute};
-use super::naming::{Layer, Naming};
 use super::plan::Plan;
-use super::tree::{Expected, FoundTree};
-use super::{Engine, converge::converge};
-use crate::block::{Access, DevNo};
-use crate::dm::{DmName, Kernel};
-use crate::error::{Error, Result};
-use crate::lvm::lock::{self, Guard, Wait};
-use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg};
+use super::session::{Session, roots_in};
+use super::{Engine, mark};
+use crate::error::{Error, Kind, Result};
+use crate::lvm::lock::Wait;
+use crate::lvm::{Edit, LvName, Uuid, Vg, VgName, check_room};
 
 /// How an operation is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,38 +87,7 @@ impl<T> Report<T> {
     }
 }
 
-/// A volume group under its lock, read and free of what dead processes left.
-pub(super) struct Session<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) open: OpenVg,
-    _lock: Guard,
-}
-
 impl Engine {
-    /// Locks a volume group for change, reads it, and refuses one that must not be touched.
-    pub(super) fn session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
-        let session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
-        session.open.check_changeable()?;
-        Ok(session)
-    }
-
-    /// Keeps others from changing a volume group, and reads it.
-    pub(super) fn reading_session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
-        self.session_for(vg, lock::Mode::Shared, Access::Read, mode)
-    }
-
-    fn session_for(
-        &self,
-        vg: &VgName,
-        sharing: lock::Mode,
-        access: Access,
-        mode: Mode,
-    ) -> Result<Session<'_>> {
-        let lock = self.world.locks.vg(vg, sharing, mode.wait())?;
-        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, access)?;
-        Ok(Session { engine: self, open, _lock: lock })
-    }
-
     /// Runs one operation on a volume group down the whole road; `views` says afterwards what became of it.
     pub(super) fn run<T>(
         &self,
@@ -132,31 +98,31 @@ impl Engine {
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
         let began = Instant::now();
-        let mut session = self.session(vg, mode)?;
-        let recovery = session.recover(mode)?;
-        let change = change(&session)?;
-        let (planned, executed) = session.carry_out(&change, mode, description)?;
-        let elapsed = began.elapsed();
-        let planned = mode.dry_run.then(|| [recovery, planned].concat());
-        Ok(Report {
-            objects: if mode.dry_run { Vec::new() } else { views(&session)? },
-            elapsed,
-            frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
-            planned,
-            notes: change.notes,
-        })
+        self.session(vg, mode)?.operate(began, mode, description, change, views)
     }
 }
 
 impl Session<'_> {
-    /// The metadata as it is.
-    pub(super) fn vg(&self) -> &Vg {
-        &self.open.vg
-    }
-
-    /// Names of this group's devices.
-    pub(super) fn naming(&self) -> Naming<'_> {
-        Naming::new(&self.open.vg, self.engine.dev())
+    /// The road from here on, for an operation that began when it asked for the lock.
+    pub(super) fn operate<T>(
+        mut self,
+        began: Instant,
+        mode: Mode,
+        description: &str,
+        change: impl FnOnce(&Session<'_>) -> Result<Change>,
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
+    ) -> Result<Report<T>> {
+        let recovery = self.recover(mode)?;
+        let change = change(&self)?;
+        let (planned, executed) = self.carry_out(&change, mode, description)?;
+        let elapsed = began.elapsed();
+        Ok(Report {
+            objects: if mode.dry_run { Vec::new() } else { views(&self)? },
+            elapsed,
+            frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
+            planned: mode.dry_run.then(|| [recovery, planned].concat()),
+            notes: change.notes,
+        })
     }
 
     fn carry_out(
@@ -165,6 +131,7 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
+        let change = &self.with_room(change, description)?;
         let intended = self.open.vg.apply(&change.intent)?;
         let found = self.found(&intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
@@ -184,6 +151,24 @@ impl Session<'_> {
         Ok((Vec::new(), executed))
     }
 
+    /// The change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
+    /// then goes without, as lvm2's do.
+    fn with_room(&self, change: &Change, description: &str) -> Result<Change> {
+        if change.intent.is_empty() {
+            return Ok(change.clone());
+        }
+        let stamp = self.engine.stamp(description);
+        let fits = |change: &Change| check_room(&self.open, &self.open.vg.apply(&change.intent)?, &stamp);
+        let unmarked = mark::without_deleting(&change.intent);
+        match fits(change) {
+            Err(error) if error.kind() == Kind::NoSpace && unmarked.len() < change.intent.len() => {
+                let change = Change { intent: unmarked, ..change.clone() };
+                if change.intent.is_empty() { Ok(change) } else { fits(&change).map(|()| change) }
+            }
+            fits => fits.map(|()| change.clone()),
+        }
+    }
+
     /// After a failed plan: what is marked is recovered, and what else was touched is made as active as it was.
     fn give_up(&mut self, error: Error, change: &Change, active: &BTreeSet<Uuid>) -> Error {
         let settled = self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active));
@@ -201,76 +186,6 @@ impl Session<'_> {
         let plan = self.plan_for(vg, &self.found(vg, touched)?, &roots_in(vg, active))?;
         execute(&plan, self.kernel(), self.engine.world.devices.as_ref()).map(drop)
     }
-
-    pub(super) fn commit(&mut self, edits: &[Edit], description: &str) -> Result<()> {
-        if edits.is_empty() {
-            return Ok(());
-        }
-        let next = self.open.vg.apply(edits)?;
-        let stamp = self.engine.stamp(description);
-        commit(&mut self.open, next, &stamp)
-    }
-
-    /// The devices that the kernel has of the families of these volumes, as the metadata is and as it will be.
-    fn found(&self, intended: &Vg, touched: &BTreeSet<LvName>) -> Result<FoundTree> {
-        let before = families(&self.open.vg, touched);
-        let after = families(intended, touched);
-        FoundTree::read(self.kernel(), &self.expected(before.into_values().chain(after.into_values())))
-    }
-
-    pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
-        let disks = self.disks();
-        let activation = Activation { roots, disks: &disks, dev: self.engine.dev() };
-        converge(found, &desired(vg, &activation)?)
-    }
-
-    pub(super) fn expected<'v>(&self, lvs: impl Iterator<Item = &'v Lv>) -> Vec<Expected> {
-        let naming = self.naming();
-        let mut expected: Vec<Expected> = Vec::new();
-        for device in lvs.flat_map(|lv| naming.expected(lv)) {
-            // A volume that is renamed is expected twice: it has the name from before.
-            if expected.iter().all(|known| known.uuid != device.uuid) {
-                expected.push(device);
-            }
-        }
-        expected
-    }
-
-    /// The volumes, of those given, that the kernel has and that decide about themselves.
-    pub(super) fn active<'v>(&self, found: &FoundTree, lvs: impl Iterator<Item = &'v Lv>) -> BTreeSet<Uuid> {
-        let naming = self.naming();
-        let is_live = |lv: &Lv| {
-            let uuid = naming.uuid(&lv.id, Layer::Top);
-            found.nodes.get(&uuid).is_some_and(|node| node.info.live)
-        };
-        let vg = &self.open.vg;
-        lvs.filter(|lv| vg.root_of(&lv.name) == lv.name && is_live(lv)).map(|lv| lv.id).collect()
-    }
-
-    /// The numbers of the physical volumes' devices, in the metadata's order.
-    pub(super) fn disks(&self) -> Vec<Option<DevNo>> {
-        self.open.pvs.iter().map(|pv| pv.number).collect()
-    }
-
-    pub(super) fn kernel(&self) -> &dyn Kernel {
-        self.engine.world.kernel.as_ref()
-    }
-
-    /// What holds a volume's device, in words; none if nothing does or it is not active.
-    pub(super) fn holders(&self, lv: &Lv) -> Result<Option<String>> {
-        let uuid = self.naming().uuid(&lv.id, Layer::Top);
-        let Some(info) = self.kernel().find(&uuid)? else { return Ok(None) };
-        if info.open_count == 0 {
-            return Ok(None);
-        }
-        let mounts = self.engine.world.devices.mounts(info.number)?;
-        Ok(Some(in_words(&info.name, info.open_count, &mounts)))
-    }
-}
-
-/// What these volumes are called in a version of the metadata, those that are there.
-pub(super) fn roots_in(vg: &Vg, ids: &BTreeSet<Uuid>) -> BTreeSet<LvName> {
-    vg.lvs.iter().filter(|lv| ids.contains(&lv.id)).map(|lv| lv.name.clone()).collect()
 }
 
 fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTreeSet<LvName> {
@@ -280,36 +195,10 @@ fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTree
     roots
 }
 
-fn in_words(name: &DmName, open_count: u32, mounts: &[std::path::PathBuf]) -> String {
-    if mounts.is_empty() {
-        return format!("{name} is open ({open_count} times)");
-    }
-    let places: Vec<_> = mounts.iter().map(|place| place.display().to_string()).collect();
-    format!("{name} is mounted on {}", places.join(", "))
-}
-
 /// A change and its plan as lines of text.
 fn planned(change: &Change, plan: &Plan) -> Vec<String> {
     let blanks = change.blanks.iter().map(|blank| format!("  {blank}"));
     let intent = change.intent.iter().map(|edit| format!("  metadata: {edit}"));
     let confirm = change.confirm.iter().map(|edit| format!("  metadata: {edit}"));
     blanks.chain(intent).chain(plan.lines()).chain(confirm).collect()
-}
-
-impl Engine {
-    /// What the metadata says of who wrote it, and when.
-    pub(super) fn stamp(&self, description: &str) -> Stamp {
-        Stamp {
-            description: format!("dmsnap {description}"),
-            host: self.world.host.name.clone(),
-            system: self.world.host.system.clone(),
-            system_id: self.world.owner.system_id.clone(),
-            time: self.seconds(),
-        }
-    }
-
-    /// Seconds since 1970.
-    pub(super) fn seconds(&self) -> u64 {
-        (self.world.clock)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-    }
 }

@@ -8,14 +8,16 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::desired::families;
 use super::execute::{Executed, execute};
-use super::mark::{Mark, changing, group_changing, is_unfinished};
+use super::mark::{Mark, group_changing, is_unfinished};
 use super::naming::Layer;
-use super::operation::{Mode, Session, roots_in};
+use super::operation::Mode;
 use super::plan::Plan;
+use super::session::{Session, roots_in};
 use super::tree::FoundTree;
 use super::{Engine, Report};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Vg, VgName};
 
 /// What takes away everything unfinished, and brings the kernel to what the metadata then says.
@@ -23,12 +25,16 @@ pub(super) struct Recovery {
     intent: Vec<Edit>,
     plan: Plan,
     confirm: Vec<Edit>,
+    /// Why some families are not planned for.
+    stuck: Vec<Error>,
 }
 
 impl Recovery {
     fn lines(&self) -> Vec<String> {
         let edit = |edit: &Edit| format!("  metadata: {edit}");
-        self.intent.iter().map(edit).chain(self.plan.lines()).chain(self.confirm.iter().map(edit)).collect()
+        let stuck = self.stuck.iter().map(|error| format!("  stuck: {error}"));
+        let confirm = self.confirm.iter().map(edit);
+        self.intent.iter().map(edit).chain(self.plan.lines()).chain(confirm).chain(stuck).collect()
     }
 }
 
@@ -36,7 +42,7 @@ impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
     /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
-        if !is_unfinished(self.vg()) {
+        if !is_unfinished(self.vg()) || self.open.refusal.is_some() {
             return Ok(Vec::new());
         }
         let recovery = self.difference()?;
@@ -54,7 +60,7 @@ impl Session<'_> {
         let naming = self.naming();
         let mut found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
         // One that is to go and that somebody has open stays until nobody has.
-        let goes = |lv: &&Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
+        let goes = |lv: &&Lv| goes(vg, lv);
         let is_used = |lv: &&Lv| found.users(&naming.uuid(&lv.id, Layer::Top)) > 0;
         let (used, gone): (Vec<_>, Vec<_>) = vg.built_here().filter(goes).partition(is_used);
         let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
@@ -64,12 +70,33 @@ impl Session<'_> {
         let intent: Vec<_> = names.iter().flat_map(|name| release(vg, name)).collect();
         let intended = vg.apply(&intent)?;
         let roots = roots_in(&intended, &self.active(&found, vg.built_here()));
-        let plan = self.plan_for(&intended, &found, &roots)?;
-        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark_changed(vg)).collect();
-        Ok(Recovery { intent, plan, confirm })
+        let (plan, stuck) = match self.plan_for(&intended, &found, &roots) {
+            Err(error) if error.kind() == Kind::Refused => self.plan_each(&intended, &found)?,
+            plan => (plan?, Vec::new()),
+        };
+        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark_kept(vg)).collect();
+        Ok(Recovery { intent, plan, confirm, stuck })
+    }
+
+    /// The plans of those families that can be helped, and why the others cannot.
+    fn plan_each(&self, intended: &Vg, found: &FoundTree) -> Result<(Plan, Vec<Error>)> {
+        let vg = self.vg();
+        let (mut plan, mut stuck) = (Plan::default(), Vec::new());
+        for root in vg.built_here().filter(|lv| vg.root_of(&lv.name) == lv.name) {
+            let members = families(vg, [&root.name]);
+            let found = found.only(&self.expected(members.values().copied()));
+            let roots = roots_in(intended, &self.active(&found, members.values().copied()));
+            match self.plan_for(intended, &found, &roots) {
+                Ok(own) => plan.append(own),
+                Err(error) if error.kind() == Kind::Refused => stuck.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((plan, stuck))
     }
 
     fn restore_order(&mut self, recovery: &Recovery) -> Result<Executed> {
+        recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
         self.commit(&recovery.intent, "recover")?;
         let executed = execute(&recovery.plan, self.kernel(), self.engine.world.devices.as_ref())?;
         self.commit(&recovery.confirm, "recover")?;
@@ -93,11 +120,22 @@ pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
     edits
 }
 
-/// The edits that take the mark off what was changing.
-fn unmark_changed(vg: &Vg) -> Vec<Edit> {
+/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's: it stays.
+fn goes(vg: &Vg, lv: &Lv) -> bool {
+    let is_marked = |lv: &Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
+    let is_kept = |store: &LvName| vg.lv(store).is_some_and(|store| !is_marked(store));
+    let has_snapshot = vg.snapshots_of(&lv.name).any(|snapshot| is_kept(&snapshot.store));
+    let is_merged = vg.snapshot_of_store(&lv.name).is_some_and(|snapshot| snapshot.merging);
+    is_marked(lv) && !has_snapshot && !is_merged
+}
+
+/// The edits that take the marks off what stays.
+fn unmark_kept(vg: &Vg) -> Vec<Edit> {
     let group = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
-    let lvs = vg.lvs.iter().filter(|lv| Mark::of(lv) == Some(Mark::Changing));
-    lvs.map(|lv| changing(&lv.name).1).chain(group).collect()
+    let kept = vg.built_here().filter(|lv| !goes(vg, lv));
+    let unmark =
+        kept.filter_map(|lv| Some(Edit::RemoveLvTag { lv: lv.name.clone(), tag: Mark::of(lv)?.tag() }));
+    unmark.chain(group).collect()
 }
 
 /// What differs between a volume group's metadata and the kernel.

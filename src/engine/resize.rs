@@ -7,7 +7,8 @@
 use super::Engine;
 use super::mark::changing;
 use super::naming::Layer;
-use super::operation::{Change, Mode, Report, Session};
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
 use super::view::VolumeView;
 use super::volume::{extents_of, is_hidden, refuse_foreign};
 use crate::dm::Info;

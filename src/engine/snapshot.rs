@@ -3,7 +3,8 @@
 use super::Engine;
 use super::blank::{Blank, Purpose};
 use super::mark::refuse_own_tags;
-use super::operation::{Change, Mode, Report, Session};
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
 use super::view::SnapshotView;
 use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_foreign, refuse_taken};
 use crate::cow::size::{ChunkSize, covering, least};

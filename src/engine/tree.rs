@@ -89,6 +89,13 @@ impl FoundTree {
         Ok(Self { nodes, squatted })
     }
 
+    /// Those of the devices that are expected.
+    pub fn only(&self, expected: &[Expected]) -> Self {
+        let nodes = expected.iter().filter_map(|device| self.nodes.get_key_value(&device.uuid));
+        let nodes = nodes.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
+        Self { nodes, squatted: self.squatted.clone() }
+    }
+
     /// Forgets these devices, and every device that is stacked with them, so that no plan touches them.
     pub fn leave_alone(&mut self, mut uuids: Vec<DmUuid>) {
         while let Some(uuid) = uuids.pop() {
@@ -157,7 +164,7 @@ fn with_tables(
             Some(uuid) => Below::Layer(uuid.clone()),
             None => Below::Disk(number),
         });
-        nodes.insert(uuid, FoundNode { info, table, link });
+        nodes.insert(uuid, FoundNode { info, table: table.joined(), link });
     }
     Ok(nodes)
 }

@@ -4,8 +4,9 @@ use super::Engine;
 use super::blank::{Blank, Purpose};
 use super::mark::{Mark, changing, refuse_own_tags};
 use super::naming::Layer;
-use super::operation::{Change, Mode, Report, Session};
+use super::operation::{Change, Mode, Report};
 use super::recover::release;
+use super::session::Session;
 use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{

@@ -39,6 +39,8 @@ pub struct Refusal {
     pub reason: String,
     /// The way out, if there is one.
     pub hint: Option<String>,
+    /// True if volumes may be activated all the same, those that lie on what is there.
+    pub allows_activation: bool,
 }
 
 impl From<Refusal> for Error {
@@ -54,16 +56,16 @@ impl From<Refusal> for Error {
 /// Why this volume group, as its text has it, may not be changed by this host; nothing if it may. The first of
 /// several reasons is given, the one that LVM2 would stop at.
 pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
-    let found = ownership(vg, host)
-        .or_else(|| unknown_words(vg))
-        .or_else(|| unknown_segments(vg))
-        .or_else(|| missing(vg))
-        .or_else(|| damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore"))));
-    let (what, hint) = found?;
+    let partial = || unknown_segments(vg).or_else(|| missing(vg));
+    let damaged = || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore")));
+    let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
+    let allows_activation = whole.is_none();
+    let (what, hint) = whole.or_else(partial)?;
     Some(Refusal {
         vg: vg.name.clone(),
         reason: format!("volume group {} {what}", vg.name),
         hint: hint.map(ToOwned::to_owned),
+        allows_activation,
     })
 }
 

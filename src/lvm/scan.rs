@@ -162,6 +162,14 @@ impl OpenVg {
         self.pvs.push(pv);
     }
 
+    /// An error if none of the volume group's volumes may be activated.
+    pub fn check_activatable(&self) -> Result<()> {
+        match &self.refusal {
+            Some(refusal) if !refusal.allows_activation => Err(refusal.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
     /// An error if the volume group may not be changed.
     pub fn check_changeable(&self) -> Result<()> {
         match &self.refusal {
