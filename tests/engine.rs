@@ -810,3 +810,29 @@ fn a_volume_can_be_removed_from_a_group_whose_metadata_is_full() {
     let lab = lab_with_full_metadata();
     lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
 }
+
+/// lvm2 warns of an older copy at each command; the next one of ours puts it right, as lvm2's `vgck --updatemetadata` does.
+#[test]
+fn a_copy_of_the_metadata_that_a_dead_process_left_behind_is_renewed() {
+    let operation = |engine: &Engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE);
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = operation(&lab.mortal_engine(last));
+        let older = copies(&lab).len() > 1;
+        let found = lab.engine().check(&vg(), MODE).unwrap();
+        assert!(!older || !found.is_empty(), "dead before step {last}: check sees nothing");
+        lab.engine().repair(&vg(), MODE).unwrap();
+        assert_eq!(copies(&lab).len(), 1, "dead before step {last}: an older copy stays");
+        if outcome.is_ok() {
+            break;
+        }
+    }
+}
+
+/// The checksums of the group's text in its metadata areas.
+fn copies(lab: &Lab) -> std::collections::BTreeSet<u32> {
+    let owner = dmsnap::lvm::Host::default();
+    let open = open_vg(&lab.disks, &owner, &vg(), Access::Read).unwrap();
+    let headers = open.pvs.iter().flat_map(|pv| &pv.mdas).map(|mda| mda.header.as_ref().unwrap());
+    headers.map(|header| header.committed.checksum).collect()
+}
