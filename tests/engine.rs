@@ -684,7 +684,6 @@ fn a_snapshot_that_is_opened_while_it_is_removed_does_not_block_the_group() {
     lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
     lab.kernel.release(&DmName::new("vg--0-s").unwrap());
     lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
-    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
     lab.assert_at_rest("after it is closed");
 }
 
