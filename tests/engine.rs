@@ -835,3 +835,23 @@ fn copies(lab: &Lab) -> std::collections::BTreeSet<u32> {
     let headers = open.pvs.iter().flat_map(|pv| &pv.mdas).map(|mda| mda.header.as_ref().unwrap());
     headers.map(|header| header.committed.checksum).collect()
 }
+
+/// Who was told that the removal failed goes on to use the volume: no later command may finish it.
+#[test]
+fn a_removal_that_was_refused_has_not_happened() {
+    let lab = lab_with_volume();
+    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-db").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&device));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap_err().kind(), Kind::InUse);
+    lab.write("vg--0-db", 0, 8);
+    lab.kernel.release(&DmName::new("vg--0-db").unwrap());
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert!(has_volume(&lab, "db"), "a volume went after its removal had failed");
+    assert_eq!(lab.read("vg--0-db", 0), 8);
+}
