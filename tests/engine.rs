@@ -855,3 +855,16 @@ fn a_removal_that_was_refused_has_not_happened() {
     assert!(has_volume(&lab, "db"), "a volume went after its removal had failed");
     assert_eq!(lab.read("vg--0-db", 0), 8);
 }
+
+/// lvm2 takes no stripe that is larger than an extent; the kernel none that does not divide the volume.
+#[test]
+fn a_stripe_that_is_larger_than_an_extent_is_refused() {
+    let lab = Lab::new();
+    let disks = lab.disks.images();
+    for mib in [2, 1024] {
+        let new = NewVolume { stripes: 2, stripe_size: Some(Bytes::mib(mib)), ..volume("wide", 8) };
+        let outcome = lab.engine().create_volume(&new, MODE).map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(outcome, Err(Kind::Usage), "{mib} MiB");
+        assert!(lab.disks.images() == disks, "a refused request wrote");
+    }
+}
