@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dmsnap::block::mem::MemDevices;
-use dmsnap::block::{Access, Devices};
+use dmsnap::block::{Access, DevNo, Devices};
 use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
@@ -867,4 +867,68 @@ fn a_stripe_that_is_larger_than_an_extent_is_refused() {
         assert_eq!(outcome, Err(Kind::Usage), "{mib} MiB");
         assert!(lab.disks.images() == disks, "a refused request wrote");
     }
+}
+
+/// A kernel whose snapshots go in the moment between being found and being asked how they are: lists take no lock.
+struct Fleeting(SimKernel);
+
+impl Kernel for Fleeting {
+    fn status(&self, name: &DmName) -> Result<Vec<dmsnap::dm::Status>> {
+        self.0.remove(name, dmsnap::dm::UdevFlags::hidden())?;
+        self.0.status(name)
+    }
+    fn list(&self) -> Result<Vec<dmsnap::dm::Info>> {
+        self.0.list()
+    }
+    fn find(&self, uuid: &dmsnap::dm::DmUuid) -> Result<Option<dmsnap::dm::Info>> {
+        self.0.find(uuid)
+    }
+    fn info(&self, name: &DmName) -> Result<Option<dmsnap::dm::Info>> {
+        self.0.info(name)
+    }
+    fn table(&self, name: &DmName, slot: dmsnap::dm::Slot) -> Result<dmsnap::dm::Table<DevNo>> {
+        self.0.table(name, slot)
+    }
+    fn create(&self, name: &DmName, uuid: &dmsnap::dm::DmUuid) -> Result<DevNo> {
+        self.0.create(name, uuid)
+    }
+    fn load(&self, name: &DmName, table: &dmsnap::dm::Table<DevNo>, read_only: bool) -> Result<()> {
+        self.0.load(name, table, read_only)
+    }
+    fn clear(&self, name: &DmName) -> Result<()> {
+        self.0.clear(name)
+    }
+    fn suspend(&self, name: &DmName, freeze: dmsnap::dm::Freeze) -> Result<()> {
+        self.0.suspend(name, freeze)
+    }
+    fn resume(&self, name: &DmName, udev: dmsnap::dm::UdevFlags) -> Result<()> {
+        self.0.resume(name, udev)
+    }
+    fn remove(&self, name: &DmName, udev: dmsnap::dm::UdevFlags) -> Result<()> {
+        self.0.remove(name, udev)
+    }
+    fn rename(&self, name: &DmName, new: &DmName, udev: dmsnap::dm::UdevFlags) -> Result<()> {
+        self.0.rename(name, new, udev)
+    }
+    fn switch(&self, steps: &[dmsnap::dm::SwitchStep]) -> Result<dmsnap::dm::SwitchReport> {
+        self.0.switch(steps)
+    }
+    fn supports(&self, target_type: &str) -> Result<bool> {
+        self.0.supports(target_type)
+    }
+    fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
+        self.0.publish(name, number, link)
+    }
+    fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
+        self.0.retract(name, link)
+    }
+}
+
+#[test]
+fn a_snapshot_that_goes_while_it_is_listed_is_no_error() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let engine = lab.engine_on(Arc::new(Fleeting(lab.kernel.clone())), Arc::new(lab.devices.clone()));
+    let listed = engine.snapshots(&Select::default()).unwrap();
+    assert_eq!(listed[0].state, SnapshotState::Inactive);
 }
