@@ -932,3 +932,14 @@ fn a_snapshot_that_goes_while_it_is_listed_is_no_error() {
     let listed = engine.snapshots(&Select::default()).unwrap();
     assert_eq!(listed[0].state, SnapshotState::Inactive);
 }
+
+/// A dry run answers as the command would, which first takes away what a dead process left.
+#[test]
+fn a_dry_run_sees_the_group_as_it_will_be_after_recovery() {
+    let lab = lab_with_pending_snapshot();
+    let disks = lab.disks.images();
+    let mode = Mode { dry_run: true, ..MODE };
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).unwrap();
+    assert!(lab.disks.images() == disks, "a dry run wrote");
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+}
