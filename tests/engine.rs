@@ -966,7 +966,7 @@ fn a_copy_of_the_metadata_that_a_dead_process_left_behind_is_renewed() {
         let outcome = operation(&lab.mortal_engine(last));
         let older = copies(&lab).len() > 1;
         let found = lab.engine().check(&vg(), MODE).unwrap();
-        assert!(!older || !found.is_empty(), "dead before step {last}: check sees nothing");
+        assert!(!older || !found.plan.is_empty(), "dead before step {last}: check sees nothing");
         lab.engine().repair(&vg(), MODE).unwrap();
         assert_eq!(copies(&lab).len(), 1, "dead before step {last}: an older copy stays");
         if outcome.is_ok() {

@@ -223,8 +223,11 @@ fn seen(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<Optio
     };
     // A suspended device's status would wait for its store.
     let speaks = speaks.filter(|info| info.live && !info.suspended);
-    let status = match speaks {
-        Some(info) => world.kernel.status(&info.name)?.into_iter().next(),
+    let status = match speaks.map(|info| world.kernel.status(&info.name)) {
+        Some(Ok(lines)) => lines.into_iter().next(),
+        // It went since it was found.
+        Some(Err(error)) if error.kind() == Kind::NotFound => return Ok(None),
+        Some(Err(error)) => return Err(error),
         None => None,
     };
     Ok(Some(Seen { info, status }))

@@ -12,6 +12,7 @@ use super::desired::families;
 use super::execute::{Executed, execute};
 use super::plan::Plan;
 use super::session::{Session, roots_in};
+use super::tree::FoundTree;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::lock::Wait;
@@ -113,14 +114,23 @@ impl Session<'_> {
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
         let recovery = self.recover(mode)?;
-        let change = change(&self)?;
+        let mut change = change(&self)?;
+        if mode.dry_run && !recovery.is_empty() {
+            // The kernel is not yet what it will be: the device steps cannot be said.
+            change.notes.push(
+                "what a dead process left is taken away first; the steps behind that are not shown"
+                    .to_owned(),
+            );
+            let planned = Some([recovery, planned(&change, &Plan::default())].concat());
+            return Ok(Report { planned, notes: change.notes, ..Report::default() });
+        }
         let (planned, executed) = self.carry_out(&change, mode, description)?;
         let elapsed = began.elapsed();
         Ok(Report {
             objects: if mode.dry_run { Vec::new() } else { views(&self)? },
             elapsed,
             frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
-            planned: mode.dry_run.then(|| [recovery, planned].concat()),
+            planned: mode.dry_run.then_some(planned),
             notes: change.notes,
         })
     }
@@ -142,10 +152,11 @@ impl Session<'_> {
             return Ok((planned(change, &plan), Executed::default()));
         }
         blank(&self.open, &change.blanks)?;
+        let before = (self.open.vg.clone(), found);
         self.commit(&change.intent, description)?;
         let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
             Ok(executed) => executed,
-            Err(error) => return Err(self.give_up(error, change, &active)),
+            Err(error) => return Err(self.give_up(error, change, &before, &active)),
         };
         self.commit(&change.confirm, description)?;
         Ok((Vec::new(), executed))
@@ -169,9 +180,21 @@ impl Session<'_> {
         }
     }
 
-    /// After a failed plan: what is marked is recovered, and what else was touched is made as active as it was.
-    fn give_up(&mut self, error: Error, change: &Change, active: &BTreeSet<Uuid>) -> Error {
-        let settled = self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active));
+    /// After a failed plan. If the kernel did nothing yet, the operation has not happened. Else what is marked is recovered, and
+    /// what else was touched is made as active as it was.
+    fn give_up(
+        &mut self,
+        error: Error,
+        change: &Change,
+        (vg, found): &(Vg, FoundTree),
+        active: &BTreeSet<Uuid>,
+    ) -> Error {
+        let is_untouched = self.found(vg, &change.touched).is_ok_and(|now| now.has_same_devices(found));
+        let settled = if is_untouched && !change.intent.is_empty() {
+            self.put(vg.clone(), "take back")
+        } else {
+            self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active))
+        };
         match settled {
             Ok(()) => error,
             Err(recovery) => {

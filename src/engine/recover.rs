@@ -27,6 +27,8 @@ pub(super) struct Recovery {
     confirm: Vec<Edit>,
     /// Why some families are not planned for.
     stuck: Vec<Error>,
+    /// Older copies of the metadata are renewed, by a commit of nothing new if there is no other.
+    renews: bool,
 }
 
 impl Recovery {
@@ -34,7 +36,9 @@ impl Recovery {
         let edit = |edit: &Edit| format!("  metadata: {edit}");
         let stuck = self.stuck.iter().map(|error| format!("  stuck: {error}"));
         let confirm = self.confirm.iter().map(edit);
-        self.intent.iter().map(edit).chain(self.plan.lines()).chain(confirm).chain(stuck).collect()
+        let renewal = self.renews.then(|| "  metadata: renew older copies".to_owned());
+        let intent = self.intent.iter().map(edit);
+        renewal.into_iter().chain(intent).chain(self.plan.lines()).chain(confirm).chain(stuck).collect()
     }
 }
 
@@ -42,7 +46,8 @@ impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
     /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
-        if !is_unfinished(self.vg()) || self.open.refusal.is_some() {
+        let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies();
+        if is_settled || self.open.refusal.is_some() {
             return Ok(Vec::new());
         }
         let recovery = self.difference()?;
@@ -75,7 +80,8 @@ impl Session<'_> {
             plan => (plan?, Vec::new()),
         };
         let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark_kept(vg)).collect();
-        Ok(Recovery { intent, plan, confirm, stuck })
+        let renews = self.open.has_older_copies();
+        Ok(Recovery { intent, plan, confirm, stuck, renews })
     }
 
     /// The plans of those families that can be helped, and why the others cannot.
@@ -97,6 +103,9 @@ impl Session<'_> {
 
     fn restore_order(&mut self, recovery: &Recovery) -> Result<Executed> {
         recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
+        if recovery.renews && recovery.intent.is_empty() && recovery.confirm.is_empty() {
+            self.renew("recover")?;
+        }
         self.commit(&recovery.intent, "recover")?;
         let executed = execute(&recovery.plan, self.kernel(), self.engine.world.devices.as_ref())?;
         self.commit(&recovery.confirm, "recover")?;

@@ -83,11 +83,22 @@ impl Session<'_> {
         Naming::new(&self.open.vg, self.engine.dev())
     }
 
+    /// Writes the metadata with these edits; without any, nothing.
     pub(super) fn commit(&mut self, edits: &[Edit], description: &str) -> Result<()> {
         if edits.is_empty() {
             return Ok(());
         }
         let next = self.open.vg.apply(edits)?;
+        self.put(next, description)
+    }
+
+    /// Writes the metadata as it is into every area.
+    pub(super) fn renew(&mut self, description: &str) -> Result<()> {
+        self.put(self.open.vg.clone(), description)
+    }
+
+    /// Writes this as the next version of the metadata.
+    pub(super) fn put(&mut self, next: Vg, description: &str) -> Result<()> {
         let stamp = self.engine.stamp(description);
         commit(&mut self.open, next, &stamp)
     }

@@ -18,13 +18,14 @@ impl Lv {
         words.join(",")
     }
 
-    /// What the volume is that dmsnap cannot build, in words; nothing if it can: linear or striped, on physical volumes.
+    /// What the volume is that dmsnap cannot build, in words; nothing if it can: linear or striped, on physical volumes,
+    /// under whatever device number.
     pub fn foreign_layout(&self) -> Option<String> {
         let on_pvs = |areas: &[Area]| areas.iter().all(|area| matches!(area, Area::Pv { .. }));
         let is_ours =
             |kind: &SegmentKind| matches!(kind, SegmentKind::Striped { areas, .. } if on_pvs(areas));
         if self.segments.iter().all(|segment| is_ours(&segment.kind)) {
-            return None;
+            return self.status.has("FIXED_MINOR").then(|| "a device with a fixed number".to_owned());
         }
         let is_striped = |kind: &SegmentKind| matches!(kind, SegmentKind::Striped { .. });
         let is_stacked = self.segments.iter().all(|segment| is_striped(&segment.kind));
