@@ -1,16 +1,16 @@
 //! The real kernel: the devicemapper crate for what it does well, our own ioctls for what must not wait.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmOptions};
 use nix::errno::Errno;
 
+use self::switch::Switch;
 use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::{
@@ -19,6 +19,8 @@ use super::{
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
 use crate::units::Sectors;
+
+mod switch;
 
 const CONTROL: &str = "mapper/control";
 
@@ -59,6 +61,31 @@ impl Control {
 
     fn fire(&self, mut prepared: Prepared, what: &str, name: &DmName) -> Result<()> {
         prepared.fire(self.dm()?.file()).map_err(|errno| refused(errno, what, name))
+    }
+
+    /// The kernel's errors are the same for many causes: a target that it does not have, a store that it cannot read, a device
+    /// below that somebody has claimed.
+    fn not_loaded(&self, name: &DmName, table: &Table<DevNo>, error: &DmError) -> Error {
+        for line in &table.0 {
+            if let Err(missing) = require(self, line.target.kind()) {
+                return missing;
+            }
+        }
+        let what = "load the table of";
+        match errno(error) {
+            Some(Errno::ENXIO) if table.reads_store() && self.info(name).is_ok_and(|info| info.is_some()) => {
+                Error::io(
+                    format!("the kernel did not {what} {name}: it cannot read the COW store"),
+                    Errno::ENXIO,
+                )
+                .hint("the kernel's log says why; a new store must begin with zeroes")
+            }
+            Some(Errno::EBUSY) => {
+                let cause = format!("the kernel did not {what} {name}: a device below it is in use");
+                Error::new(Kind::InUse, cause).hint("unmount it, or close what holds it")
+            }
+            _ => refused_by_crate(error, what, name),
+        }
     }
 
     fn has_target(&self, kind: &str) -> Result<bool> {
@@ -217,16 +244,15 @@ impl Kernel for Control {
                 (line.start.get(), line.length.get(), target.kind().to_owned(), target.to_string())
             })
             .collect();
+        // The kernel makes the new table beside an inactive one that is there, and of two inactive snapshots of one store it
+        // refuses the second (Linux 6.1): so the slot is emptied first.
+        if table.reads_store() {
+            self.clear(name)?;
+        }
         let options = DmOptions::default().set_flags(flags);
         match self.dm()?.table_load(&DevId::Name(id(name)?), &lines, options) {
             Ok(_) => Ok(()),
-            Err(error) => {
-                // The kernel's error is the same for a target that it does not have.
-                for line in &table.0 {
-                    require(self, line.target.kind())?;
-                }
-                Err(refused_by_crate(&error, "load the table of", name))
-            }
+            Err(error) => Err(self.not_loaded(name, table, &error)),
         }
     }
 
@@ -254,12 +280,17 @@ impl Kernel for Control {
     }
 
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()> {
-        self.fire(Prepared::rename(name, new, udev), "rename", name)
+        match Prepared::rename(name, new, udev).fire(self.dm()?.file()) {
+            Err(Errno::EBUSY) => {
+                let cause = format!("cannot rename {name}: there is a device {new} already");
+                Err(Error::new(Kind::AlreadyExists, cause))
+            }
+            done => done.map_err(|errno| refused(errno, "rename", name)),
+        }
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        let switch = Switch::prepare(self, steps)?;
-        switch.run(self, steps)
+        Switch::prepare(self, steps)?.run(self.dm()?.file(), steps)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {
@@ -291,83 +322,4 @@ fn require(kernel: &dyn Kernel, kind: &str) -> Result<()> {
     let module = if kind.starts_with("snapshot") { "snapshot" } else { kind };
     Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{kind}\""))
         .hint(format!("load its module with `modprobe dm-{module}`")))
-}
-
-/// Everything that a switch needs, made before its first step.
-struct Switch {
-    steps: Vec<Prepared>,
-    ways_back: Vec<WayBack>,
-    frozen: Vec<(DmName, Duration)>,
-}
-
-/// How one suspended device gets its I/O back if a later step fails.
-struct WayBack {
-    clear: Prepared,
-    resume: Prepared,
-    table: Table<DevNo>,
-    read_only: bool,
-    since: Option<Instant>,
-}
-
-impl Switch {
-    fn prepare(kernel: &Control, steps: &[SwitchStep]) -> Result<Self> {
-        let mut switch = Self { steps: Vec::new(), ways_back: Vec::new(), frozen: Vec::new() };
-        for step in steps {
-            switch.steps.push(match step {
-                SwitchStep::Suspend(name, freeze) => {
-                    switch.ways_back.push(WayBack {
-                        clear: Prepared::clear(name),
-                        resume: Prepared::resume(name, UdevFlags::unchanged()),
-                        table: kernel.table(name, Slot::Live)?,
-                        read_only: kernel.info(name)?.is_some_and(|info| info.read_only),
-                        since: None,
-                    });
-                    switch.frozen.push((name.clone(), Duration::ZERO));
-                    Prepared::suspend(name, *freeze)
-                }
-                SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
-            });
-        }
-        Ok(switch)
-    }
-
-    /// From here to the last resume: no allocation, no log, no file.
-    fn run(mut self, kernel: &Control, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        let control = kernel.dm()?.file();
-        for (place, (step, prepared)) in steps.iter().zip(&mut self.steps).enumerate() {
-            let began = Instant::now();
-            if let Err(errno) = prepared.fire(control) {
-                self.back_out(kernel, control, steps.get(place));
-                let what = if matches!(step, SwitchStep::Suspend(..)) { "suspend" } else { "resume" };
-                return Err(refused(errno, what, step.device()));
-            }
-            let devices = self.frozen.iter_mut().zip(&mut self.ways_back);
-            for ((_, frozen), way_back) in devices.filter(|((name, _), _)| name == step.device()) {
-                match (step, way_back.since) {
-                    (SwitchStep::Suspend(..), _) => way_back.since = Some(began),
-                    (SwitchStep::Resume(..), Some(since)) => {
-                        *frozen = since.elapsed();
-                        way_back.since = None;
-                    }
-                    (SwitchStep::Resume(..), None) => {}
-                }
-            }
-        }
-        Ok(SwitchReport { frozen: self.frozen })
-    }
-
-    /// Resumes what is suspended, with the table from before. What fails here too is found suspended by the next run.
-    fn back_out(&mut self, kernel: &Control, control: &impl AsRawFd, failed: Option<&SwitchStep>) {
-        let devices = self.frozen.iter().zip(&mut self.ways_back).rev();
-        for ((name, _), way_back) in devices.filter(|(_, way_back)| way_back.since.is_some()) {
-            let swapped = matches!(failed, Some(SwitchStep::Resume(failed, _)) if failed == name);
-            // A failed resume has already made its table live (Linux 6.1).
-            let _ = if swapped {
-                kernel.load(name, &way_back.table, way_back.read_only)
-            } else {
-                way_back.clear.fire(control).map_err(|errno| refused(errno, "clear", name))
-            };
-            let _ = way_back.resume.fire(control);
-        }
-    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{DmName, Freeze, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags};
+use super::{DmName, Freeze, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags, no_such_device};
 use crate::block::DevNo;
 use crate::error::Result;
 
@@ -16,12 +16,20 @@ struct Frozen {
     place: usize,
 }
 
-/// The live tables from before the switch, for the devices that it suspends.
-type Before = BTreeMap<DmName, (Table<DevNo>, bool)>;
+/// What a device was before the switch.
+struct Past {
+    table: Table<DevNo>,
+    read_only: bool,
+    /// It has an inactive table, which a resume swaps in even if it then fails.
+    swaps: bool,
+}
+
+/// The devices that the switch suspends, as they were.
+type Before = BTreeMap<DmName, Past>;
 
 /// Runs the steps one by one; see [`Kernel::switch`] for what happens if one fails.
 pub fn run(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<SwitchReport> {
-    let before = tables(kernel, steps)?;
+    let before = past(kernel, steps)?;
     let mut report = SwitchReport::default();
     let mut frozen = Vec::new();
     for step in steps {
@@ -43,12 +51,13 @@ pub fn run(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<SwitchReport> {
     Ok(report)
 }
 
-fn tables(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<Before> {
+fn past(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<Before> {
     let mut before = Before::new();
     for step in steps {
         if let SwitchStep::Suspend(name, _) = step {
-            let read_only = kernel.info(name)?.is_some_and(|info| info.read_only);
-            before.insert(name.clone(), (kernel.table(name, Slot::Live)?, read_only));
+            let info = kernel.info(name)?.ok_or_else(|| no_such_device(name))?;
+            let table = kernel.table(name, Slot::Live)?;
+            before.insert(name.clone(), Past { table, read_only: info.read_only, swaps: info.inactive });
         }
     }
     Ok(before)
@@ -83,26 +92,27 @@ fn thaw(name: &DmName, frozen: &mut Vec<Frozen>, report: &mut SwitchReport) {
 /// Resumes what is suspended with its old table. The first error is the one that counts; what fails here
 /// as well is left to the next run, which finds the device suspended.
 fn undo(kernel: &dyn Kernel, frozen: &[Frozen], before: &Before, failed: &SwitchStep) {
-    let is_failed = |name: &DmName| matches!(failed, SwitchStep::Resume(failed, _) if failed == name);
+    let failed = match failed {
+        SwitchStep::Resume(name, _) => Some(name),
+        SwitchStep::Suspend(..) => None,
+    };
+    let old =
+        |device: &Frozen| before.get(&device.name).filter(|past| past.swaps && failed == Some(&device.name));
     let resume = |name: &DmName| drop(kernel.resume(name, UdevFlags::unchanged()));
-    // All of them before the first resume: an inactive target may be waiting for another's exceptions.
-    for device in frozen.iter().filter(|device| !is_failed(&device.name)) {
-        let _ = kernel.clear(&device.name);
-    }
-    let swapped = frozen.iter().find(|device| is_failed(&device.name)).map(|device| &device.name);
-    let put_back = |name: &DmName, (table, read_only): &(Table<DevNo>, bool)| {
-        let _ = kernel.load(name, table, *read_only);
+    let put_back = |name: &DmName, past: &Past| {
+        if !past.table.is_empty() {
+            let _ = kernel.load(name, &past.table, past.read_only);
+        }
         resume(name);
     };
-    let old = swapped.and_then(|name| Some((name, before.get(name)?))).filter(|(_, old)| !old.0.is_empty());
+    // All of them before the first resume: an inactive target may be waiting for another's exceptions.
+    for device in frozen.iter().filter(|device| old(device).is_none()) {
+        let _ = kernel.clear(&device.name);
+    }
     // Linux 6.1: a resume that failed has swapped its table in, and while that is there it may keep a source from being
-    // resumed. So the old one is put back first, unless loading it reads a store below.
-    let reads_store = old.is_some_and(|(_, old)| old.0.reads_store());
-    if let Some((name, old)) = old.filter(|_| !reads_store) {
-        put_back(name, old);
-    }
-    frozen.iter().rev().filter(|device| !is_failed(&device.name)).for_each(|device| resume(&device.name));
-    if let Some((name, old)) = old.filter(|_| reads_store) {
-        put_back(name, old);
-    }
+    // resumed. So the old one is put back before anything else is resumed, unless loading it reads a store below.
+    let swapped = || frozen.iter().filter_map(|device| Some((&device.name, old(device)?)));
+    swapped().filter(|(_, past)| !past.table.reads_store()).for_each(|(name, past)| put_back(name, past));
+    frozen.iter().rev().filter(|device| old(device).is_none()).for_each(|device| resume(&device.name));
+    swapped().filter(|(_, past)| past.table.reads_store()).for_each(|(name, past)| put_back(name, past));
 }
