@@ -61,6 +61,31 @@ impl Control {
         prepared.fire(self.dm()?.file()).map_err(|errno| refused(errno, what, name))
     }
 
+    /// The kernel's errors are the same for many causes: a target that it does not have, a store that it cannot read, a device
+    /// below that somebody has claimed.
+    fn not_loaded(&self, name: &DmName, table: &Table<DevNo>, error: &DmError) -> Error {
+        for line in &table.0 {
+            if let Err(missing) = require(self, line.target.kind()) {
+                return missing;
+            }
+        }
+        let what = "load the table of";
+        match errno(error) {
+            Some(Errno::ENXIO) if table.reads_store() && self.info(name).is_ok_and(|info| info.is_some()) => {
+                Error::io(
+                    format!("the kernel did not {what} {name}: it cannot read the COW store"),
+                    Errno::ENXIO,
+                )
+                .hint("the kernel's log says why; a new store must begin with zeroes")
+            }
+            Some(Errno::EBUSY) => {
+                let cause = format!("the kernel did not {what} {name}: a device below it is in use");
+                Error::new(Kind::InUse, cause).hint("unmount it, or close what holds it")
+            }
+            _ => refused_by_crate(error, what, name),
+        }
+    }
+
     fn has_target(&self, kind: &str) -> Result<bool> {
         let known = self.dm()?.list_versions().map_err(|error| failed(&error, "list the targets"))?;
         Ok(known.iter().any(|(known, ..)| known == kind))
@@ -217,16 +242,15 @@ impl Kernel for Control {
                 (line.start.get(), line.length.get(), target.kind().to_owned(), target.to_string())
             })
             .collect();
+        // The kernel makes the new table beside an inactive one that is there, and of two inactive snapshots of one store it
+        // refuses the second (Linux 6.1): so the slot is emptied first.
+        if table.reads_store() {
+            self.clear(name)?;
+        }
         let options = DmOptions::default().set_flags(flags);
         match self.dm()?.table_load(&DevId::Name(id(name)?), &lines, options) {
             Ok(_) => Ok(()),
-            Err(error) => {
-                // The kernel's error is the same for a target that it does not have.
-                for line in &table.0 {
-                    require(self, line.target.kind())?;
-                }
-                Err(refused_by_crate(&error, "load the table of", name))
-            }
+            Err(error) => Err(self.not_loaded(name, table, &error)),
         }
     }
 
@@ -254,7 +278,13 @@ impl Kernel for Control {
     }
 
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()> {
-        self.fire(Prepared::rename(name, new, udev), "rename", name)
+        match Prepared::rename(name, new, udev).fire(self.dm()?.file()) {
+            Err(Errno::EBUSY) => {
+                let cause = format!("cannot rename {name}: there is a device {new} already");
+                Err(Error::new(Kind::AlreadyExists, cause))
+            }
+            done => done.map_err(|errno| refused(errno, "rename", name)),
+        }
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
@@ -295,12 +325,12 @@ fn require(kernel: &dyn Kernel, kind: &str) -> Result<()> {
 
 /// The ioctls of one switch, made before its first step.
 struct Switch<'a> {
-    kernel: &'a Control,
     control: &'a File,
     steps: &'a [SwitchStep],
     before: &'a [Before],
     fired: Vec<Prepared>,
     clear: Vec<Prepared>,
+    load_back: Vec<Prepared>,
     resume: Vec<Prepared>,
 }
 
@@ -311,12 +341,15 @@ impl<'a> Switch<'a> {
             SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
         });
         Ok(Self {
-            kernel,
             control: kernel.dm()?.file(),
             steps,
             before,
             fired: fired.collect(),
             clear: before.iter().map(|device| Prepared::clear(&device.name)).collect(),
+            load_back: before
+                .iter()
+                .map(|device| Prepared::load(&device.name, &device.table, device.read_only))
+                .collect(),
             resume: before
                 .iter()
                 .map(|device| Prepared::resume(&device.name, UdevFlags::unchanged()))
@@ -349,9 +382,11 @@ impl Calls for Switch<'_> {
     }
 
     fn load_back(&mut self, device: usize) -> Result<()> {
-        self.before
-            .get(device)
-            .map_or(Ok(()), |before| self.kernel.load(&before.name, &before.table, before.read_only))
+        if self.before.get(device).is_none_or(|before| before.table.is_empty()) {
+            return Ok(());
+        }
+        fire(self.load_back.get_mut(device), self.control)
+            .map_err(|errno| Error::io("a table cannot be put back", errno))
     }
 
     fn resume(&mut self, device: usize) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Our own ioctls on the control file: suspend, resume, remove, rename, clear, and the version of a target.
+//! Our own ioctls on the control file: suspend, resume, remove, rename, load, clear, and the version of a target.
 //!
 //! The devicemapper crate's resume, remove and rename wait without limit for a udev cookie wherever a udevd runs, inside the
 //! switch. These do not wait: the cookie's number is 0. A request is prepared before the switch and fired within it, without
@@ -8,11 +8,11 @@
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
 
-use super::{DmName, Freeze, UdevFlags};
+use super::{DmName, Freeze, Table, UdevFlags};
+use crate::block::DevNo;
 
-/// `struct dm_ioctl` of linux/dm-ioctl.h.
+/// `struct dm_ioctl` of linux/dm-ioctl.h, for its size: the numbers of the ioctls contain it. It is filled as bytes.
 #[repr(C)]
-#[derive(Clone)]
 struct Header {
     version: [u32; 3],
     data_size: u32,
@@ -28,13 +28,17 @@ struct Header {
     data: [u8; 7],
 }
 
-const HEADER: u32 = 312;
-const _: () = assert!(size_of::<Header>() == HEADER as usize);
+const HEADER: usize = 312;
+const _: () = assert!(size_of::<Header>() == HEADER);
 
-/// Room behind the header, for a rename's new name and a target's version.
-const TAIL: usize = 256;
-const SIZE: u32 = HEADER + 256;
+/// Where the name stands in the header.
+const NAME: usize = 48;
+const _: () = assert!(std::mem::offset_of!(Header, name) == NAME);
 
+/// Room behind the header for what the kernel answers.
+const LEAST_TAIL: usize = 256;
+
+const READ_ONLY: u32 = 1 << 0;
 const SUSPEND: u32 = 1 << 1;
 const SKIP_LOCKFS: u32 = 1 << 10;
 
@@ -44,44 +48,46 @@ mod raw {
     nix::ioctl_readwrite!(remove, 0xfd, 4, Header);
     nix::ioctl_readwrite!(rename, 0xfd, 5, Header);
     nix::ioctl_readwrite!(suspend, 0xfd, 6, Header);
+    nix::ioctl_readwrite!(load, 0xfd, 9, Header);
     nix::ioctl_readwrite!(clear, 0xfd, 10, Header);
     nix::ioctl_readwrite!(target_version, 0xfd, 17, Header);
 }
 
 type Call = unsafe fn(i32, *mut Header) -> nix::Result<i32>;
 
+/// What an ioctl is told beside the device's name.
+#[derive(Default)]
+struct Request<'a> {
+    flags: u32,
+    event_nr: u32,
+    targets: usize,
+    tail: &'a [u8],
+}
+
 /// An ioctl with everything that it needs.
 pub struct Prepared {
     call: Call,
-    buffer: Box<Buffer>,
+    /// Header and tail; words, so that they are aligned as the kernel's structure is.
+    words: Vec<u64>,
 }
-
-#[repr(C)]
-struct Buffer {
-    header: Header,
-    tail: [u8; TAIL],
-}
-
-const _: () = assert!(size_of::<Buffer>() == SIZE as usize);
 
 impl Prepared {
-    fn new(call: Call, name: &DmName, flags: u32, event_nr: u32) -> Self {
-        let mut header = Header {
-            version: [4, 0, 0],
-            data_size: SIZE,
-            data_start: HEADER,
-            target_count: 0,
-            open_count: 0,
-            flags,
-            event_nr,
-            padding: 0,
-            dev: 0,
-            name: [0; 128],
-            uuid: [0; 129],
-            data: [0; 7],
-        };
-        copy(name.as_str(), &mut header.name);
-        Self { call, buffer: Box::new(Buffer { header, tail: [0; TAIL] }) }
+    fn new(call: Call, name: &DmName, request: &Request<'_>) -> Self {
+        let size = (HEADER + request.tail.len().max(LEAST_TAIL)).next_multiple_of(8);
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let (data_size, data_start, targets) = (number(size), number(HEADER), number(request.targets));
+        let mut bytes = Vec::with_capacity(size);
+        for word in [4, 0, 0, data_size, data_start, targets, 0, request.flags, request.event_nr, 0] {
+            bytes.extend_from_slice(&word.to_ne_bytes());
+        }
+        bytes.resize(NAME, 0);
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.resize(HEADER, 0);
+        bytes.extend_from_slice(request.tail);
+        bytes.resize(size, 0);
+        let (words, _) = bytes.as_chunks();
+        let words = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        Self { call, words }
     }
 
     /// Stops I/O.
@@ -90,48 +96,121 @@ impl Prepared {
             Freeze::FileSystem => SUSPEND,
             Freeze::Io => SUSPEND | SKIP_LOCKFS,
         };
-        Self::new(raw::suspend, name, flags, 0)
+        Self::new(raw::suspend, name, &Request { flags, ..Request::default() })
     }
 
     /// Makes the inactive table live and lets I/O go on.
     pub fn resume(name: &DmName, udev: UdevFlags) -> Self {
-        Self::new(raw::suspend, name, 0, udev.event_number())
+        Self::new(raw::suspend, name, &Request { event_nr: udev.event_number(), ..Request::default() })
     }
 
     /// Removes the device.
     pub fn remove(name: &DmName, udev: UdevFlags) -> Self {
-        Self::new(raw::remove, name, 0, udev.event_number())
+        Self::new(raw::remove, name, &Request { event_nr: udev.event_number(), ..Request::default() })
     }
 
     /// Renames the device.
     pub fn rename(name: &DmName, new: &DmName, udev: UdevFlags) -> Self {
-        let mut prepared = Self::new(raw::rename, name, 0, udev.event_number());
-        copy(new.as_str(), &mut prepared.buffer.tail);
-        prepared
+        let tail = new.as_str().as_bytes();
+        Self::new(raw::rename, name, &Request { event_nr: udev.event_number(), tail, ..Request::default() })
+    }
+
+    /// Puts a table into the inactive slot.
+    pub fn load(name: &DmName, table: &Table<DevNo>, read_only: bool) -> Self {
+        let flags = if read_only { READ_ONLY } else { 0 };
+        let tail = specs(table);
+        Self::new(
+            raw::load,
+            name,
+            &Request { flags, targets: table.0.len(), tail: &tail, ..Request::default() },
+        )
     }
 
     /// Empties the inactive slot.
     pub fn clear(name: &DmName) -> Self {
-        Self::new(raw::clear, name, 0, 0)
+        Self::new(raw::clear, name, &Request::default())
     }
 
     /// Asks for the version of a target type; the kernel loads its module if it can (since 4.41, Linux 5.4).
     pub fn target_version(kind: &DmName) -> Self {
-        Self::new(raw::target_version, kind, 0, 0)
+        Self::new(raw::target_version, kind, &Request::default())
     }
 
     /// Runs it. No allocation, no wait for udev.
     pub fn fire(&mut self, control: &impl AsRawFd) -> nix::Result<()> {
-        let buffer: *mut Buffer = &raw mut *self.buffer;
-        // SAFETY: the buffer is a Header and a tail, exclusively ours for the call; its data_size says how large both are, and the
-        // kernel reads and writes no more than that.
-        unsafe { (self.call)(control.as_raw_fd(), buffer.cast::<Header>()) }.map(|_| ())
+        // SAFETY: the words are exclusively ours for the call and begin with a header, whose data_size says how many bytes they
+        // are; the kernel reads and writes no more than that.
+        unsafe { (self.call)(control.as_raw_fd(), self.words.as_mut_ptr().cast::<Header>()) }.map(|_| ())
     }
 }
 
-/// Copies a text into a field that is longer than it and zeroed.
-fn copy(text: &str, field: &mut [u8]) {
-    for (to, from) in field.iter_mut().zip(text.bytes()) {
-        *to = from;
+/// A `struct dm_target_spec` for each line, followed by its parameters; `next` counts from the spec's own begin.
+fn specs(table: &Table<DevNo>) -> Vec<u8> {
+    const SPEC: usize = 40;
+    const TYPE: usize = 16;
+    let mut bytes = Vec::new();
+    for line in &table.0 {
+        let params = line.target.to_string();
+        let next = (SPEC + params.len() + 1).next_multiple_of(8);
+        let begin = bytes.len();
+        bytes.extend_from_slice(&line.start.get().to_ne_bytes());
+        bytes.extend_from_slice(&line.length.get().to_ne_bytes());
+        bytes.extend_from_slice(&0_i32.to_ne_bytes());
+        bytes.extend_from_slice(&u32::try_from(next).unwrap_or(u32::MAX).to_ne_bytes());
+        bytes.extend(line.target.kind().bytes().take(TYPE - 1));
+        bytes.resize(begin + SPEC, 0);
+        bytes.extend_from_slice(params.as_bytes());
+        bytes.resize(begin + next, 0);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dm::{Line, Target};
+    use crate::units::Sectors;
+
+    fn bytes(prepared: &Prepared) -> Vec<u8> {
+        prepared.words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    fn word(bytes: &[u8], at: usize) -> u32 {
+        u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+    }
+
+    #[test]
+    fn a_request_is_laid_out_as_the_kernel_reads_it() {
+        let name = DmName::new("vg-db").unwrap();
+        let request = bytes(&Prepared::resume(&name, UdevFlags::visible()));
+        assert_eq!((word(&request, 0), word(&request, 12), word(&request, 16)), (4, 568, 312));
+        assert_eq!((word(&request, 28), word(&request, 32)), (0, 0x0040_0000));
+        assert_eq!(&request[48..54], b"vg-db\0");
+        let request = bytes(&Prepared::suspend(&name, Freeze::Io));
+        assert_eq!(word(&request, 28), 0x402);
+        let new = DmName::new("x".repeat(127)).unwrap();
+        assert_eq!(
+            &bytes(&Prepared::rename(&name, &new, UdevFlags::hidden()))[312..440],
+            format!("{new}\0").as_bytes()
+        );
+    }
+
+    #[test]
+    fn each_line_of_a_table_says_where_the_next_begins() {
+        let line = |start, target| Line { start: Sectors(start), length: Sectors(8), target };
+        let device = DevNo { major: 8, minor: 16 };
+        let linear = Target::Linear { device, offset: Sectors(2048) };
+        let request = bytes(&Prepared::load(
+            &DmName::new("v").unwrap(),
+            &Table(vec![line(0, linear), line(8, Target::Zero)]),
+            true,
+        ));
+        assert_eq!((word(&request, 20), word(&request, 28)), (2, 1));
+        let spec = &request[312..];
+        assert_eq!(
+            (word(spec, 20), &spec[24..31], &spec[40..50]),
+            (56, &b"linear\0"[..], &b"8:16 2048\0"[..])
+        );
+        assert_eq!((word(spec, 56), word(spec, 76), &spec[80..85]), (8, 48, &b"zero\0"[..]));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{DmName, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags};
+use super::{DmName, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags, no_such_device};
 use crate::block::DevNo;
 use crate::error::Result;
 
@@ -17,6 +17,15 @@ pub struct Before {
     pub table: Table<DevNo>,
     /// True if it refused writes.
     pub read_only: bool,
+    /// True if it has an inactive table, which a resume swaps in even if it then fails (Linux 6.1).
+    pub swaps: bool,
+}
+
+impl Before {
+    /// Loads the table from before; a device that had none is left with what it has.
+    pub fn load_back(&self, kernel: &dyn Kernel) -> Result<()> {
+        if self.table.is_empty() { Ok(()) } else { kernel.load(&self.name, &self.table, self.read_only) }
+    }
 }
 
 /// Fires the steps of one switch. `step` counts its steps, `device` the devices that it suspends, in order.
@@ -37,8 +46,8 @@ pub fn before(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<Vec<Before>> 
     let before = suspends.map(|step| {
         let name = step.device().clone();
         let table = kernel.table(&name, Slot::Live)?;
-        let read_only = kernel.info(&name)?.is_some_and(|info| info.read_only);
-        Ok(Before { name, table, read_only })
+        let info = kernel.info(&name)?.ok_or_else(|| no_such_device(&name))?;
+        Ok(Before { name, table, read_only: info.read_only, swaps: info.inactive })
     });
     before.collect()
 }
@@ -51,7 +60,8 @@ pub fn run(steps: &[SwitchStep], before: &[Before], calls: &mut dyn Calls) -> Re
         let began = Instant::now();
         let device = before.iter().position(|device| device.name == *step.device());
         if let Err(error) = calls.fire(number) {
-            let failed = device.filter(|_| matches!(step, SwitchStep::Resume(..)));
+            let swapped = |device: &usize| before.get(*device).is_some_and(|before| before.swaps);
+            let failed = device.filter(|_| matches!(step, SwitchStep::Resume(..))).filter(swapped);
             run_back(before, &since, failed, calls);
             return Err(error);
         }
@@ -69,17 +79,16 @@ pub fn run(steps: &[SwitchStep], before: &[Before], calls: &mut dyn Calls) -> Re
 
 /// Resumes what is suspended with its old table. The first error is the one that counts; what fails here as well is left to
 /// the next run, which finds the device suspended.
-fn run_back(before: &[Before], since: &[Option<Instant>], failed: Option<usize>, calls: &mut dyn Calls) {
+fn run_back(before: &[Before], since: &[Option<Instant>], swapped: Option<usize>, calls: &mut dyn Calls) {
     let suspended = || (0..before.len()).filter(|device| since.get(*device).is_some_and(Option::is_some));
-    let others = || suspended().filter(|device| Some(*device) != failed);
+    let others = || suspended().filter(|device| Some(*device) != swapped);
     // All of them before the first resume: an inactive target may be waiting for another's exceptions.
     for device in others() {
         let _ = calls.clear(device);
     }
-    // Linux 6.1: a resume that failed has swapped its table in, and while that is there it may keep a source from being
-    // resumed. So the old one is put back first, unless loading it reads a store below.
-    let old = failed.and_then(|device| Some((device, &before.get(device)?.table)));
-    let old = old.filter(|(_, table)| !table.is_empty());
+    // While the table that was swapped in is there it may keep a source from being resumed. So the old one is put back
+    // first, unless loading it reads a store below.
+    let old = swapped.and_then(|device| Some((device, &before.get(device)?.table)));
     let put_back = |calls: &mut dyn Calls, wanted: bool| {
         if let Some((device, _)) = old.filter(|(_, table)| table.reads_store() == wanted) {
             let _ = calls.load_back(device);
@@ -126,7 +135,7 @@ impl Calls for Single<'_> {
     }
 
     fn load_back(&mut self, device: usize) -> Result<()> {
-        self.with(device, |kernel, before| kernel.load(&before.name, &before.table, before.read_only))
+        self.with(device, |kernel, before| before.load_back(kernel))
     }
 
     fn resume(&mut self, device: usize) -> Result<()> {

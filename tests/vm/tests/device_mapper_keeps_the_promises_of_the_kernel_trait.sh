@@ -1,0 +1,12 @@
+# disks: 256M
+# timeout: 60
+
+"$TOOLS/dm_smoke" /dev/ubda names tables snapshot merge failed-switch failed-resume busy nodes many no-control
+
+# A udevd that never answers: nothing waits for it for ever.
+mkdir -p /run/udev
+touch /run/udev/control
+"$TOOLS/dm_smoke" /dev/ubda names merge failed-switch busy links links
+
+chmod 666 /dev/ubda
+fails_with 1 "run it as root" setpriv --reuid 65534 --clear-groups "$TOOLS/dm_smoke" /dev/ubda names
