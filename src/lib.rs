@@ -11,8 +11,17 @@
 //! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
 //! | [`cli`] | the command line |
 //!
+//! [`steps`] counts what they do to disks and kernel, so that it can be cut anywhere.
+//!
 //! Every operation goes one road: edit the model, commit it, compute the device tree that it wants, compare it
 //! with the tree found, and run the difference as a plan. See `docs/architecture.md`.
 
+pub mod block;
+pub mod cli;
+pub mod cow;
+pub mod dm;
+pub mod engine;
 pub mod error;
+pub mod lvm;
+pub mod steps;
 pub mod units;

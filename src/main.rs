@@ -1,1 +1,5 @@
-fn main(){}
+//! The `dmsnap` program.
+
+fn main() -> std::process::ExitCode {
+    dmsnap::cli::run(std::env::args_os())
+}

@@ -9,6 +9,8 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::error::{Error, Kind, Result};
 
 /// Bytes in a device-mapper sector, whatever the logical block size of the disk.
@@ -17,7 +19,8 @@ pub const SECTOR_BYTES: u64 = 512;
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+        #[serde(transparent)]
         pub struct $name(pub u64);
 
         impl $name {
@@ -178,7 +181,8 @@ impl Chunks {
 /// Binary units, at most two decimals, exact values without: `1 GiB`, `1.50 MiB`, `512 B`.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(&str, u32); 6] = [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        const UNITS: [(&str, u32); 6] =
+            [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
         let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| self.0 >> shift != 0) else {
             return f.pad(&format!("{} B", self.0));
         };
@@ -249,7 +253,8 @@ fn scaled(number: &str, scale: u64) -> std::result::Result<u64, &'static str> {
         return Err("not a number");
     }
     let too_large = "too large";
-    let parse = |digits: &str| if digits.is_empty() { Ok(0) } else { digits.parse::<u64>().map_err(|_| too_large) };
+    let parse =
+        |digits: &str| if digits.is_empty() { Ok(0) } else { digits.parse::<u64>().map_err(|_| too_large) };
     let denominator = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| too_large)?);
     let part = (u128::from(parse(fraction)?) * u128::from(scale)).div_ceil(denominator);
     let total = u128::from(parse(whole)?) * u128::from(scale) + part;
@@ -348,7 +353,9 @@ mod tests {
 
     #[test]
     fn bad_sizes_are_usage_errors() {
-        for text in ["", "G", "ten", "1x", "-1G", "1..5G", "16E", "99999999999999999999", "1 G", "1bib", "+1G"] {
+        for text in
+            ["", "G", "ten", "1x", "-1G", "1..5G", "16E", "99999999999999999999", "1 G", "1bib", "+1G"]
+        {
             assert_eq!(text.parse::<Bytes>().unwrap_err().kind(), Kind::Usage, "{text}");
         }
     }

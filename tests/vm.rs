@@ -15,36 +15,11 @@ const GUESTS: usize = 2;
 
 /// What the harness must make of a guest that misbehaves: test name, script, exit status of `boot`, words of the verdict.
 const SELF_TESTS: [(&str, &str, i32, &str); 5] = [
-    (
-        "a_guest_that_hangs_is_killed_at_its_time_limit",
-        "hangs",
-        124,
-        "killed after its time limit of 8 s",
-    ),
-    (
-        "a_guest_that_halts_without_a_result_fails",
-        "dies",
-        125,
-        "ended without a result",
-    ),
-    (
-        "a_guest_whose_kernel_panics_fails",
-        "panics",
-        125,
-        "ended without a result",
-    ),
-    (
-        "a_failing_assertion_in_a_guest_fails",
-        "asserts",
-        1,
-        "FAILED: one and one: wanted '2', got '3'",
-    ),
-    (
-        "a_failing_command_in_a_guest_fails",
-        "fails",
-        1,
-        "FAILED at fails.sh:3",
-    ),
+    ("a_guest_that_hangs_is_killed_at_its_time_limit", "hangs", 124, "killed after its time limit of 8 s"),
+    ("a_guest_that_halts_without_a_result_fails", "dies", 125, "ended without a result"),
+    ("a_guest_whose_kernel_panics_fails", "panics", 125, "ended without a result"),
+    ("a_failing_assertion_in_a_guest_fails", "asserts", 1, "FAILED: one and one: wanted '2', got '3'"),
+    ("a_failing_command_in_a_guest_fails", "fails", 1, "FAILED at fails.sh:3"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -62,11 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         trials.push(Trial::test(name, move || misbehaves(&script, status, words)));
     }
     for script in scripts()? {
-        let name = script
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         trials.push(Trial::test(name, move || passes(&script)));
     }
     let trials = trials.into_iter().map(|trial| match &absent {
@@ -82,10 +53,7 @@ fn directory() -> PathBuf {
 
 /// The scripts that are tests, in order of their names.
 fn scripts() -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let entries = directory()
-        .join("tests")
-        .read_dir()?
-        .map(|entry| entry.map(|entry| entry.path()));
+    let entries = directory().join("tests").read_dir()?.map(|entry| entry.map(|entry| entry.path()));
     let mut scripts = entries.collect::<Result<Vec<_>, _>>()?;
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
     scripts.sort();
@@ -123,9 +91,7 @@ fn boot(script: &Path) -> Result<Output, Failed> {
 
 /// All that a guest and `boot` said: the guest's console first, the verdict last.
 fn console(output: &Output) -> String {
-    [&output.stdout, &output.stderr]
-        .map(|text| String::from_utf8_lossy(text))
-        .concat()
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat()
 }
 
 fn passes(script: &Path) -> Result<(), Failed> {
@@ -133,12 +99,7 @@ fn passes(script: &Path) -> Result<(), Failed> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Failed::from(format!(
-        "{}\n{}: {}",
-        console(&output),
-        script.display(),
-        output.status
-    )))
+    Err(Failed::from(format!("{}\n{}: {}", console(&output), script.display(), output.status)))
 }
 
 fn misbehaves(script: &Path, status: i32, words: &str) -> Result<(), Failed> {
@@ -151,8 +112,5 @@ fn misbehaves(script: &Path, status: i32, words: &str) -> Result<(), Failed> {
     if expected {
         return Ok(());
     }
-    Err(Failed::from(format!(
-        "{console}\nended with {}, not {status} and \"{words}\"",
-        output.status
-    )))
+    Err(Failed::from(format!("{console}\nended with {}, not {status} and \"{words}\"", output.status)))
 }

@@ -9,9 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn writer(arguments: &[&str]) -> Output {
-    let program = Path::new(env!("CARGO_BIN_EXE_dmsnap"))
-        .with_file_name("examples")
-        .join("writer");
+    let program = Path::new(env!("CARGO_BIN_EXE_dmsnap")).with_file_name("examples").join("writer");
     Command::new(&program)
         .args(arguments)
         .output()
@@ -19,11 +17,7 @@ fn writer(arguments: &[&str]) -> Output {
 }
 
 fn answer(output: &Output) -> Value {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
@@ -82,10 +76,7 @@ fn a_full_ring_holds_the_newest_records() {
     let directory = tempfile::tempdir().unwrap();
     let found = answer(&verify(&written(&directory)));
     assert_eq!(found["records"], 64);
-    assert_eq!(
-        found["last"].as_u64().unwrap() - found["first"].as_u64().unwrap(),
-        63
-    );
+    assert_eq!(found["last"].as_u64().unwrap() - found["first"].as_u64().unwrap(), 63);
 }
 
 #[test]
@@ -105,25 +96,10 @@ fn an_old_record_in_place_of_a_new_one_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("records");
     assert!(
-        writer(&[
-            "write",
-            text(&file),
-            "--slots",
-            "64",
-            "--sync",
-            "none",
-            "--seconds",
-            "1"
-        ])
-        .status
-        .success()
+        writer(&["write", text(&file), "--slots", "64", "--sync", "none", "--seconds", "1"]).status.success()
     );
     let old = directory.path().join("old");
-    assert!(
-        writer(&["write", text(&old), "--sync", "none", "--seconds", "1"])
-            .status
-            .success()
-    );
+    assert!(writer(&["write", text(&old), "--sync", "none", "--seconds", "1"]).status.success());
     fs::File::options()
         .write(true)
         .open(&file)
@@ -159,17 +135,8 @@ fn a_command_is_reported_with_its_status_its_time_and_the_longest_write() {
         while fs::metadata(&log).map_or(0, |metadata| metadata.len()) == 0 && !writing.is_finished() {
             std::thread::yield_now();
         }
-        let ran = writer(&[
-            "during",
-            "--log",
-            &log,
-            "--report",
-            &report,
-            "--",
-            "sh",
-            "-c",
-            "sleep 0.2; exit 3",
-        ]);
+        let ran =
+            writer(&["during", "--log", &log, "--report", &report, "--", "sh", "-c", "sleep 0.2; exit 3"]);
         assert_eq!(ran.status.code(), Some(3));
         answer(&writing.join().unwrap());
     });

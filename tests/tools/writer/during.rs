@@ -30,14 +30,10 @@ pub struct Options {
 /// Runs the command and writes the report. The exit status is the command's.
 pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let began = now()?;
-    let status = Command::new(&options.command[0])
-        .args(&options.command[1..])
-        .status()?;
+    let status = Command::new(&options.command[0]).args(&options.command[1..]).status()?;
     let ended = now()?;
     let writes = writes_until(&options.log, ended)?;
-    let during = writes
-        .iter()
-        .filter(|write| write.began < ended && write.began + write.took > began);
+    let during = writes.iter().filter(|write| write.began < ended && write.began + write.took > began);
     let longest = during.clone().max_by_key(|write| write.took);
     let report = json!({
         "status": status.code(),
@@ -47,10 +43,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         "longest_stall_record": longest.map(|write| write.number),
     });
     std::fs::write(&options.report, format!("{report}\n"))?;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The log, once it holds a write that began after the command's end: then no write that it delayed is missing.

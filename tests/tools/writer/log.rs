@@ -35,12 +35,7 @@ impl Log {
 
 /// All writes noted so far.
 pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    let word = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte))
-    };
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     let bytes = std::fs::read(path)?;
     let entry = |bytes: &[u8]| Entry {
         number: word(&bytes[..8]),

@@ -16,11 +16,7 @@ pub struct Ring {
 impl Ring {
     /// The slot of a record; numbers begin at 1.
     pub fn slot(&self, number: u64) -> u64 {
-        if self.slots == 0 {
-            number - 1
-        } else {
-            (number - 1) % self.slots
-        }
+        if self.slots == 0 { number - 1 } else { (number - 1) % self.slots }
     }
 
     /// The offset of a record in the file.

@@ -1,0 +1,126 @@
+//! Block devices: finding them, reading and writing them, and knowing who else uses them.
+//!
+//! Everything above speaks to the traits here: [`Device`] is one open block device, [`Devices`] is the host's set
+//! of them. The real ones read and write with O_DIRECT (the kernel's COW code and lvm2 bypass the page cache, so a
+//! cached read may be stale) and find devices through sysfs; [`mem`] holds the ones for tests. This room knows
+//! nothing of LVM or device-mapper.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::units::Bytes;
+
+mod buffer;
+pub mod device;
+mod ioctl;
+pub mod mem;
+pub mod mounts;
+pub mod probe;
+pub mod sysfs;
+
+/// A block device's number, printed as `major:minor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DevNo {
+    /// The driver.
+    pub major: u32,
+    /// The device within the driver.
+    pub minor: u32,
+}
+
+impl fmt::Display for DevNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for DevNo {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text
+            .trim()
+            .split_once(':')
+            .and_then(|(major, minor)| Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? }));
+        parsed.ok_or_else(|| Error::new(Kind::Internal, format!("\"{text}\" is not a device number")))
+    }
+}
+
+/// One open block device. Offsets and lengths need no alignment: an implementation that needs it reads, changes
+/// and writes whole logical blocks. `&self`: callers order their writes by locks of their own.
+pub trait Device: Send + Sync + fmt::Debug {
+    /// The path that it was opened by, for messages.
+    fn path(&self) -> &Path;
+
+    /// Its number.
+    fn number(&self) -> DevNo;
+
+    /// Its size when it was opened.
+    fn size(&self) -> Bytes;
+
+    /// The logical block size, 512 bytes or more.
+    fn block_size(&self) -> Bytes;
+
+    /// Fills `buffer` from `offset`. Reading past the end is an error.
+    fn read_at(&self, offset: Bytes, buffer: &mut [u8]) -> Result<()>;
+
+    /// Writes `data` at `offset`. Not durable before [`Device::flush`] returns.
+    fn write_at(&self, offset: Bytes, data: &[u8]) -> Result<()>;
+
+    /// Writes zeroes over a range.
+    fn zero(&self, offset: Bytes, length: Bytes) -> Result<()>;
+
+    /// Returns when everything written before is on stable storage.
+    fn flush(&self) -> Result<()>;
+}
+
+/// What is known of a block device without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub number: DevNo,
+    /// The path to open it by, `/dev/sda`; for a device-mapper device `/dev/mapper/NAME`.
+    pub path: PathBuf,
+    /// Its size.
+    pub size: Bytes,
+    /// True if it refuses writes.
+    pub read_only: bool,
+    /// The device-mapper uuid (may be empty), for a device-mapper device.
+    pub dm_uuid: Option<String>,
+    /// The devices that are built on it.
+    pub holders: Vec<DevNo>,
+    /// True if it carries partitions: it is then no physical volume itself.
+    pub partitioned: bool,
+}
+
+/// How a device is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// For reading.
+    Read,
+    /// For reading and writing.
+    Write,
+    /// For writing, alone: fails with [`Kind::InUse`] if it is mounted or a holder claims it (O_EXCL).
+    Exclusive,
+}
+
+/// The host's block devices and the file systems on them.
+pub trait Devices: Send + Sync {
+    /// Every block device that may hold data (no empty loop devices, no optical or memory disks), ordered by number.
+    fn list(&self) -> Result<Vec<Listed>>;
+
+    /// What is known of the device at `path`. [`Kind::NotFound`] if there is nothing, [`Kind::Usage`] if it is no
+    /// block device.
+    fn lookup(&self, path: &Path) -> Result<Listed>;
+
+    /// Opens the device at `path`.
+    fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn Device>>;
+
+    /// Where the device's file system is mounted, as this process sees it; `[SWAP]` for swap in use.
+    fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>>;
+
+    /// Writes back what the file systems mounted from the device hold dirty. Nothing mounted: nothing done.
+    fn sync_mounted(&self, number: DevNo) -> Result<()>;
+}

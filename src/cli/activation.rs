@@ -1,0 +1,62 @@
+//! `dmsnap activate` and `dmsnap deactivate`
+
+use std::collections::BTreeMap;
+
+use super::args::Place;
+use super::output::Output;
+use super::volume::COLUMNS;
+use crate::engine::view::VolumeView;
+use crate::engine::{Engine, Mode, Report};
+use crate::error::Result;
+use crate::lvm::{LvName, VgName};
+
+/// Makes the volumes usable.
+pub fn activate(places: &[Place], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    each(places, engine, output, |vg, names| engine.activate(vg, names, mode))
+}
+
+/// Takes them out of use.
+pub fn deactivate(places: &[Place], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    each(places, engine, output, |vg, names| engine.deactivate(vg, names, mode))
+}
+
+/// Every volume group in turn; one that fails does not keep the others from theirs.
+fn each(
+    places: &[Place],
+    engine: &Engine,
+    output: &Output,
+    act: impl Fn(&VgName, &[LvName]) -> Result<Report<VolumeView>>,
+) -> Result<()> {
+    let mut whole: Option<Report<VolumeView>> = None;
+    let mut failed = None;
+    for (vg, names) in groups(places, engine)? {
+        match act(&vg, &names) {
+            Ok(report) => match &mut whole {
+                Some(whole) => whole.absorb(report),
+                None => whole = Some(report),
+            },
+            Err(error) => {
+                if let Some(earlier) = failed.replace(error) {
+                    output.error(&earlier);
+                }
+            }
+        }
+    }
+    output.made("volumes", &whole.unwrap_or_default(), &COLUMNS)?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// The places by volume group; a group named alone stands for all of its volumes.
+fn groups(places: &[Place], engine: &Engine) -> Result<BTreeMap<VgName, Vec<LvName>>> {
+    if places.is_empty() {
+        return Ok(engine.vg_names()?.into_iter().map(|vg| (vg, Vec::new())).collect());
+    }
+    let mut groups = BTreeMap::<VgName, Vec<LvName>>::new();
+    for place in places {
+        groups.entry(place.vg.clone()).or_default().extend(place.name.clone());
+    }
+    for place in places.iter().filter(|place| place.name.is_none()) {
+        groups.insert(place.vg.clone(), Vec::new());
+    }
+    Ok(groups)
+}

@@ -1,0 +1,382 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::cow::size::ChunkSize;
+use crate::error::{Error, Kind, Result};
+use crate::lvm::{LvName, Tag, VgName};
+use crate::units::{Bytes, Resize, Size};
+
+/// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
+#[derive(Debug, Parser)]
+#[command(name = "dmsnap", version, max_term_width = 120, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// How the answer is printed
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "DMSNAP_OUTPUT"
+    )]
+    pub output: Format,
+
+    /// Print what would be done, under the same checks, and change nothing
+    ///
+    /// Metadata edits and device-mapper steps are printed in order; those between suspend and resume are marked with "|".
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+
+    /// Fail at once with exit status 8 if another process holds a lock
+    #[arg(long, global = true)]
+    pub no_wait: bool,
+
+    /// No notes on standard error
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Say more on standard error; more than once, still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// The settings file
+    #[arg(long, global = true, value_name = "FILE", env = "DMSNAP_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// No colours
+    #[arg(long, global = true)]
+    pub no_color: bool,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 I/O error or kernel refusal, 2 bad argument, 3 not found, 4 name taken, 5 no \
+space, 6 in use, 7 a volume group or device that must not be touched, 8 locked (with --no-wait).\n\
+Sizes: 10G, 512M, 64k, 8192s (sectors), 4096b (bytes), 20%ORIGIN, 50%FREE, 100%VG; binary units, rounded up to extents.";
+
+/// How the answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For people with wide screens
+    Wide,
+    /// One object
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Physical volumes
+    #[command(subcommand)]
+    Pv(Pv),
+    /// Volume groups
+    #[command(subcommand)]
+    Vg(Vg),
+    /// Volumes
+    #[command(subcommand, visible_alias = "lv")]
+    Volume(Volume),
+    /// Snapshots
+    #[command(subcommand, visible_alias = "snap")]
+    Snapshot(Snapshot),
+    /// Make volumes and their snapshots usable
+    Activate {
+        /// Volume groups or volumes; none: all
+        #[arg(value_name = "VG[/NAME]")]
+        places: Vec<Place>,
+    },
+    /// Take volumes and their snapshots out of use
+    Deactivate {
+        /// Volume groups or volumes; none: all
+        #[arg(value_name = "VG[/NAME]")]
+        places: Vec<Place>,
+    },
+    /// Show what differs between metadata and kernel and what is unfinished (exit status 1 if anything)
+    Check {
+        /// Volume groups; none: all
+        vgs: Vec<VgName>,
+    },
+    /// Carry out what check shows
+    Repair {
+        /// Volume groups; none: all
+        vgs: Vec<VgName>,
+    },
+    /// Show the label, headers and metadata of a device
+    Inspect {
+        /// The device
+        #[arg(value_name = "DEV")]
+        device: PathBuf,
+        /// Print the metadata text only
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    Man {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print the version
+    Version,
+}
+
+/// On physical volumes.
+#[derive(Debug, Subcommand)]
+pub enum Pv {
+    /// Label devices as physical volumes
+    Create {
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+        /// Overwrite other signatures
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// List physical volumes
+    #[command(visible_alias = "ls")]
+    List,
+    /// Wipe the labels of physical volumes that belong to no volume group
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
+}
+
+/// On volume groups.
+#[derive(Debug, Subcommand)]
+pub enum Vg {
+    /// Make a volume group; devices that are no physical volumes yet are labelled
+    Create {
+        /// Its name
+        #[arg(value_name = "VG")]
+        name: VgName,
+        /// Its devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+        /// Of one extent, a power of two [default: 4M]
+        #[arg(long, value_name = "SIZE")]
+        extent_size: Option<Bytes>,
+        /// Overwrite other signatures
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// List volume groups
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only this one
+        vg: Option<VgName>,
+    },
+    /// Add devices; those that are no physical volumes yet are labelled
+    Extend {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+        /// Overwrite other signatures
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Take devices out that no volume lies on
+    Reduce {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
+    /// Give a volume group another name, its volumes in use or not
+    Rename {
+        /// The volume group
+        vg: VgName,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: VgName,
+    },
+    /// Remove a volume group without volumes; its devices stay physical volumes
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The volume group
+        vg: VgName,
+    },
+}
+
+/// On volumes.
+#[derive(Debug, Subcommand)]
+pub enum Volume {
+    /// Make a volume, wiped of old signatures
+    Create(VolumeCreate),
+    /// List volumes
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only of this volume group, or only this volume
+        #[arg(value_name = "VG[/NAME]")]
+        place: Option<Place>,
+    },
+    /// Make a volume larger, in use and under snapshots too
+    Extend {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// To what size, or with + by how much
+        #[arg(short, long, value_name = "[+]SIZE")]
+        size: Resize,
+        /// Take extents only from these physical volumes
+        #[arg(long, value_name = "DEV")]
+        on: Vec<PathBuf>,
+    },
+    /// Give a volume or a snapshot another name
+    Rename {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: LvName,
+    },
+    /// Remove volumes
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The volumes
+        #[arg(required = true, value_name = "VG/NAME")]
+        volumes: Vec<VolumePath>,
+        /// And their snapshots
+        #[arg(long)]
+        with_snapshots: bool,
+    },
+}
+
+/// What a new volume is like.
+#[derive(Debug, Args)]
+pub struct VolumeCreate {
+    /// The volume
+    #[arg(value_name = "VG/NAME")]
+    pub volume: VolumePath,
+    /// Its size
+    #[arg(short, long)]
+    pub size: Size,
+    /// Spread it over so many physical volumes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=128))]
+    pub stripes: u64,
+    /// How much lies on one of them before the next one's turn [default: 64k]
+    #[arg(long, value_name = "SIZE", requires = "stripes")]
+    pub stripe_size: Option<Bytes>,
+    /// Take extents only from these physical volumes
+    #[arg(long, value_name = "DEV")]
+    pub on: Vec<PathBuf>,
+    /// Tags
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<Tag>,
+}
+
+/// On snapshots.
+#[derive(Debug, Subcommand)]
+pub enum Snapshot {
+    /// Take snapshots of volumes, all at one instant
+    Create(SnapshotCreate),
+    /// List snapshots
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only of this volume group, or only this snapshot
+        #[arg(value_name = "VG[/NAME]")]
+        place: Option<Place>,
+    },
+    /// Remove snapshots
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The snapshots
+        #[arg(required = true, value_name = "VG/NAME")]
+        snapshots: Vec<VolumePath>,
+    },
+}
+
+/// What new snapshots are like.
+#[derive(Debug, Args)]
+pub struct SnapshotCreate {
+    /// The volumes
+    #[arg(required = true, value_name = "VG/ORIGIN")]
+    pub origins: Vec<VolumePath>,
+    /// A name for each, in order
+    #[arg(short, long = "name", required = true, value_name = "NAME", num_args = 1..)]
+    pub names: Vec<LvName>,
+    /// Of each COW store; without it a snapshot cannot overflow
+    #[arg(short, long)]
+    pub size: Option<Size>,
+    /// Of one COW chunk, a power of two from 4k to 512k
+    #[arg(short, long, value_name = "SIZE", default_value = "64k")]
+    pub chunk_size: Bytes,
+    /// Refuse writes to the snapshots
+    #[arg(long)]
+    pub read_only: bool,
+    /// Tags
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<Tag>,
+}
+
+impl SnapshotCreate {
+    /// The chunk size, checked.
+    pub fn chunk(&self) -> Result<ChunkSize> {
+        ChunkSize::new(self.chunk_size)
+    }
+}
+
+/// `VG/NAME`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumePath {
+    /// The volume group.
+    pub vg: VgName,
+    /// The volume.
+    pub name: LvName,
+}
+
+impl FromStr for VolumePath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.strip_prefix("/dev/").unwrap_or(text);
+        let Some((vg, name)) = text.split_once('/') else {
+            return Err(Error::new(Kind::Usage, format!("\"{text}\" names no volume")).hint("write VG/NAME"));
+        };
+        Ok(Self { vg: vg.parse()?, name: name.parse()? })
+    }
+}
+
+/// `VG` or `VG/NAME`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The volume group.
+    pub vg: VgName,
+    /// The volume.
+    pub name: Option<LvName>,
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.strip_prefix("/dev/").unwrap_or(text);
+        let (vg, name) = match text.split_once('/') {
+            Some((vg, name)) => (vg, Some(name.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self { vg: vg.parse()?, name })
+    }
+}

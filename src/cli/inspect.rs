@@ -1,0 +1,68 @@
+//! `dmsnap inspect`
+
+use std::path::Path;
+
+use super::output::Output;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::lvm::inspect::{AreaView, Inspection, RangeView, TextView};
+
+/// Shows a device's label and metadata; `raw`: only the text in force.
+pub fn run(device: &Path, raw: bool, engine: &Engine, output: &Output) -> Result<()> {
+    let inspection = engine.inspect(device)?;
+    if raw {
+        return output.lines(&[raw_text(device, &inspection)?.trim_end().to_owned()]);
+    }
+    if output.is_object() {
+        return output.object(&inspection);
+    }
+    output.lines(&lines(&inspection))
+}
+
+fn raw_text<'a>(device: &Path, inspection: &'a Inspection) -> Result<&'a str> {
+    let texts = inspection.areas.iter().filter_map(|area| area.committed.as_ref()?.text.as_deref());
+    texts.into_iter().next().ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("{} holds no metadata", device.display()))
+            .hint("it may belong to no volume group, or to one whose metadata is on its other devices")
+    })
+}
+
+fn lines(inspection: &Inspection) -> Vec<String> {
+    let label = &inspection.label;
+    let mut lines = vec![
+        format!("label in sector {}", label.sector),
+        format!("  uuid        {}", label.uuid),
+        format!("  device      {} (now {})", label.device_bytes, inspection.size_bytes),
+        format!("  used        {}", if label.used { "by a volume group" } else { "no" }),
+        format!("  extension   {}", label.extension),
+    ];
+    lines.extend(label.data.iter().map(|range| format!("  extents     {}", range_text(range))));
+    lines.extend(label.bootloader.iter().map(|range| format!("  bootloader  {}", range_text(range))));
+    lines.extend(inspection.notes.iter().map(|note| format!("  note        {note}")));
+    lines.extend(inspection.areas.iter().flat_map(area_lines));
+    lines
+}
+
+fn range_text(range: &RangeView) -> String {
+    match range.size_bytes.get() {
+        0 => format!("from {} to the end", range.offset_bytes),
+        _ => format!("from {}, {}", range.offset_bytes, range.size_bytes),
+    }
+}
+
+fn area_lines(area: &AreaView) -> Vec<String> {
+    let mut lines = vec![format!("metadata area from {}, {}", area.offset_bytes, area.size_bytes)];
+    lines.extend(area.damage.iter().map(|damage| format!("  damaged     {damage}")));
+    lines.extend(area.committed.iter().map(|text| format!("  committed   {}", text_line(text))));
+    lines.extend(area.precommitted.iter().map(|text| format!("  precommit   {}", text_line(text))));
+    let text = area.committed.as_ref().and_then(|text| text.text.as_deref()).unwrap_or_default();
+    lines.extend(text.lines().map(|line| format!("  | {line}")));
+    lines
+}
+
+fn text_line(text: &TextView) -> String {
+    let state = if text.intact { "intact" } else { "DAMAGED" };
+    let ignored = if text.ignored { ", area ignored" } else { "" };
+    let (offset, size) = (text.offset_bytes.get(), text.size_bytes.get());
+    format!("{size} bytes at {offset}, checksum {:#010x} {state}{ignored}", text.checksum)
+}

@@ -1,0 +1,110 @@
+//! The command line: what may be said ([`args`]), one file per group of commands, and how answers are printed ([`output`]).
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::engine::{Engine, Mode};
+use crate::error::{Error, Kind, Result};
+use args::{Cli, Command, Format};
+use output::Output;
+
+mod activation;
+pub mod args;
+mod check;
+mod inspect;
+mod output;
+mod program;
+mod pv;
+mod settings;
+mod snapshot;
+mod vg;
+mod volume;
+mod world;
+
+/// Runs one command line and says how the process shall end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return misspoken(&error, &arguments),
+    };
+    log_to_stderr(&cli);
+    let output = Output::new(cli.output, cli.quiet, cli.no_color);
+    match dispatch(&cli, &output) {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.kind().exit_status())
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
+    let mode = Mode { dry_run: cli.dry_run, no_wait: cli.no_wait };
+    let engine =
+        || -> Result<Engine> { Ok(Engine::new(world::real(&settings::read(cli.config.as_deref())?)?)) };
+    match &cli.command {
+        Command::Pv(command) => pv::run(command, &engine()?, mode, output),
+        Command::Vg(command) => vg::run(command, &engine()?, mode, output),
+        Command::Volume(command) => volume::run(command, &engine()?, mode, output),
+        Command::Snapshot(command) => snapshot::run(command, &engine()?, mode, output),
+        Command::Activate { places } => activation::activate(places, &engine()?, mode, output),
+        Command::Deactivate { places } => activation::deactivate(places, &engine()?, mode, output),
+        Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
+        Command::Repair { vgs } => check::repair(vgs, &engine()?, mode, output),
+        Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
+        Command::Completions { shell } => program::completions(*shell),
+        Command::Man { directory } => program::man(directory),
+        Command::Version => program::version(output),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// clap's own words, or our JSON if that was asked for.
+fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let words: Vec<_> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let format = wanted_format(&words);
+    if error.use_stderr() && matches!(format, Format::Json | Format::Yaml) {
+        let text = error.render().to_string();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let cause = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Output::new(format, false, true)
+            .error(&Error::new(Kind::Usage, cause).hint("`dmsnap help` shows what may be said"));
+        return ExitCode::from(Kind::Usage.exit_status());
+    }
+    let status = if error.use_stderr() { Kind::Usage.exit_status() } else { 0 };
+    // A closed pipe is the reader's choice.
+    let _ = error.print();
+    ExitCode::from(status)
+}
+
+/// The format in words that clap did not accept.
+fn wanted_format(words: &[&str]) -> Format {
+    let after =
+        |flag: &str| words.windows(2).find(|pair| pair.first() == Some(&flag)).and_then(|pair| pair.get(1));
+    let joined = words.iter().find_map(|w| w.strip_prefix("--output=").or_else(|| w.strip_prefix("-o")));
+    let word = after("-o").or_else(|| after("--output")).copied().or(joined);
+    match word {
+        Some("json") => Format::Json,
+        Some("yaml") => Format::Yaml,
+        _ => Format::Table,
+    }
+}
+
+fn log_to_stderr(cli: &Cli) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::OFF.into())
+        .parse_lossy(std::env::var("DMSNAP_LOG").unwrap_or_else(|_| format!("dmsnap={level}")));
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    // A second subscriber in one process is a test's.
+    let _ = subscriber.without_time().with_target(false).with_ansi(false).try_init();
+}

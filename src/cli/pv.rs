@@ -1,0 +1,28 @@
+//! `dmsnap pv`
+
+use super::args::Pv;
+use super::output::{Column, Output, or_dash, path_or_dash, word};
+use crate::engine::view::PvView;
+use crate::engine::{Engine, Mode};
+use crate::error::Result;
+
+const COLUMNS: [Column<PvView>; 7] = [
+    Column::text("DEVICE", |pv| path_or_dash(pv.device.as_ref())),
+    Column::text("VG", |pv| or_dash(pv.vg.as_ref())),
+    Column::number("SIZE", |pv| pv.size_bytes.to_string()),
+    Column::number("FREE", |pv| pv.free_bytes.to_string()),
+    Column::text("STATE", |pv| word(&pv.state)),
+    Column::wide_number("EXTENTS", |pv| format!("{}/{}", pv.free_extents, pv.extent_count)),
+    Column::wide_text("UUID", |pv| pv.uuid.clone()),
+];
+
+/// Runs one of them.
+pub fn run(command: &Pv, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    match command {
+        Pv::Create { devices, wipe } => {
+            output.made("pvs", &engine.create_pvs(devices, *wipe, mode)?, &COLUMNS)
+        }
+        Pv::Remove { devices } => output.done(&engine.remove_pvs(devices, mode)?),
+        Pv::List => output.list("pvs", &engine.pvs()?, &COLUMNS),
+    }
+}

@@ -1,0 +1,69 @@
+//! `dmsnap snapshot`
+
+use super::args::{Snapshot, SnapshotCreate};
+use super::output::{Column, Output, or_dash, path_or_dash, word};
+use super::volume::{by_group, select};
+use crate::engine::snapshot::NewSnapshots;
+use crate::engine::view::SnapshotView;
+use crate::engine::{Engine, Mode};
+use crate::error::{Error, Kind, Result};
+
+const COLUMNS: [Column<SnapshotView>; 14] = [
+    Column::text("VG", |snapshot| snapshot.vg.clone()),
+    Column::text("NAME", |snapshot| snapshot.name.clone()),
+    Column::text("ORIGIN", |snapshot| snapshot.origin.clone()),
+    Column::number("SIZE", |snapshot| snapshot.size_bytes.to_string()),
+    Column::number("STORE", |snapshot| snapshot.cow_size_bytes.to_string()),
+    Column::number("USED", |snapshot| or_dash(snapshot.used_percent.map(|percent| format!("{percent:.2}%")))),
+    Column::text("STATE", |snapshot| word(&snapshot.state)),
+    Column::text("CREATED", |snapshot| or_dash(snapshot.created_at.as_ref())),
+    Column::wide_number("CHUNK", |snapshot| snapshot.chunk_bytes.to_string()),
+    Column::wide_text("ACCESS", |snapshot| if snapshot.read_only { "ro" } else { "rw" }.to_owned()),
+    Column::wide_text("IN USE BY", |snapshot| {
+        or_dash(Some(snapshot.in_use_by.join(",")).filter(|t| !t.is_empty()))
+    }),
+    Column::wide_text("DEVICE", |snapshot| path_or_dash(snapshot.device.as_ref())),
+    Column::wide_text("TAGS", |snapshot| snapshot.tags.join(",")),
+    Column::wide_text("UUID", |snapshot| snapshot.uuid.clone()),
+];
+
+/// Runs one of them.
+pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    match command {
+        Snapshot::Create(new) => {
+            output.made("snapshots", &engine.create_snapshots(&new_snapshots(new)?, mode)?, &COLUMNS)
+        }
+        Snapshot::List { place } => {
+            output.list("snapshots", &engine.snapshots(&select(place.as_ref()))?, &COLUMNS)
+        }
+        Snapshot::Remove { snapshots } => {
+            for (vg, names) in by_group(snapshots) {
+                output.done(&engine.remove_snapshots(&vg, &names, mode)?)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn new_snapshots(new: &SnapshotCreate) -> Result<NewSnapshots> {
+    let (origins, names) = (new.origins.len(), new.names.len());
+    if origins != names {
+        return Err(Error::new(Kind::Usage, format!("{origins} volumes and {names} names"))
+            .hint("give one --name for each volume, in their order"));
+    }
+    let vg = new.origins.first().map(|origin| origin.vg.clone());
+    let vg = vg.ok_or_else(|| Error::new(Kind::Usage, "no volume is named"))?;
+    if let Some(other) = new.origins.iter().find(|origin| origin.vg != vg) {
+        return Err(Error::new(Kind::Usage, format!("{vg} and {} are different volume groups", other.vg))
+            .hint("take snapshots in one volume group at a time"));
+    }
+    let cuts = new.origins.iter().map(|origin| origin.name.clone()).zip(new.names.iter().cloned()).collect();
+    Ok(NewSnapshots {
+        vg,
+        cuts,
+        size: new.size,
+        chunk: new.chunk()?,
+        read_only: new.read_only,
+        tags: new.tags.clone(),
+    })
+}

@@ -1,0 +1,3 @@
+//! The exception store of dm-snapshot: its format and its arithmetic.
+
+pub mod size;

@@ -1,0 +1,110 @@
+//! How large a COW store must be. Pure.
+//!
+//! A persistent store (version 1) holds a header chunk, then areas: one chunk of 16-byte exceptions followed by as many
+//! data chunks as it describes. An area that is exactly full is followed by an empty one, so the metadata of `n`
+//! exceptions takes `n / per_area + 1` chunks (drivers/md/dm-snap-persistent.c, Linux 6.1). A store that holds one
+//! exception for every chunk of its origin can never overflow, whoever writes.
+
+use crate::error::{Error, Kind, Result};
+use crate::units::{Bytes, Chunks, Sectors};
+
+/// Bytes of one exception on disk: old chunk and new chunk.
+const EXCEPTION_BYTES: u64 = 16;
+
+/// A store with less room cannot hold a single exception.
+const LEAST_CHUNKS: Chunks = Chunks(3);
+
+/// The size of a COW chunk: a power of two from 4 KiB to 512 KiB, as lvm2 allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChunkSize(Sectors);
+
+impl ChunkSize {
+    /// What a snapshot gets that asks for nothing else.
+    pub const DEFAULT: Self = Self(Bytes::kib(64).sectors_ceil());
+
+    const LEAST: Bytes = Bytes::kib(4);
+    const MOST: Bytes = Bytes::kib(512);
+
+    /// A chunk size that a person asks for.
+    pub fn new(size: Bytes) -> Result<Self> {
+        if size.get().is_power_of_two() && (Self::LEAST..=Self::MOST).contains(&size) {
+            return Ok(Self(size.sectors_ceil()));
+        }
+        Err(Error::new(Kind::Usage, format!("bad chunk size {size}")).hint(format!(
+            "give a power of two from {} to {}",
+            Self::LEAST,
+            Self::MOST
+        )))
+    }
+
+    /// In sectors.
+    pub const fn sectors(self) -> Sectors {
+        self.0
+    }
+}
+
+/// The sectors of a store that can take a copy of every chunk of an origin of this size.
+pub fn covering(origin: Sectors, chunk: ChunkSize) -> Sectors {
+    let data = origin.get().div_ceil(chunk.0.get());
+    let per_area = chunk.0.bytes().get() / EXCEPTION_BYTES;
+    let areas = data / per_area + 1;
+    Chunks(1 + areas + data).sectors(chunk.0)
+}
+
+/// The sectors of the smallest store there is.
+pub fn least(chunk: ChunkSize) -> Sectors {
+    LEAST_CHUNKS.sectors(chunk.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chunk(kib: u64) -> ChunkSize {
+        ChunkSize::new(Bytes::kib(kib)).unwrap()
+    }
+
+    /// The kernel's own bookkeeping: where the n-th exception's data goes, as `next_free` advances.
+    fn chunks_used_by(exceptions: u64, chunk: ChunkSize) -> u64 {
+        let per_area = chunk.sectors().bytes().get() / EXCEPTION_BYTES;
+        let mut next_free = 2;
+        for _ in 0..exceptions {
+            next_free += 1;
+            if next_free % (per_area + 1) == 1 {
+                next_free += 1;
+            }
+        }
+        next_free
+    }
+
+    #[test]
+    fn a_covering_store_is_what_lvm2_calls_the_maximum() {
+        // lvcreate says "Reducing COW size ... 68.00 MiB" for 64 MiB, 4 KiB chunks, 4 MiB extents (2.03.16).
+        let size = covering(Bytes::mib(64).sectors_ceil(), chunk(4));
+        assert_eq!(size, Sectors(131_600));
+        assert_eq!(size.extents_ceil(Bytes::mib(4).sectors_ceil()).get(), 17);
+    }
+
+    #[test]
+    fn chunk_sizes_are_powers_of_two_in_lvm2s_range() {
+        for kib in [4, 8, 64, 512] {
+            assert!(ChunkSize::new(Bytes::kib(kib)).is_ok(), "{kib}");
+        }
+        for bytes in [0, 1, 512, 2048, 4097, 6144, 1 << 20] {
+            assert_eq!(ChunkSize::new(Bytes(bytes)).unwrap_err().kind(), Kind::Usage, "{bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_kernel_finds_room_for_every_chunk_of_the_origin(sectors in 1_u64..4_000_000, shift in 0_u32..8) {
+            let chunk = chunk(4 << shift);
+            let exceptions = sectors.div_ceil(chunk.sectors().get());
+            let have = covering(Sectors(sectors), chunk).get() / chunk.sectors().get();
+            // The last exception's chunk must exist: next_free before it was taken, plus one.
+            let last = chunks_used_by(exceptions - 1, chunk);
+            prop_assert!(last < have, "{last} of {have}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The real kernel: the devicemapper crate for what it does well, our own ioctls for what must not wait.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use devicemapper::errors::Error as CoreError;
+use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmOptions};
+use nix::errno::Errno;
+
+use super::ioctl::Prepared;
+use super::nodes::Nodes;
+use super::{
+    DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, Target, UdevFlags,
+};
+use crate::block::DevNo;
+use crate::error::{Error, Kind, Result};
+use crate::units::Sectors;
+
+const CONTROL: &str = "mapper/control";
+
+/// udev opens a device for a moment after each event: one that is busy is asked again, for this long in all.
+const BUSY: [Duration; 4] = [
+    Duration::from_millis(2),
+    Duration::from_millis(6),
+    Duration::from_millis(14),
+    Duration::from_millis(28),
+];
+
+/// Device-mapper through `/dev/mapper/control`, opened when it is first needed.
+pub struct Control {
+    dm: OnceLock<DM>,
+    nodes: Nodes,
+}
+
+impl Control {
+    /// The kernel, with nodes and links where `nodes` says.
+    pub fn new(nodes: Nodes) -> Self {
+        Self { dm: OnceLock::new(), nodes }
+    }
+
+    fn dm(&self) -> Result<&DM> {
+        if let Some(dm) = self.dm.get() {
+            return Ok(dm);
+        }
+        let dm = DM::new().map_err(|error| {
+            // The crate opens the same path but does not say why it could not.
+            let path = self.nodes.dev.join(CONTROL);
+            match File::open(&path) {
+                Err(error) => unopened(&path, error),
+                Ok(_) => Error::io("device-mapper cannot be opened", error),
+            }
+        })?;
+        Ok(self.dm.get_or_init(|| dm))
+    }
+
+    fn fire(&self, mut prepared: Prepared, what: &str, name: &DmName) -> Result<()> {
+        prepared.fire(self.dm()?.file()).map_err(|errno| refused(errno, what, name))
+    }
+
+    fn has_target(&self, kind: &str) -> Result<bool> {
+        let known = self.dm()?.list_versions().map_err(|error| failed(&error, "list the targets"))?;
+        Ok(known.iter().any(|(known, ..)| known == kind))
+    }
+}
+
+fn unopened(path: &Path, error: std::io::Error) -> Error {
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "run it as root",
+        _ => "load device-mapper with `modprobe dm-mod`, and see that /dev is a devtmpfs",
+    };
+    Error::io(format!("device-mapper cannot be reached through {}", path.display()), error).hint(hint)
+}
+
+fn errno(error: &DmError) -> Option<Errno> {
+    match error {
+        DmError::Core(CoreError::Ioctl(_, _, _, errno)) => Some(**errno),
+        _ => None,
+    }
+}
+
+/// An error that names no device.
+fn failed(error: &DmError, what: &str) -> Error {
+    let error_text = errno(error).map_or_else(|| error.to_string(), |errno| errno.to_string());
+    Error::io(format!("device-mapper did not {what}"), error_text)
+}
+
+fn refused_by_crate(error: &DmError, what: &str, name: &DmName) -> Error {
+    match errno(error) {
+        Some(errno) => refused(errno, what, name),
+        None => Error::io(format!("the kernel did not {what} {name}"), error.to_string()),
+    }
+}
+
+fn refused(errno: Errno, what: &str, name: &DmName) -> Error {
+    match errno {
+        Errno::ENXIO => Error::new(Kind::NotFound, format!("there is no device {name} to {what}")),
+        Errno::EBUSY => Error::new(Kind::InUse, format!("the kernel did not {what} {name}: it is in use"))
+            .hint(format!(
+                "unmount or close it; `dmsetup ls --tree` and `fuser -v /dev/mapper/{name}` show by whom"
+            )),
+        Errno::EPERM | Errno::EACCES => {
+            Error::io(format!("the kernel did not {what} {name}"), errno).hint("run it as root")
+        }
+        _ => Error::io(format!("the kernel did not {what} {name}"), errno).hint("the kernel's log says why"),
+    }
+}
+
+fn id(name: &DmName) -> Result<&devicemapper::DmName> {
+    devicemapper::DmName::new(name.as_str()).map_err(|error| {
+        Error::new(Kind::Internal, format!("bad device name {name}")).with_source(error.to_string())
+    })
+}
+
+fn uuid(text: &DmUuid) -> Result<&devicemapper::DmUuid> {
+    devicemapper::DmUuid::new(text.as_str()).map_err(|error| {
+        Error::new(Kind::Internal, format!("bad device uuid {text}")).with_source(error.to_string())
+    })
+}
+
+fn number(device: devicemapper::Device) -> DevNo {
+    DevNo { major: device.major, minor: device.minor }
+}
+
+fn info(told: &DeviceInfo) -> Result<Info> {
+    let nameless = || Error::new(Kind::Internal, "the kernel told of a device without a name");
+    let flags = told.flags();
+    Ok(Info {
+        name: DmName::new(told.name().ok_or_else(nameless)?.to_string())?,
+        uuid: told.uuid().map(|uuid| DmUuid::new(uuid.to_string())).transpose()?,
+        number: number(told.device()),
+        open_count: u32::try_from(told.open_count()).unwrap_or(0),
+        suspended: flags.contains(DmFlags::DM_SUSPEND),
+        read_only: flags.contains(DmFlags::DM_READONLY),
+        live: flags.contains(DmFlags::DM_ACTIVE_PRESENT),
+        inactive: flags.contains(DmFlags::DM_INACTIVE_PRESENT),
+    })
+}
+
+impl Kernel for Control {
+    fn list(&self) -> Result<Vec<Info>> {
+        let dm = self.dm()?;
+        let listed = dm.list_devices().map_err(|error| failed(&error, "list its devices"))?;
+        let mut infos = Vec::with_capacity(listed.len());
+        for (name, ..) in listed {
+            match dm.device_info(&DevId::Name(&name)) {
+                Ok(told) => infos.push(info(&told)?),
+                // Removed since it was listed.
+                Err(error) if errno(&error) == Some(Errno::ENXIO) => {}
+                Err(error) => return Err(failed(&error, &format!("tell of {name:?}"))),
+            }
+        }
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(infos)
+    }
+
+    fn find(&self, wanted: &DmUuid) -> Result<Option<Info>> {
+        match self.dm()?.device_info(&DevId::Uuid(uuid(wanted)?)) {
+            Ok(told) => info(&told).map(Some),
+            Err(error) if errno(&error) == Some(Errno::ENXIO) => Ok(None),
+            Err(error) => Err(failed(&error, &format!("tell of {wanted}"))),
+        }
+    }
+
+    fn info(&self, name: &DmName) -> Result<Option<Info>> {
+        match self.dm()?.device_info(&DevId::Name(id(name)?)) {
+            Ok(told) => info(&told).map(Some),
+            Err(error) if errno(&error) == Some(Errno::ENXIO) => Ok(None),
+            Err(error) => Err(refused_by_crate(&error, "tell of", name)),
+        }
+    }
+
+    fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>> {
+        let slot = match slot {
+            Slot::Live => DmFlags::empty(),
+            Slot::Inactive => DmFlags::DM_QUERY_INACTIVE_TABLE,
+        };
+        let options = DmOptions::default().set_flags(DmFlags::DM_STATUS_TABLE | slot);
+        let told = self.dm()?.table_status(&DevId::Name(id(name)?), options);
+        let (_, lines) = told.map_err(|error| refused_by_crate(&error, "show the table of", name))?;
+        let lines = lines.into_iter().map(|(start, length, kind, params)| super::Line {
+            start: Sectors(start),
+            length: Sectors(length),
+            target: Target::parse(&kind, &params),
+        });
+        Ok(Table(lines.collect()))
+    }
+
+    fn status(&self, name: &DmName) -> Result<Vec<Status>> {
+        let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
+        let told = self.dm()?.table_status(&DevId::Name(id(name)?), options);
+        let (_, lines) = told.map_err(|error| refused_by_crate(&error, "show the status of", name))?;
+        Ok(lines.iter().map(|(_, _, kind, text)| Status::parse(kind, text)).collect())
+    }
+
+    fn create(&self, name: &DmName, wanted: &DmUuid) -> Result<DevNo> {
+        let made = self.dm()?.device_create(id(name)?, Some(uuid(wanted)?), DmOptions::default());
+        match made {
+            Ok(told) => Ok(number(told.device())),
+            Err(error) if errno(&error) == Some(Errno::EBUSY) => {
+                Err(Error::new(Kind::AlreadyExists, format!("a device has the name {name} or its uuid")))
+            }
+            Err(error) => Err(refused_by_crate(&error, "make", name)),
+        }
+    }
+
+    fn load(&self, name: &DmName, table: &Table<DevNo>, read_only: bool) -> Result<()> {
+        let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
+        let lines: Vec<_> = table
+            .0
+            .iter()
+            .map(|line| {
+                let target = &line.target;
+                (line.start.get(), line.length.get(), target.kind().to_owned(), target.to_string())
+            })
+            .collect();
+        let options = DmOptions::default().set_flags(flags);
+        match self.dm()?.table_load(&DevId::Name(id(name)?), &lines, options) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // The kernel's error is the same for a target that it does not have.
+                for line in &table.0 {
+                    require(self, line.target.kind())?;
+                }
+                Err(refused_by_crate(&error, "load the table of", name))
+            }
+        }
+    }
+
+    fn clear(&self, name: &DmName) -> Result<()> {
+        self.fire(Prepared::clear(name), "clear the inactive table of", name)
+    }
+
+    fn suspend(&self, name: &DmName, freeze: Freeze) -> Result<()> {
+        self.fire(Prepared::suspend(name, freeze), "suspend", name)
+    }
+
+    fn resume(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
+        self.fire(Prepared::resume(name, udev), "resume", name)
+    }
+
+    fn remove(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
+        for pause in BUSY {
+            match Prepared::remove(name, udev).fire(self.dm()?.file()) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EBUSY) => sleep(pause),
+                Err(errno) => return Err(refused(errno, "remove", name)),
+            }
+        }
+        self.fire(Prepared::remove(name, udev), "remove", name)
+    }
+
+    fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()> {
+        self.fire(Prepared::rename(name, new, udev), "rename", name)
+    }
+
+    fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
+        let switch = Switch::prepare(self, steps)?;
+        switch.run(self, steps)
+    }
+
+    fn supports(&self, target_type: &str) -> Result<bool> {
+        if self.has_target(target_type)? {
+            return Ok(true);
+        }
+        match Prepared::target_version(&DmName::new(target_type)?).fire(self.dm()?.file()) {
+            Ok(()) => Ok(true),
+            // A kernel before 5.4 does not know the question: the load will tell.
+            Err(Errno::ENOTTY) => Ok(true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
+        self.nodes.publish(name, number, link)
+    }
+
+    fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
+        self.nodes.retract(name, link)
+    }
+}
+
+/// An error if the kernel has no such target.
+fn require(kernel: &dyn Kernel, kind: &str) -> Result<()> {
+    if kernel.supports(kind)? {
+        return Ok(());
+    }
+    let module = if kind.starts_with("snapshot") { "snapshot" } else { kind };
+    Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{kind}\""))
+        .hint(format!("load its module with `modprobe dm-{module}`")))
+}
+
+/// Everything that a switch needs, made before its first step.
+struct Switch {
+    steps: Vec<Prepared>,
+    ways_back: Vec<WayBack>,
+    frozen: Vec<(DmName, Duration)>,
+}
+
+/// How one suspended device gets its I/O back if a later step fails.
+struct WayBack {
+    clear: Prepared,
+    resume: Prepared,
+    table: Table<DevNo>,
+    read_only: bool,
+    since: Option<Instant>,
+}
+
+impl Switch {
+    fn prepare(kernel: &Control, steps: &[SwitchStep]) -> Result<Self> {
+        let mut switch = Self { steps: Vec::new(), ways_back: Vec::new(), frozen: Vec::new() };
+        for step in steps {
+            switch.steps.push(match step {
+                SwitchStep::Suspend(name, freeze) => {
+                    switch.ways_back.push(WayBack {
+                        clear: Prepared::clear(name),
+                        resume: Prepared::resume(name, UdevFlags::unchanged()),
+                        table: kernel.table(name, Slot::Live)?,
+                        read_only: kernel.info(name)?.is_some_and(|info| info.read_only),
+                        since: None,
+                    });
+                    switch.frozen.push((name.clone(), Duration::ZERO));
+                    Prepared::suspend(name, *freeze)
+                }
+                SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
+            });
+        }
+        Ok(switch)
+    }
+
+    /// From here to the last resume: no allocation, no log, no file.
+    fn run(mut self, kernel: &Control, steps: &[SwitchStep]) -> Result<SwitchReport> {
+        let control = kernel.dm()?.file();
+        for (place, (step, prepared)) in steps.iter().zip(&mut self.steps).enumerate() {
+            let began = Instant::now();
+            if let Err(errno) = prepared.fire(control) {
+                self.back_out(kernel, control, steps.get(place));
+                let what = if matches!(step, SwitchStep::Suspend(..)) { "suspend" } else { "resume" };
+                return Err(refused(errno, what, step.device()));
+            }
+            let devices = self.frozen.iter_mut().zip(&mut self.ways_back);
+            for ((_, frozen), way_back) in devices.filter(|((name, _), _)| name == step.device()) {
+                match (step, way_back.since) {
+                    (SwitchStep::Suspend(..), _) => way_back.since = Some(began),
+                    (SwitchStep::Resume(..), Some(since)) => {
+                        *frozen = since.elapsed();
+                        way_back.since = None;
+                    }
+                    (SwitchStep::Resume(..), None) => {}
+                }
+            }
+        }
+        Ok(SwitchReport { frozen: self.frozen })
+    }
+
+    /// Resumes what is suspended, with the table from before. What fails here too is found suspended by the next run.
+    fn back_out(&mut self, kernel: &Control, control: &impl AsRawFd, failed: Option<&SwitchStep>) {
+        let devices = self.frozen.iter().zip(&mut self.ways_back).rev();
+        for ((name, _), way_back) in devices.filter(|(_, way_back)| way_back.since.is_some()) {
+            let swapped = matches!(failed, Some(SwitchStep::Resume(failed, _)) if failed == name);
+            // A failed resume has already made its table live (Linux 6.1).
+            let _ = if swapped {
+                kernel.load(name, &way_back.table, way_back.read_only)
+            } else {
+                way_back.clear.fire(control).map_err(|errno| refused(errno, "clear", name))
+            };
+            let _ = way_back.resume.fire(control);
+        }
+    }
+}

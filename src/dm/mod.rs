@@ -1,0 +1,168 @@
+//! Device-mapper: the only room that speaks to it.
+//!
+//! [`Kernel`] is what the engine may ask for. [`control`] answers with the real kernel, [`sim`] with a simulated one
+//! that keeps the same rules. Names, uuids, targets and tables are typed; a table's device references are a
+//! parameter, so that the engine can plan with devices that do not exist yet.
+
+use std::time::Duration;
+
+use crate::block::DevNo;
+use crate::error::{Error, Kind, Result};
+
+pub mod control;
+mod ioctl;
+pub mod name;
+pub mod nodes;
+pub mod sim;
+pub(crate) mod switch;
+pub mod target;
+pub mod udev;
+
+pub use name::{DmName, DmUuid};
+pub use target::{Line, Status, Table, Target};
+pub use udev::UdevFlags;
+
+/// What the kernel says of one device-mapper device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Its name.
+    pub name: DmName,
+    /// Its uuid; none if it was made without one.
+    pub uuid: Option<DmUuid>,
+    /// Its number.
+    pub number: DevNo,
+    /// How many have it open: mounts, processes, devices above it.
+    pub open_count: u32,
+    /// True while I/O to it waits.
+    pub suspended: bool,
+    /// True if its live table refuses writes.
+    pub read_only: bool,
+    /// True if it has a live table.
+    pub live: bool,
+    /// True if a table waits in the inactive slot.
+    pub inactive: bool,
+}
+
+/// Which of a device's two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The table that I/O goes through.
+    Live,
+    /// The table that the next resume makes live.
+    Inactive,
+}
+
+/// How a suspend treats what is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freeze {
+    /// Freeze a mounted file system first, so that what is on the device is consistent: the cut of a snapshot.
+    FileSystem,
+    /// Only wait for I/O in flight: a change of tables that does not change content.
+    Io,
+}
+
+/// One step while I/O waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchStep {
+    /// Stop I/O to a device.
+    Suspend(DmName, Freeze),
+    /// Make the inactive table live, if there is one, and let I/O go on.
+    Resume(DmName, UdevFlags),
+}
+
+impl SwitchStep {
+    /// The device that it acts on.
+    pub fn device(&self) -> &DmName {
+        match self {
+            Self::Suspend(name, _) | Self::Resume(name, _) => name,
+        }
+    }
+}
+
+/// How long each device of a switch was suspended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SwitchReport {
+    /// From the suspend ioctl's call to the resume ioctl's return, by device, in the order of the suspends.
+    pub frozen: Vec<(DmName, Duration)>,
+}
+
+/// What the engine may ask of device-mapper. Every call acts on one device, named; errors name it.
+///
+/// Promises that every implementation keeps: nothing waits for udev while a device is suspended; no call waits
+/// without limit; a missing device is [`crate::error::Kind::NotFound`], one that is open or has a device above it
+/// [`crate::error::Kind::InUse`].
+pub trait Kernel: Send + Sync {
+    /// Every device there is, ordered by name.
+    fn list(&self) -> Result<Vec<Info>>;
+
+    /// The device with this uuid, whatever it is called, or none.
+    fn find(&self, uuid: &DmUuid) -> Result<Option<Info>>;
+
+    /// One device, or none.
+    fn info(&self, name: &DmName) -> Result<Option<Info>>;
+
+    /// The table in a slot; empty if the slot is.
+    fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>>;
+
+    /// The live table's status, a value for each line; does not flush.
+    fn status(&self, name: &DmName) -> Result<Vec<Status>>;
+
+    /// Makes a device without a table.
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo>;
+
+    /// Puts a table into the inactive slot, in place of what was there.
+    fn load(&self, name: &DmName, table: &Table<DevNo>, read_only: bool) -> Result<()>;
+
+    /// Empties the inactive slot.
+    fn clear(&self, name: &DmName) -> Result<()>;
+
+    /// Stops I/O. A suspended device stays so.
+    fn suspend(&self, name: &DmName, freeze: Freeze) -> Result<()>;
+
+    /// Makes the inactive table live, if there is one, and lets I/O go on.
+    ///
+    /// A resume that fails has already swapped the table in (Linux 6.1): load the right one and resume again.
+    fn resume(&self, name: &DmName, udev: UdevFlags) -> Result<()>;
+
+    /// Removes a device that nobody has open.
+    fn remove(&self, name: &DmName, udev: UdevFlags) -> Result<()>;
+
+    /// Renames a device.
+    fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()>;
+
+    /// Runs suspends and resumes with nothing between them. If a step fails, everything that the earlier steps
+    /// suspended is resumed before the error returns, in reverse order and with the table that it had before: inactive
+    /// tables that did not get their turn are cleared.
+    fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport>;
+
+    /// Whether tables of this target type can be loaded, as far as it can be known without loading one
+    /// (a module may still have to be loaded by the kernel).
+    fn supports(&self, target_type: &str) -> Result<bool>;
+
+    /// Makes the device's node `/dev/mapper/NAME` (and `link`, such as `/dev/vg/lv`, if one is given) usable: waits, with
+    /// a limit, for udevd to make them, or makes them where no udevd runs.
+    fn publish(&self, name: &DmName, number: DevNo, link: Option<&std::path::Path>) -> Result<()>;
+
+    /// Removes the node of a device that is gone, and `link` if it still points there.
+    fn retract(&self, name: &DmName, link: Option<&std::path::Path>) -> Result<()>;
+}
+
+/// The device that a call names is not there.
+fn no_such_device(name: &DmName) -> Error {
+    Error::new(Kind::NotFound, format!("there is no device {name}"))
+}
+
+/// A device that cannot be had or removed now.
+fn in_use(name: &DmName, why: impl std::fmt::Display) -> Error {
+    Error::new(Kind::InUse, format!("device {name} is in use: {why}"))
+}
+
+/// The kernel knows no such target, and could not load the module.
+fn no_such_target(name: &DmName, kind: &str) -> Error {
+    let module = target::module(kind);
+    Error::new(
+        Kind::Internal,
+        format!("device {name} needs the target {kind}, which this kernel does not have"),
+    )
+    .hint(format!("load its module: modprobe {module}"))
+}

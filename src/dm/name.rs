@@ -1,0 +1,244 @@
+//! Names and uuids of device-mapper devices, and how LVM makes them.
+//!
+//! A volume's device is called `vg-lv` or `vg-lv-layer`, each hyphen of a part doubled, so that a single one always
+//! separates; its uuid is `LVM-`, the volume group's and the volume's ids without hyphens, and the layer. lvm2 knows its devices by
+//! the uuid. The kernel allows 127 bytes of name and 128 of uuid.
+
+use std::fmt;
+
+use crate::error::{Error, Kind, Result};
+
+const NAME_MAX: usize = 127;
+const UUID_MAX: usize = 128;
+const LVM_PREFIX: &str = "LVM-";
+/// Characters of an LVM id without its hyphens.
+const ID_LENGTH: usize = 32;
+
+/// The name of a device-mapper device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DmName(String);
+
+/// The parts of a volume's device name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeName {
+    /// The volume group.
+    pub vg: String,
+    /// The volume.
+    pub lv: String,
+    /// What the device is to the volume: `real`, `cow`; none for the volume itself.
+    pub layer: Option<String>,
+}
+
+impl DmName {
+    /// A name that the kernel takes: ASCII, not empty, no slash, not too long.
+    pub fn new(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        let bad = |why: String| Err(Error::new(Kind::Usage, format!("bad device name \"{text}\": {why}")));
+        if text.is_empty() {
+            return bad("it is empty".to_owned());
+        }
+        if text.len() > NAME_MAX {
+            return bad(format!("it has {} bytes, device-mapper allows {NAME_MAX}", text.len()));
+        }
+        if !text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control() && byte != b'/') {
+            return bad("only ASCII characters without slash are allowed".to_owned());
+        }
+        // Newer kernels refuse these; they would stand for other things in /dev/mapper.
+        if matches!(text.as_str(), "." | ".." | "control") {
+            return bad("it is reserved".to_owned());
+        }
+        Ok(Self(text))
+    }
+
+    /// The name of a volume's device, or of one of its layers. [`Kind::Usage`] if it gets too long.
+    pub fn for_volume(vg: &str, lv: &str, layer: Option<&str>) -> Result<Self> {
+        let mut text = format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"));
+        if let Some(layer) = layer {
+            text.push('-');
+            text.push_str(layer);
+        }
+        if text.len() > NAME_MAX {
+            let cause = format!(
+                "the name {vg}/{lv} is too long: its device {text} has {} bytes, device-mapper allows {NAME_MAX}",
+                text.len()
+            );
+            return Err(Error::new(Kind::Usage, cause).hint("take a shorter name; a hyphen counts twice"));
+        }
+        Self::new(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The parts, if it has the form of a volume's device name. Names cannot begin with a hyphen, so hyphens pair from the left.
+    pub fn volume(&self) -> Option<VolumeName> {
+        let mut parts = vec![String::new()];
+        let mut rest = self.0.chars().peekable();
+        while let Some(character) = rest.next() {
+            let pair = character == '-' && rest.next_if_eq(&'-').is_some();
+            match parts.last_mut() {
+                Some(part) if character != '-' || pair => part.push(character),
+                _ => parts.push(String::new()),
+            }
+        }
+        if parts.iter().any(String::is_empty) {
+            return None;
+        }
+        let mut parts = parts.into_iter();
+        let name = VolumeName { vg: parts.next()?, lv: parts.next()?, layer: parts.next() };
+        parts.next().is_none().then_some(name)
+    }
+}
+
+impl fmt::Display for DmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The uuid of a device-mapper device: any text, made by its creator to recognise the device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DmUuid(String);
+
+/// The parts of a volume's device uuid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeUuid {
+    /// The volume group's id, 32 characters.
+    pub vg_id: String,
+    /// The volume's id, 32 characters.
+    pub lv_id: String,
+    /// What the device is to the volume.
+    pub layer: Option<String>,
+}
+
+impl DmUuid {
+    /// A uuid that the kernel takes.
+    pub fn new(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        let legal = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control());
+        if text.is_empty() || text.len() > UUID_MAX || !legal {
+            let cause = format!("bad device uuid \"{text}\": 1 to {UUID_MAX} ASCII characters are allowed");
+            return Err(Error::new(Kind::Usage, cause));
+        }
+        Ok(Self(text))
+    }
+
+    /// The uuid of a volume's device, or of one of its layers; the ids are given without hyphens.
+    pub fn for_volume(vg_id: &str, lv_id: &str, layer: Option<&str>) -> Result<Self> {
+        let base = format!("{LVM_PREFIX}{vg_id}{lv_id}");
+        Self::new(layer.map_or(base.clone(), |layer| format!("{base}-{layer}")))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The parts, if it has the form of a volume's device uuid.
+    pub fn volume(&self) -> Option<VolumeUuid> {
+        let ids = self.0.strip_prefix(LVM_PREFIX)?;
+        let (vg_id, rest) = ids.split_at_checked(ID_LENGTH)?;
+        let (lv_id, layer) = rest.split_at_checked(ID_LENGTH)?;
+        let layer = match layer.strip_prefix('-') {
+            Some(layer) if !layer.is_empty() => Some(layer.to_owned()),
+            None if layer.is_empty() => None,
+            _ => return None,
+        };
+        Some(VolumeUuid { vg_id: vg_id.to_owned(), lv_id: lv_id.to_owned(), layer })
+    }
+}
+
+impl fmt::Display for DmUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hyphens_in_parts_are_doubled() {
+        let cases = [
+            ("vg0", "db", None, "vg0-db"),
+            ("my-vg", "a-b", None, "my--vg-a--b"),
+            ("vg", "db", Some("real"), "vg-db-real"),
+            ("vg-", "db", Some("cow"), "vg---db-cow"),
+            ("v--g", "d", None, "v----g-d"),
+        ];
+        for (vg, lv, layer, text) in cases {
+            let name = DmName::for_volume(vg, lv, layer).unwrap();
+            assert_eq!(name.as_str(), text);
+            let parts = VolumeName { vg: vg.into(), lv: lv.into(), layer: layer.map(Into::into) };
+            assert_eq!(name.volume(), Some(parts), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_a_volumes_have_no_parts() {
+        for text in ["luks", "a-b-c-d", "-a", "a-", "a--b", "a-b-"] {
+            assert_eq!(DmName::new(text).unwrap().volume(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_gets_too_long_after_doubling_is_refused_in_words() {
+        let lv = "k-".repeat(42);
+        assert_eq!(DmName::for_volume("v", &lv[..83], None).unwrap().as_str().len(), 126);
+        let error = DmName::for_volume("v", &lv, None).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        assert!(error.to_string().ends_with(
+            "has 128 bytes, device-mapper allows 127; take a shorter name; a hyphen counts twice"
+        ));
+    }
+
+    #[test]
+    fn names_that_the_kernel_refuses_are_refused() {
+        for text in ["", "a/b", "a\0b", "über", "control", ".", "..", &"x".repeat(128)] {
+            assert_eq!(DmName::new(text).unwrap_err().kind(), Kind::Usage, "{text}");
+        }
+        DmName::new("x".repeat(127)).unwrap();
+    }
+
+    #[test]
+    fn uuids_carry_ids_and_layer() {
+        let (vg, lv) = ("A".repeat(32), "b".repeat(32));
+        let uuid = DmUuid::for_volume(&vg, &lv, Some("real")).unwrap();
+        assert_eq!(uuid.as_str(), format!("LVM-{vg}{lv}-real"));
+        assert_eq!(uuid.volume().unwrap().layer.as_deref(), Some("real"));
+        let plain = DmUuid::for_volume(&vg, &lv, None).unwrap();
+        assert_eq!(plain.volume(), Some(VolumeUuid { vg_id: vg, lv_id: lv, layer: None }));
+    }
+
+    #[test]
+    fn uuids_of_others_have_no_parts() {
+        let almost = format!("LVM-{}", "a".repeat(63));
+        let trailing = format!("LVM-{}x", "a".repeat(64));
+        for text in ["CRYPT-LUKS2-0123", "LVM-short", &almost, &trailing] {
+            assert_eq!(DmUuid::new(text).unwrap().volume(), None, "{text}");
+        }
+        assert!(DmUuid::new("").is_err() && DmUuid::new("x".repeat(129)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_volumes_name_splits_into_what_it_was_made_of(
+            vg in "[A-Za-z0-9._+][A-Za-z0-9._+-]{0,20}",
+            lv in "[A-Za-z0-9._+][A-Za-z0-9._+-]{0,20}",
+            layer in prop::option::of("[a-z]{1,6}"),
+        ) {
+            let name = DmName::for_volume(&vg, &lv, layer.as_deref()).unwrap();
+            prop_assert_eq!(name.volume(), Some(VolumeName { vg, lv, layer }));
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused(text in "\\PC{0,140}") {
+            let _ = DmName::new(text.clone()).map(|name| name.volume());
+            let _ = DmUuid::new(text).map(|uuid| uuid.volume());
+        }
+    }
+}

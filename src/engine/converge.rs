@@ -1,0 +1,251 @@
+//! From the devices found to the devices wanted: a pure function.
+//!
+//! Before the switch, new devices are made and every table that can be loaded is loaded into an inactive slot. The switch
+//! suspends from the top down and resumes from the bottom up, an origin after its snapshots: an origin learns the smallest
+//! chunk of its snapshots when it is resumed, and a snapshot begins when its origin is suspended (dm-snap.c, Linux 6.1).
+//! Devices that nobody wants go last.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::{Plan, Step};
+use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, layers_below, rank};
+use crate::dm::{DmUuid, Freeze, SwitchStep, Table, Target, UdevFlags};
+use crate::error::{Error, Kind, Result};
+
+/// The plan that turns `found` into `wanted`. Devices of `found` that are not wanted are removed.
+pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
+    let difference = Difference::new(found, wanted)?;
+    let mut plan = Plan { layers: difference.layers(), ..Plan::default() };
+    difference.clear_stray_tables(&mut plan);
+    difference.rename(&mut plan);
+    difference.resume_what_is_right(&mut plan);
+    difference.load(&mut plan);
+    difference.switch(&mut plan);
+    difference.publish(&mut plan);
+    difference.remove(&mut plan);
+    Ok(plan)
+}
+
+/// A wanted device beside what was found of it.
+struct Pair<'a> {
+    uuid: &'a DmUuid,
+    node: &'a Node,
+    found: Option<&'a FoundNode>,
+}
+
+impl Pair<'_> {
+    /// It has no live table yet: it has to be brought up.
+    fn is_new(&self) -> bool {
+        self.found.is_none_or(|found| !found.info.live)
+    }
+
+    /// It is live, with another table than the metadata wants.
+    fn is_changed(&self) -> bool {
+        self.found.is_some_and(|found| {
+            found.info.live && (found.table != self.node.table || found.info.read_only != self.node.read_only)
+        })
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.found.is_some_and(|found| found.info.live && found.info.suspended)
+    }
+}
+
+struct Difference<'a> {
+    /// Wanted devices, each after those that it rests on: data, snapshots, origins, merged snapshots.
+    wanted: Vec<Pair<'a>>,
+    /// Found devices that are not wanted, each before those that it rests on.
+    gone: Vec<&'a FoundNode>,
+    /// Origins that are live while a snapshot of theirs begins.
+    cut: BTreeSet<&'a DmUuid>,
+    /// Those snapshots.
+    beginning: BTreeSet<&'a DmUuid>,
+}
+
+impl<'a> Difference<'a> {
+    fn new(found: &'a FoundTree, wanted: &'a DeviceTree) -> Result<Self> {
+        let mut pairs: Vec<_> =
+            wanted.0.iter().map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) }).collect();
+        refuse_squatted_names(found, &pairs)?;
+        let wanted_tables = wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
+        pairs.sort_by_key(|pair| {
+            (rank(&pair.node.table), height(pair.uuid, &wanted_tables), pair.node.name.clone())
+        });
+        let found_tables = found.nodes.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
+        let mut gone: Vec<_> = found.nodes.iter().filter(|(uuid, _)| !wanted.0.contains_key(uuid)).collect();
+        gone.sort_by_key(|(uuid, node)| {
+            Reverse((rank(&node.table), height(uuid, &found_tables), node.info.name.clone()))
+        });
+        let (cut, beginning) = cuts(&pairs)?;
+        Ok(Self { wanted: pairs, gone: gone.into_iter().map(|(_, node)| node).collect(), cut, beginning })
+    }
+
+    fn layers(&self) -> BTreeMap<DmUuid, (crate::dm::DmName, Option<crate::block::DevNo>)> {
+        let number = |found: &FoundNode| found.info.number;
+        let wanted = self.wanted.iter().map(|p| (p.uuid.clone(), (p.node.name.clone(), p.found.map(number))));
+        let gone = self.gone.iter().filter_map(|found| {
+            Some((found.info.uuid.clone()?, (found.info.name.clone(), Some(found.info.number))))
+        });
+        gone.chain(wanted).collect()
+    }
+
+    /// Whoever resumes a device next would make a stray table live, lvm2 included.
+    fn clear_stray_tables(&self, plan: &mut Plan) {
+        let found = self.wanted.iter().filter_map(|pair| pair.found).chain(self.gone.iter().copied());
+        let stray = found.filter(|found| found.info.inactive);
+        plan.prepare.extend(stray.map(|found| Step::Clear(found.info.name.clone())));
+    }
+
+    fn rename(&self, plan: &mut Plan) {
+        for (pair, found) in self.renamed() {
+            plan.prepare.push(Step::Rename {
+                from: found.info.name.clone(),
+                to: pair.node.name.clone(),
+                udev: pair.node.udev,
+            });
+            plan.cleanup.push(Step::Retract { name: found.info.name.clone(), link: found.link.clone() });
+        }
+    }
+
+    fn renamed(&self) -> impl Iterator<Item = (&Pair<'a>, &'a FoundNode)> {
+        let both = self.wanted.iter().filter_map(|pair| Some((pair, pair.found?)));
+        both.filter(|(pair, found)| found.info.name != pair.node.name)
+    }
+
+    /// A process that died in its switch may have left devices suspended whose live table is right. They go on first: loading
+    /// a snapshot reads its store, which would wait for ever on a suspended one.
+    fn resume_what_is_right(&self, plan: &mut Plan) {
+        let right = self.wanted.iter().filter(|pair| pair.is_suspended() && !self.switches(pair));
+        plan.prepare.extend(right.map(|pair| resume(pair.node)));
+    }
+
+    fn load(&self, plan: &mut Plan) {
+        for pair in self.wanted.iter().filter(|pair| pair.is_new() || pair.is_changed()) {
+            let name = &pair.node.name;
+            if pair.found.is_none() {
+                plan.prepare.push(Step::Create { name: name.clone(), uuid: pair.uuid.clone() });
+            }
+            plan.prepare.push(Step::Load {
+                name: name.clone(),
+                table: pair.node.table.clone(),
+                read_only: pair.node.read_only,
+            });
+            if !self.switches(pair) {
+                plan.prepare.push(resume(pair.node));
+            }
+        }
+    }
+
+    /// True if the device's table changes while I/O waits.
+    fn switches(&self, pair: &Pair<'_>) -> bool {
+        pair.is_changed() || self.cut.contains(pair.uuid) || self.beginning.contains(pair.uuid)
+    }
+
+    fn switch(&self, plan: &mut Plan) {
+        let switching: Vec<_> = self.wanted.iter().filter(|pair| self.switches(pair)).collect();
+        for (pair, found) in from_the_top(&switching) {
+            let is_cut = self.cut.contains(pair.uuid);
+            let freeze = if is_cut { Freeze::FileSystem } else { Freeze::Io };
+            plan.switch.push(SwitchStep::Suspend(pair.node.name.clone(), freeze));
+            if is_cut {
+                plan.prepare.push(Step::Sync { number: found.info.number, name: pair.node.name.clone() });
+            }
+        }
+        let resumes = switching.iter().map(|p| SwitchStep::Resume(p.node.name.clone(), p.node.udev));
+        plan.switch.extend(resumes);
+    }
+
+    fn publish(&self, plan: &mut Plan) {
+        let fresh = self.wanted.iter().filter(|pair| {
+            pair.is_new() || pair.found.is_some_and(|found| found.info.name != pair.node.name)
+        });
+        plan.cleanup.extend(fresh.map(|pair| Step::Publish {
+            name: pair.node.name.clone(),
+            uuid: pair.uuid.clone(),
+            link: pair.node.link.clone(),
+        }));
+    }
+
+    fn remove(&self, plan: &mut Plan) {
+        for found in &self.gone {
+            let name = &found.info.name;
+            plan.cleanup.push(Step::Remove { name: name.clone(), udev: UdevFlags::hidden() });
+            plan.cleanup.push(Step::Retract { name: name.clone(), link: found.link.clone() });
+        }
+    }
+}
+
+/// The live ones of these devices, each before what is below it now: origins before their snapshots before data.
+fn from_the_top<'p, 'a>(pairs: &[&'p Pair<'a>]) -> Vec<(&'p Pair<'a>, &'a FoundNode)> {
+    let running = pairs.iter().filter(|pair| !pair.is_new() && !pair.is_suspended());
+    let mut found: Vec<_> = running.filter_map(|pair| Some((*pair, pair.found?))).collect();
+    found.reverse();
+    found.sort_by_key(|(_, found)| Reverse(rank(&found.table)));
+    found
+}
+
+fn resume(node: &Node) -> Step {
+    Step::Resume { name: node.name.clone(), udev: node.udev }
+}
+
+fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
+    let squatted = pairs.iter().find(|p| p.found.is_none() && found.squatted.contains(&p.node.name));
+    squatted.map_or(Ok(()), |pair| {
+        let name = &pair.node.name;
+        Err(Error::new(
+            Kind::Refused,
+            format!("the name {name} is borne by a device that is not this volume's"),
+        )
+        .hint(format!("see `dmsetup info {name}`, and remove or rename that device")))
+    })
+}
+
+/// The live origins that gain a snapshot, and the snapshots that they gain.
+///
+/// A snapshot that the metadata calls valid cannot be joined to an origin that was written to without it: its content is lost.
+fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a DmUuid>)> {
+    let mut cut = BTreeSet::new();
+    let mut beginning = BTreeSet::new();
+    for pair in pairs.iter().filter(|pair| pair.is_new()) {
+        let Some(Target::Snapshot { origin: real, .. }) = first_target(&pair.node.table) else { continue };
+        let origin = pairs.iter().find(|other| feeds(&other.node.table, real) && !other.is_new());
+        let Some(origin) = origin else { continue };
+        if !pair.node.begins && !origin.is_suspended() {
+            return Err(untracked(pair.node, origin.node));
+        }
+        cut.insert(origin.uuid);
+        beginning.insert(pair.uuid);
+    }
+    Ok((cut, beginning))
+}
+
+fn first_target(table: &Table<Below>) -> Option<&Target<Below>> {
+    table.0.first().map(|line| &line.target)
+}
+
+/// True for the origin whose data `real` holds.
+fn feeds(table: &Table<Below>, real: &Below) -> bool {
+    match first_target(table) {
+        Some(Target::Origin { device } | Target::Merge { origin: device, .. }) => device == real,
+        _ => false,
+    }
+}
+
+fn untracked(snapshot: &Node, origin: &Node) -> Error {
+    let cause = format!(
+        "{} is in use without its snapshot {}: what was written since is lost to it",
+        origin.name, snapshot.name
+    );
+    Error::new(Kind::Refused, cause).hint("remove that snapshot: its content can no longer be trusted")
+}
+
+/// How many devices of the tree are stacked below this one.
+fn height(uuid: &DmUuid, tables: &BTreeMap<&DmUuid, &Table<Below>>) -> usize {
+    let Some(table) = tables.get(uuid) else { return 0 };
+    // The kernel allows no loops and desired() makes none.
+    layers_below(table).map(|below| height(below, tables) + 1).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

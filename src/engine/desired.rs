@@ -1,0 +1,184 @@
+//! From the metadata to the devices that it wants: a pure function.
+//!
+//! The layout is lvm2's. A volume without snapshots is one device. One with snapshots is `-real` with its data, under a
+//! `snapshot-origin`; each snapshot is a `snapshot` over that `-real` and its own `-cow`. While a snapshot is merged, the origin is
+//! a `snapshot-merge` and the snapshot an `error`. Snapshots are active exactly when their origin is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::mark::Mark;
+use super::naming::{Layer, Naming};
+use super::tree::{Below, DeviceTree, Node};
+use crate::block::DevNo;
+use crate::dm::{Line, Table, Target, UdevFlags};
+use crate::error::{Context, Error, Kind, Result};
+use crate::lvm::{Area, Lv, LvName, Segment, SegmentKind, Snapshot, Vg};
+use crate::units::Sectors;
+
+/// What the tree depends on besides the metadata.
+#[derive(Debug, Clone)]
+pub struct Activation<'a> {
+    /// The volumes to be active, with their snapshots; no snapshot is named here.
+    pub roots: &'a BTreeSet<LvName>,
+    /// The number of each physical volume's device, in the metadata's order.
+    pub disks: &'a [Option<DevNo>],
+    /// Where links go: `/dev`.
+    pub dev: &'a Path,
+}
+
+/// The devices that `vg` wants while the roots are active. Volumes that are being removed want none.
+pub fn desired(vg: &Vg, activation: &Activation<'_>) -> Result<DeviceTree> {
+    let naming = Naming::new(vg, activation.dev);
+    let mut stacks = Stacks { vg, naming, disks: activation.disks, tree: DeviceTree::default() };
+    for name in activation.roots {
+        let Some(lv) = vg.lv(name) else { continue };
+        if Mark::of(lv) != Some(Mark::Deleting) {
+            stacks.volume(lv)?;
+        }
+    }
+    Ok(stacks.tree)
+}
+
+struct Stacks<'a> {
+    vg: &'a Vg,
+    naming: Naming<'a>,
+    disks: &'a [Option<DevNo>],
+    tree: DeviceTree,
+}
+
+impl Stacks<'_> {
+    fn volume(&mut self, lv: &Lv) -> Result<()> {
+        let snapshots: Vec<_> = self.vg.snapshots_of(&lv.name).collect();
+        let data = self.data(lv)?;
+        if snapshots.is_empty() {
+            return self.add(lv, Layer::Top, data, !lv.writable());
+        }
+        self.add(lv, Layer::Real, data, !lv.writable())?;
+        let real = self.below(lv, Layer::Real);
+        for snapshot in &snapshots {
+            self.snapshot(snapshot, &real)?;
+        }
+        let merging = snapshots.iter().find(|snapshot| snapshot.merging);
+        let target = match merging {
+            Some(merging) => {
+                let cow = self.below(self.vg.find_lv(&merging.store)?, Layer::Cow);
+                Target::Merge { origin: real, cow, chunk: merging.chunk_size }
+            }
+            None => Target::Origin { device: real },
+        };
+        let table = whole(lv.extents().sectors(self.vg.extent_size), target);
+        self.add(lv, Layer::Top, table, !lv.writable())
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, real: &Below) -> Result<()> {
+        let vg = self.vg;
+        let store = vg.find_lv(&snapshot.store)?;
+        let data = self.data(store)?;
+        // The kernel writes to the store of a read-only snapshot too.
+        self.add(store, Layer::Cow, data, false)?;
+        let target = if snapshot.merging {
+            Target::Error
+        } else {
+            let cow = self.below(store, Layer::Cow);
+            Target::Snapshot { origin: real.clone(), cow, chunk: snapshot.chunk_size }
+        };
+        let length = snapshot.length.sectors(self.vg.extent_size);
+        self.add(store, Layer::Top, whole(length, target), !store.writable())
+    }
+
+    fn below(&self, lv: &Lv, layer: Layer) -> Below {
+        Below::Layer(self.naming.uuid(&lv.id, layer))
+    }
+
+    fn add(&mut self, lv: &Lv, layer: Layer, table: Table<Below>, read_only: bool) -> Result<()> {
+        let is_snapshot = self.vg.snapshot_of_store(&lv.name).is_some();
+        let node = Node {
+            name: self.naming.name(&lv.name, layer)?,
+            table,
+            read_only,
+            udev: match layer {
+                Layer::Top if is_snapshot => UdevFlags::snapshot(),
+                Layer::Top => UdevFlags::visible(),
+                Layer::Real | Layer::Cow => UdevFlags::hidden(),
+            },
+            link: (layer == Layer::Top).then(|| self.naming.link(&lv.name)),
+            begins: is_snapshot && Mark::of(lv) == Some(Mark::Pending),
+        };
+        self.tree.0.insert(self.naming.uuid(&lv.id, layer), node);
+        Ok(())
+    }
+
+    /// The table of a volume's own extents.
+    fn data(&self, lv: &Lv) -> Result<Table<Below>> {
+        let lines = lv.segments.iter().map(|segment| {
+            let target = self.mapped(lv, segment)?;
+            let (start, length) = (self.sectors(segment.start), self.sectors(segment.length));
+            Ok(Line { start, length, target })
+        });
+        lines.collect::<Result<_>>().map(Table)
+    }
+
+    fn sectors(&self, extents: crate::units::Extents) -> Sectors {
+        extents.sectors(self.vg.extent_size)
+    }
+
+    fn mapped(&self, lv: &Lv, segment: &Segment) -> Result<Target<Below>> {
+        let SegmentKind::Striped { stripe_size, areas } = &segment.kind else {
+            return Err(not_ours(self.vg, lv, "its segments are no stripes"));
+        };
+        let mut stripes = areas.iter().map(|area| self.placed(lv, area)).collect::<Result<Vec<_>>>()?;
+        match (stripe_size, stripes.len()) {
+            (_, 1) => {
+                let (device, offset) = stripes.remove(0);
+                Ok(Target::Linear { device, offset })
+            }
+            (Some(chunk), _) => Ok(Target::Striped { chunk: *chunk, stripes }),
+            (None, _) => Err(not_ours(self.vg, lv, "striped without a stripe size")),
+        }
+    }
+
+    fn placed(&self, lv: &Lv, area: &Area) -> Result<(Below, Sectors)> {
+        let Area::Pv { pv, start } = area else {
+            return Err(not_ours(self.vg, lv, "a stack of volumes"));
+        };
+        let number = self.disks.get(*pv).copied().flatten();
+        match (self.vg.pvs.get(*pv), number) {
+            (Some(pv), Some(number)) => Ok((Below::Disk(number), pv.pe_start + self.sectors(*start))),
+            _ => Err(Error::new(
+                Kind::Refused,
+                format!("a device that {}/{} lies on is missing", self.vg.name, lv.name),
+            )
+            .hint("bring the device back")),
+        }
+    }
+}
+
+fn whole(length: Sectors, target: Target<Below>) -> Table<Below> {
+    Table(vec![Line { start: Sectors::ZERO, length, target }])
+}
+
+fn not_ours(vg: &Vg, lv: &Lv, what: &str) -> Error {
+    Error::new(
+        Kind::Refused,
+        format!("{}/{} is of a kind that dmsnap does not build: {what}", vg.name, lv.name),
+    )
+    .hint("use lvm2 for it")
+    .at(Context::Lv(lv.name.to_string()))
+}
+
+/// The volume that decides whether this one is active: a snapshot's origin, else itself.
+pub fn root_of(vg: &Vg, name: &LvName) -> LvName {
+    vg.snapshot_of_store(name).map_or_else(|| name.clone(), |snapshot| snapshot.origin.clone())
+}
+
+/// The volumes that a change to any of `names` may touch: their roots, and those roots' snapshots.
+pub fn families<'a>(vg: &'a Vg, names: impl IntoIterator<Item = &'a LvName>) -> BTreeMap<LvName, &'a Lv> {
+    let roots: BTreeSet<_> = names.into_iter().map(|name| root_of(vg, name)).collect();
+    let mut members = BTreeMap::new();
+    for root in &roots {
+        let stores = vg.snapshots_of(root).filter_map(|snapshot| vg.lv(&snapshot.store));
+        members.extend(vg.lv(root).into_iter().chain(stores).map(|lv| (lv.name.clone(), lv.as_ref())));
+    }
+    members
+}

@@ -1,0 +1,326 @@
+//! What there is: the rows of the `list` commands.
+//!
+//! Lists take no lock and wait for nobody. The metadata read is old or new, never between; what the kernel says may be a moment
+//! younger.
+
+use std::collections::BTreeMap;
+
+use super::activation::is_built_here;
+use super::mark::{Mark, user_tags};
+use super::naming::{Layer, Naming};
+use super::operation::Session;
+use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
+use super::{Engine, World};
+use crate::dm::{Info, Status};
+use crate::error::{Error, Kind, Result};
+use crate::lvm::scan::{OpenPv, OpenVg, Scan, scan};
+use crate::lvm::{Area, Lv, LvName, Role, Segment, SegmentKind, Snapshot, Vg, VgName};
+use crate::units::{Bytes, Extents};
+
+/// Which objects are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Select {
+    /// Of this volume group; none for all.
+    pub vg: Option<VgName>,
+    /// With these names; empty for all. Each must exist.
+    pub names: Vec<LvName>,
+}
+
+impl Select {
+    fn takes(&self, name: &LvName) -> bool {
+        self.names.is_empty() || self.names.contains(name)
+    }
+}
+
+impl Engine {
+    /// Every physical volume.
+    pub fn pvs(&self) -> Result<Vec<PvView>> {
+        let scan = self.scan()?;
+        let members =
+            scan.vgs.iter().flat_map(|open| open.pvs.iter().map(move |pv| pv_view(pv, Some(&open.vg))));
+        let mut views: Vec<_> = members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect();
+        views.sort_by(|a, b| a.device.cmp(&b.device));
+        Ok(views)
+    }
+
+    /// Every volume group, or one.
+    pub fn vgs(&self, name: Option<&VgName>) -> Result<Vec<VgView>> {
+        let scan = self.selected(&Select { vg: name.cloned(), names: Vec::new() })?;
+        Ok(scan.iter().map(vg_view).collect())
+    }
+
+    /// The volumes that are no snapshots.
+    pub fn volumes(&self, select: &Select) -> Result<Vec<VolumeView>> {
+        let mut views = Vec::new();
+        for open in &self.selected(select)? {
+            views.extend(volumes_of(&self.world, open, select)?);
+        }
+        refuse_unknown(select, views.iter().map(|view| view.name.as_str()), "volume")?;
+        Ok(views)
+    }
+
+    /// The snapshots.
+    pub fn snapshots(&self, select: &Select) -> Result<Vec<SnapshotView>> {
+        let mut views = Vec::new();
+        for open in &self.selected(select)? {
+            views.extend(snapshots_of(&self.world, open, select)?);
+        }
+        refuse_unknown(select, views.iter().map(|view| view.name.as_str()), "snapshot")?;
+        Ok(views)
+    }
+
+    /// What is on the host's devices, findings logged.
+    pub(super) fn scan(&self) -> Result<Scan> {
+        let scan = scan(self.world.devices.as_ref(), &self.world.owner)?;
+        for finding in &scan.findings {
+            tracing::warn!("{}", finding.text);
+        }
+        Ok(scan)
+    }
+
+    fn selected(&self, select: &Select) -> Result<Vec<OpenVg>> {
+        let mut vgs = self.scan()?.vgs;
+        if let Some(name) = &select.vg {
+            vgs.retain(|open| open.vg.name == *name);
+            if vgs.is_empty() {
+                return Err(Error::new(Kind::NotFound, format!("there is no volume group {name}"))
+                    .hint("`dmsnap vg list` shows those there are"));
+            }
+        }
+        Ok(vgs)
+    }
+
+    /// The names of all volume groups.
+    pub fn vg_names(&self) -> Result<Vec<VgName>> {
+        Ok(self.scan()?.vgs.into_iter().map(|open| open.vg.name).collect())
+    }
+}
+
+fn refuse_unknown<'a>(select: &Select, found: impl Iterator<Item = &'a str>, what: &str) -> Result<()> {
+    let found: Vec<_> = found.collect();
+    let missing = select.names.iter().find(|name| !found.contains(&name.as_str()));
+    let (Some(name), Some(vg)) = (missing, &select.vg) else { return Ok(()) };
+    Err(Error::new(Kind::NotFound, format!("volume group {vg} has no {what} {name}"))
+        .hint(format!("`dmsnap {what} list {vg}` shows what there is")))
+}
+
+impl Session<'_> {
+    /// The volumes of these names.
+    pub(super) fn volume_views_of(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
+        volumes_of(&self.engine.world, &self.open, &Select { vg: None, names: names.to_vec() })
+    }
+
+    /// Every volume of the group.
+    pub(super) fn volume_views(&self) -> Result<Vec<VolumeView>> {
+        self.volume_views_of(&[])
+    }
+
+    /// The snapshots of these names.
+    pub(super) fn snapshot_views_of(&self, names: &[LvName]) -> Result<Vec<SnapshotView>> {
+        snapshots_of(&self.engine.world, &self.open, &Select { vg: None, names: names.to_vec() })
+    }
+}
+
+pub(super) fn pv_view(pv: &OpenPv, vg: Option<&Vg>) -> PvView {
+    let entry = vg.and_then(|vg| Some((vg, vg.pv_by_id(&pv.id)?)));
+    let bytes = |vg: &Vg, extents: Extents| extents.sectors(vg.extent_size).bytes();
+    let free = entry.map_or(Extents::ZERO, |(vg, entry)| vg.free_on(&entry.id));
+    let whole = pv.label.as_ref().map_or(Bytes::ZERO, |label| label.device_size);
+    PvView {
+        device: pv.path.clone(),
+        uuid: pv.id.to_string(),
+        vg: vg.map(|vg| vg.name.to_string()),
+        size_bytes: match entry {
+            Some((vg, entry)) => bytes(vg, entry.pe_count),
+            None => whole,
+        },
+        free_bytes: entry.map_or(whole, |(vg, _)| bytes(vg, free)),
+        extent_count: entry.map_or(0, |(_, entry)| entry.pe_count.get()),
+        free_extents: free.get(),
+        state: match (vg, &pv.device) {
+            (_, None) => PvState::Missing,
+            (Some(_), _) => PvState::InVg,
+            (None, _) => PvState::Unused,
+        },
+    }
+}
+
+pub(super) fn vg_view(open: &OpenVg) -> VgView {
+    let vg = &open.vg;
+    let is_volume =
+        |lv: &&std::sync::Arc<Lv>| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none();
+    VgView {
+        name: vg.name.to_string(),
+        uuid: vg.id.to_string(),
+        seqno: vg.seqno,
+        size_bytes: vg.size(),
+        free_bytes: vg.free(),
+        extent_size_bytes: vg.extent_size.bytes(),
+        pv_count: vg.pvs.len(),
+        volume_count: vg.lvs.iter().filter(is_volume).count(),
+        snapshot_count: vg.snapshots().len(),
+        state: if open.refusal.is_some() { VgState::Refused } else { VgState::Ok },
+        reason: open.refusal.as_ref().map(|refusal| refusal.reason.clone()),
+    }
+}
+
+fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<VolumeView>> {
+    let vg = &open.vg;
+    let listed = vg.lvs.iter().filter(|lv| {
+        select.takes(&lv.name) && vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none()
+    });
+    listed.filter(|lv| vg.role(&lv.name) != Some(Role::Hidden)).map(|lv| volume_view(world, vg, lv)).collect()
+}
+
+fn volume_view(world: &World, vg: &Vg, lv: &Lv) -> Result<VolumeView> {
+    let naming = Naming::new(vg, &world.dev);
+    let info = world.kernel.find(&naming.uuid(&lv.id, Layer::Top))?;
+    let merging = vg.snapshots_of(&lv.name).any(|snapshot| snapshot.merging);
+    Ok(VolumeView {
+        vg: vg.name.to_string(),
+        name: lv.name.to_string(),
+        uuid: lv.id.to_string(),
+        size_bytes: lv.extents().sectors(vg.extent_size).bytes(),
+        layout: layout(lv),
+        state: volume_state(lv, info.as_ref(), merging),
+        open: info.as_ref().is_some_and(|info| info.open_count > 0),
+        snapshots: vg.snapshots_of(&lv.name).map(|snapshot| snapshot.store.to_string()).collect(),
+        tags: user_tags(lv),
+        device: info.map(|_| naming.link(&lv.name)),
+    })
+}
+
+fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
+    match (Mark::of(lv), info) {
+        (Some(Mark::Pending), _) => VolumeState::Pending,
+        (Some(Mark::Deleting), _) => VolumeState::Deleting,
+        (_, None) => VolumeState::Inactive,
+        (_, Some(info)) if info.suspended => VolumeState::Suspended,
+        (_, Some(_)) if merging => VolumeState::Merging,
+        (_, Some(_)) => VolumeState::Active,
+    }
+}
+
+/// `linear`, `striped`, or lvm2's words for what dmsnap does not build.
+fn layout(lv: &Lv) -> String {
+    let word = |segment: &Segment| match &segment.kind {
+        SegmentKind::Striped { areas, .. } if areas.len() > 1 => "striped".to_owned(),
+        SegmentKind::Striped { .. } => "linear".to_owned(),
+        SegmentKind::Snapshot { .. } => "snapshot".to_owned(),
+        SegmentKind::Other { type_name, .. } => type_name.clone(),
+    };
+    let mut words: Vec<_> = lv.segments.iter().map(word).collect();
+    words.sort();
+    words.dedup();
+    words.join(",")
+}
+
+/// What a volume is that dmsnap cannot build, in words; none if it can.
+pub(super) fn foreign_type(lv: &Lv) -> Option<String> {
+    let foreign = lv.segments.iter().any(|segment| !is_built_here(&segment.kind));
+    let stacked = |area: &Area| matches!(area, Area::Lv { .. });
+    foreign.then(|| {
+        let is_stacked = lv.segments.iter().any(
+            |segment| matches!(&segment.kind, SegmentKind::Striped { areas, .. } if areas.iter().any(stacked)),
+        );
+        if is_stacked { "a stack of volumes".to_owned() } else { layout(lv) }
+    })
+}
+
+fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<SnapshotView>> {
+    let vg = &open.vg;
+    let lvs: BTreeMap<_, _> =
+        vg.snapshots().iter().filter_map(|s| Some((&s.store, vg.lv(&s.store)?))).collect();
+    let listed = vg.snapshots().iter().filter(|snapshot| select.takes(&snapshot.store));
+    listed
+        .filter_map(|snapshot| Some((snapshot, *lvs.get(&snapshot.store)?)))
+        .map(|(snapshot, store)| snapshot_view(world, vg, snapshot, store))
+        .collect()
+}
+
+/// What the kernel says of a snapshot.
+struct Seen {
+    info: Info,
+    status: Option<Status>,
+}
+
+fn seen(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<Option<Seen>> {
+    let naming = Naming::new(vg, &world.dev);
+    let Some(info) = world.kernel.find(&naming.uuid(&store.id, Layer::Top))? else { return Ok(None) };
+    // While it is merged the origin's device speaks for the store.
+    let speaks = match vg.lv(&snapshot.origin) {
+        Some(origin) if snapshot.merging => world.kernel.find(&naming.uuid(&origin.id, Layer::Top))?,
+        _ => Some(info.clone()),
+    };
+    // A suspended device's status would wait for its store.
+    let speaks = speaks.filter(|info| info.live && !info.suspended);
+    let status = match speaks {
+        Some(info) => world.kernel.status(&info.name)?.into_iter().next(),
+        None => None,
+    };
+    Ok(Some(Seen { info, status }))
+}
+
+fn snapshot_view(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<SnapshotView> {
+    let seen = seen(world, vg, snapshot, store)?;
+    let status = seen.as_ref().and_then(|seen| seen.status.as_ref());
+    let usage = match status {
+        Some(Status::Store { used, total, metadata, .. }) => {
+            Some((used.bytes(), total.bytes(), metadata.bytes()))
+        }
+        _ => None,
+    };
+    let in_use_by = match &seen {
+        Some(seen) if seen.info.open_count > 0 => world.devices.mounts(seen.info.number)?,
+        _ => Vec::new(),
+    };
+    Ok(SnapshotView {
+        vg: vg.name.to_string(),
+        name: store.name.to_string(),
+        uuid: store.id.to_string(),
+        origin: snapshot.origin.to_string(),
+        size_bytes: snapshot.length.sectors(vg.extent_size).bytes(),
+        cow_size_bytes: store.extents().sectors(vg.extent_size).bytes(),
+        used_bytes: usage.map(|(used, ..)| used),
+        metadata_bytes: usage.map(|(.., metadata)| metadata),
+        used_percent: usage.map(|(used, total, metadata)| used_percent(used, total, metadata)),
+        chunk_bytes: snapshot.chunk_size.bytes(),
+        state: snapshot_state(store, snapshot.merging, seen.as_ref()),
+        read_only: !store.writable(),
+        created_at: store.creation_time.and_then(rfc3339),
+        merging: snapshot.merging,
+        invalid: status == Some(&Status::Invalid),
+        progress_percent: None,
+        eta_full_seconds: None,
+        in_use_by: in_use_by.iter().map(|place| place.display().to_string()).collect(),
+        tags: user_tags(store),
+        device: seen.map(|_| Naming::new(vg, &world.dev).link(&store.name)),
+    })
+}
+
+/// As lvm2 counts: nothing while only the store's own metadata is there, else all of it.
+fn used_percent(used: Bytes, total: Bytes, metadata: Bytes) -> f64 {
+    if used == metadata || total.is_zero() {
+        return 0.0;
+    }
+    let hundredths = u128::from(used.get()) * 10_000 / u128::from(total.get());
+    f64::from(u32::try_from(hundredths).unwrap_or(10_000)) / 100.0
+}
+
+fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotState {
+    match (Mark::of(store), seen.and_then(|seen| seen.status.as_ref())) {
+        (Some(Mark::Pending), _) => SnapshotState::Pending,
+        (Some(Mark::Deleting), _) => SnapshotState::Deleting,
+        (_, Some(Status::Invalid)) => SnapshotState::Invalid,
+        (_, Some(Status::Overflow)) => SnapshotState::Overflow,
+        (_, Some(Status::MergeFailed)) => SnapshotState::Failed,
+        _ if merging => SnapshotState::Merging,
+        _ if seen.is_some() => SnapshotState::Active,
+        _ => SnapshotState::Inactive,
+    }
+}
+
+fn rfc3339(seconds: u64) -> Option<String> {
+    let time = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    Some(time.to_string())
+}

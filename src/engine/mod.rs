@@ -1,0 +1,80 @@
+//! The engine: metadata says, the kernel follows.
+//!
+//! Every operation is a [`operation::Change`] of the metadata; [`Engine::run`] takes it down the one road: edit, commit, desired,
+//! converge, execute, confirm. Recovery goes the same road. The engine is plain blocking code and knows no terminal.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::block::Devices;
+use crate::dm::Kernel;
+use crate::lvm::lock::Locks;
+
+pub mod activation;
+pub mod converge;
+pub mod desired;
+pub mod execute;
+pub mod group;
+
+pub mod inspect;
+pub mod list;
+pub mod mark;
+pub mod naming;
+pub mod operation;
+pub mod plan;
+pub mod recover;
+pub mod resize;
+pub mod setup;
+pub mod snapshot;
+pub mod store;
+pub mod tree;
+pub mod view;
+pub mod volume;
+
+pub use operation::{Mode, Report};
+
+/// Everything outside the process that the engine touches, so that a test can put something else in its place.
+pub struct World {
+    /// Device-mapper.
+    pub kernel: Arc<dyn Kernel>,
+    /// The host's block devices.
+    pub devices: Arc<dyn Devices>,
+    /// lvm2's locks.
+    pub locks: Locks,
+    /// The time of day.
+    pub clock: fn() -> SystemTime,
+    /// Fills a buffer with random bytes.
+    pub random: fn(&mut [u8]),
+    /// This host's name, for the metadata.
+    pub host: Host,
+    /// What this host is to volume groups that have an owner.
+    pub owner: crate::lvm::Host,
+    /// Where links to volumes are: `/dev`.
+    pub dev: PathBuf,
+}
+
+/// What the metadata says of the host that wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The node name, as uname(2) has it.
+    pub name: String,
+    /// System, name, release, version and machine, as `uname -a` prints them.
+    pub system: String,
+}
+
+/// The operations. One engine serves a process.
+pub struct Engine {
+    world: World,
+}
+
+impl Engine {
+    /// An engine on this world.
+    pub fn new(world: World) -> Self {
+        Self { world }
+    }
+
+    fn dev(&self) -> &Path {
+        &self.world.dev
+    }
+}

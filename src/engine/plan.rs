@@ -1,0 +1,157 @@
+//! A plan: the steps from the devices found to the devices wanted, as data.
+//!
+//! A plan prints (`--dry-run`, `check`), is asserted on in tests, and can be cut at any step. Nothing that can be done outside
+//! the switch stands inside it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::tree::Below;
+use crate::block::DevNo;
+use crate::dm::{DmName, DmUuid, Freeze, SwitchStep, Table, UdevFlags};
+
+/// One step outside the switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Empty a stray inactive table.
+    Clear(DmName),
+    /// Give a device the name that the metadata has for it.
+    Rename {
+        /// What it is called.
+        from: DmName,
+        /// What it shall be called.
+        to: DmName,
+        /// For the host's udev rules.
+        udev: UdevFlags,
+    },
+    /// Make a device without a table.
+    Create {
+        /// Its name.
+        name: DmName,
+        /// Its uuid.
+        uuid: DmUuid,
+    },
+    /// Put a table into a device's inactive slot.
+    Load {
+        /// The device.
+        name: DmName,
+        /// The table.
+        table: Table<Below>,
+        /// True if the device refuses writes.
+        read_only: bool,
+    },
+    /// Let I/O go on, with the inactive table if there is one.
+    Resume {
+        /// The device.
+        name: DmName,
+        /// For the host's udev rules.
+        udev: UdevFlags,
+    },
+    /// Write back what the file system mounted from a device holds dirty, so that the freeze has little left to do.
+    Sync {
+        /// Its number.
+        number: DevNo,
+        /// Its name.
+        name: DmName,
+    },
+    /// Remove a device.
+    Remove {
+        /// Its name.
+        name: DmName,
+        /// For the host's udev rules.
+        udev: UdevFlags,
+    },
+    /// See to a device's node and link.
+    Publish {
+        /// Its name.
+        name: DmName,
+        /// Its uuid: a device of this plan has no number before it runs.
+        uuid: DmUuid,
+        /// Its link.
+        link: Option<PathBuf>,
+    },
+    /// See that the node and link of a removed device are gone.
+    Retract {
+        /// Its name.
+        name: DmName,
+        /// Its link.
+        link: Option<PathBuf>,
+    },
+}
+
+/// The steps in order. Empty: the kernel already has what the metadata wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is done while I/O goes on.
+    pub prepare: Vec<Step>,
+    /// Between the first suspend and the last resume I/O waits.
+    pub switch: Vec<SwitchStep>,
+    /// What is done after it.
+    pub cleanup: Vec<Step>,
+    /// What the devices named in the tables are called, and their numbers where they exist already.
+    pub layers: BTreeMap<DmUuid, (DmName, Option<DevNo>)>,
+}
+
+impl Plan {
+    /// True if there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.prepare.is_empty() && self.switch.is_empty() && self.cleanup.is_empty()
+    }
+
+    /// The steps as lines of text, in order; those between suspend and resume are marked with `|`.
+    pub fn lines(&self) -> Vec<String> {
+        let quiet = |step: &Step| format!("  {}", self.text(step));
+        let prepare = self.prepare.iter().map(quiet);
+        let switch = self.switch.iter().map(|step| format!("| {}", switch_text(step)));
+        prepare.chain(switch).chain(self.cleanup.iter().map(quiet)).collect()
+    }
+
+    /// One step, in words.
+    pub fn text(&self, step: &Step) -> String {
+        match step {
+            Step::Clear(name) => format!("clear the inactive table of {name}"),
+            Step::Rename { from, to, .. } => format!("rename {from} to {to}"),
+            Step::Create { name, .. } => format!("create {name}"),
+            Step::Load { name, table, read_only } => {
+                let read_only = if *read_only { " read-only" } else { "" };
+                format!("load{read_only} {name}: {}", self.table_text(table))
+            }
+            Step::Resume { name, .. } => format!("resume {name}"),
+            Step::Sync { name, .. } => format!("sync the file system on {name}"),
+            Step::Remove { name, .. } => format!("remove {name}"),
+            Step::Publish { name, link, .. } => match link {
+                Some(link) => format!("publish {name} as {}", link.display()),
+                None => format!("publish {name}"),
+            },
+            Step::Retract { name, .. } => format!("retract {name}"),
+        }
+    }
+
+    fn table_text(&self, table: &Table<Below>) -> String {
+        let named = table.clone().map(|below| match below {
+            Below::Disk(number) => number.to_string(),
+            Below::Layer(uuid) => match self.layers.get(&uuid) {
+                Some((name, _)) => name.to_string(),
+                None => uuid.to_string(),
+            },
+        });
+        let lines: Vec<_> = named.0.iter().map(ToString::to_string).collect();
+        lines.join("; ")
+    }
+}
+
+/// One step of the switch, in words.
+pub fn switch_text(step: &SwitchStep) -> String {
+    match step {
+        SwitchStep::Suspend(name, Freeze::FileSystem) => format!("suspend {name} (freeze its file system)"),
+        SwitchStep::Suspend(name, Freeze::Io) => format!("suspend {name}"),
+        SwitchStep::Resume(name, _) => format!("resume {name}"),
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines().iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}

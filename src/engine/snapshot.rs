@@ -1,0 +1,173 @@
+//! Making and removing snapshots; several at one instant.
+
+use super::Engine;
+use super::mark::refuse_own_tags;
+use super::operation::{Change, Mode, Report, Session};
+use super::store::{Blank, Purpose};
+use super::view::SnapshotView;
+use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_taken};
+use crate::cow::size::{ChunkSize, covering, least};
+use crate::error::{Error, Kind, Result};
+use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Tag, Vg, VgName, allocate};
+use crate::units::{Bytes, Extents, Sectors, Size, Whole};
+
+/// Snapshots to be made at one instant, all or none.
+#[derive(Debug, Clone)]
+pub struct NewSnapshots {
+    /// The volume group of all of them.
+    pub vg: VgName,
+    /// Each origin and its snapshot's name.
+    pub cuts: Vec<(LvName, LvName)>,
+    /// Of each store; none for one that cannot overflow.
+    pub size: Option<Size>,
+    /// Of one chunk.
+    pub chunk: ChunkSize,
+    /// Refuse writes to the snapshots.
+    pub read_only: bool,
+    /// Their tags.
+    pub tags: Vec<Tag>,
+}
+
+impl Engine {
+    /// Makes snapshots. Of an active volume they are active when this returns.
+    pub fn create_snapshots(&self, new: &NewSnapshots, mode: Mode) -> Result<Report<SnapshotView>> {
+        let (origins, names): (Vec<_>, Vec<_>) = new.cuts.iter().cloned().unzip();
+        let what = format!("snapshot create {}", in_words(&new.vg, &origins));
+        let made = |session: &Session<'_>| session.snapshot_views_of(&names);
+        let report = self.run(&new.vg, mode, &what, |session| session.new_snapshots(new), made);
+        report.map_err(|error| error.doing(format!("snapshot {}", in_words(&new.vg, &origins))))
+    }
+
+    /// Removes snapshots.
+    pub fn remove_snapshots(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<()>> {
+        let what = format!("snapshot remove {}", in_words(vg, names));
+        let report = self.run(vg, mode, &what, |session| session.snapshot_removal(names), |_| Ok(Vec::new()));
+        report.map_err(|error| error.doing(format!("remove snapshot {}", in_words(vg, names))))
+    }
+}
+
+impl Session<'_> {
+    fn new_snapshots(&self, new: &NewSnapshots) -> Result<Change> {
+        refuse_own_tags(&new.tags)?;
+        let mut change = Change::default();
+        let mut vg = self.vg().clone();
+        for (origin, name) in &new.cuts {
+            let edits = self.snapshot(&vg, new, origin, name, &mut change)?;
+            // The next one is allocated and named beside this one.
+            vg = vg.apply(&edits)?;
+            change.intent.extend(edits);
+            change.confirm.push(acknowledge(name));
+            change.touched.extend([origin.clone(), name.clone()]);
+        }
+        self.require_target("snapshot")?;
+        Ok(change)
+    }
+
+    fn snapshot(
+        &self,
+        vg: &Vg,
+        new: &NewSnapshots,
+        origin: &LvName,
+        name: &LvName,
+        change: &mut Change,
+    ) -> Result<Vec<Edit>> {
+        let lv = vg.find_lv(origin)?;
+        refuse_origin(vg, lv)?;
+        refuse_taken(vg, name)?;
+        let extents = store_extents(vg, lv, new, &mut change.notes)?;
+        let request = Request { extents, policy: Policy::Normal, ..Request::default() };
+        let segments = allocate(vg, &request)?;
+        change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Store });
+        let store = self.pending(name, segments, !new.read_only, &new.tags);
+        let relation = Edit::AddSnapshot {
+            store: name.clone(),
+            origin: origin.clone(),
+            chunk_size: new.chunk.sectors(),
+            id: self.uuid(),
+            created: Some(self.creation()),
+        };
+        Ok(vec![Edit::AddLv(store), relation])
+    }
+
+    fn snapshot_removal(&self, names: &[LvName]) -> Result<Change> {
+        let vg = self.vg();
+        let mut origins = Vec::new();
+        for name in names {
+            vg.find_lv(name)?;
+            let Some(snapshot) = vg.snapshot_of_store(name) else {
+                return Err(Error::new(Kind::Usage, format!("{}/{name} is no snapshot", vg.name))
+                    .hint(format!("`dmsnap snapshot list {}` shows those there are", vg.name)));
+            };
+            if snapshot.merging {
+                return Err(merging(vg, name, &snapshot.origin));
+            }
+            origins.push(snapshot.origin.clone());
+        }
+        let mut change = self.removal_of(names.to_vec())?;
+        change.touched.extend(origins);
+        Ok(change)
+    }
+
+    /// Finds out before anything is written whether the kernel can do what the plan will ask.
+    fn require_target(&self, target: &str) -> Result<()> {
+        if self.kernel().supports(target)? {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{target}\""))
+            .hint("load its module with `modprobe dm-snapshot`"))
+    }
+}
+
+fn refuse_origin(vg: &Vg, lv: &Lv) -> Result<()> {
+    let name = &lv.name;
+    match vg.role(name) {
+        Some(Role::Cow) => {
+            let of =
+                vg.snapshot_of_store(name).map(|snapshot| snapshot.origin.to_string()).unwrap_or_default();
+            Err(Error::new(Kind::Usage, format!("{}/{name} is itself a snapshot, of {of}", vg.name))
+                .hint("take a snapshot of the volume that it was taken of"))
+        }
+        Some(Role::Hidden) | None => Err(is_hidden(vg, name)),
+        Some(Role::Plain | Role::Origin) => match vg.snapshots_of(name).find(|snapshot| snapshot.merging) {
+            Some(snapshot) => Err(merging(vg, &snapshot.store, name)),
+            None => Ok(()),
+        },
+    }
+}
+
+fn merging(vg: &Vg, store: &LvName, origin: &LvName) -> Error {
+    Error::new(Kind::InUse, format!("{}/{store} is being merged into {}/{origin}", vg.name, vg.name))
+        .hint("wait until the merge is over")
+}
+
+/// How large the store is: as asked for, but never more than can be used; without a size as much as can be used.
+fn store_extents(vg: &Vg, origin: &Lv, new: &NewSnapshots, notes: &mut Vec<String>) -> Result<Extents> {
+    let origin_size = origin.extents().sectors(vg.extent_size);
+    let most = covering(origin_size, new.chunk).extents_ceil(vg.extent_size);
+    let Some(size) = new.size else { return Ok(most) };
+    let wanted = match size {
+        // As lvm2: a percentage of the origin's data, plus what its exceptions take.
+        Size::Percent(percent, Whole::Origin) => {
+            let data = Size::Percent(percent, Whole::Origin);
+            let metadata = most - origin_size.extents_floor(vg.extent_size);
+            extents_of(vg, data, Some(origin_size.bytes()), notes)? + metadata
+        }
+        size => extents_of(vg, size, None, notes)?,
+    };
+    refuse_too_small(size, least(new.chunk))?;
+    if wanted > most {
+        let most_bytes = most.sectors(vg.extent_size).bytes();
+        notes.push(format!("a store of {most_bytes} can hold everything, more is not taken"));
+    }
+    Ok(wanted.min(most))
+}
+
+fn refuse_too_small(size: Size, least: Sectors) -> Result<()> {
+    match size {
+        Size::Absolute(bytes) if bytes < least.bytes() => {
+            Err(Error::new(Kind::Usage, format!("a store of {bytes} holds no copy"))
+                .hint(format!("give at least {}, three chunks", Bytes(least.bytes().get()))))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Extents that a new volume gets, made clean while they are still free.
+
+use std::fmt;
+
+use crate::block::{Device, probe};
+use crate::error::Result;
+use crate::lvm::scan::OpenVg;
+use crate::lvm::span::Span;
+use crate::lvm::{LvName, Segment};
+use crate::units::Bytes;
+
+/// The kernel takes a store whose first four bytes are zero for a new one, and lvm2 clears this much.
+const COW_HEADER: Bytes = Bytes::kib(4);
+
+/// What is cleared at the start of a new volume.
+const VOLUME_START: Bytes = Bytes::kib(64);
+
+/// What is wiped before the metadata names a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blank {
+    /// The volume.
+    pub lv: LvName,
+    /// Its extents.
+    pub segments: Vec<Segment>,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a new volume is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A COW store: whoever activates it must find it empty.
+    Store,
+    /// A volume: no file system of a former owner may show.
+    Volume,
+}
+
+impl fmt::Display for Blank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.purpose {
+            Purpose::Store => write!(f, "zero the COW header of {}", self.lv),
+            Purpose::Volume => write!(f, "wipe old signatures from {}", self.lv),
+        }
+    }
+}
+
+/// Wipes and flushes. The extents must be free and the group locked.
+pub(super) fn blank(open: &OpenVg, blanks: &[Blank]) -> Result<()> {
+    for blank in blanks {
+        let span = Span::new(open, blank.lv.as_str(), &blank.segments)?;
+        match blank.purpose {
+            Purpose::Store => span.zero(Bytes::ZERO, COW_HEADER)?,
+            Purpose::Volume => {
+                span.zero(Bytes::ZERO, VOLUME_START.min(span.size()))?;
+                probe::erase(&span)?;
+            }
+        }
+        span.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Device trees: what the metadata wants and what the kernel has, in one vocabulary.
+//!
+//! Devices are known by their uuid, as lvm2 knows them; a name is only what a device happens to be called. The tables of
+//! both trees name the devices below them as [`Below`], so that they can be compared before anything exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::block::DevNo;
+use crate::dm::{DmName, DmUuid, Info, Kernel, Slot, Table, Target, UdevFlags};
+use crate::error::Result;
+
+/// The device below a target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Below {
+    /// A physical volume's device.
+    Disk(DevNo),
+    /// Another device of the tree.
+    Layer(DmUuid),
+}
+
+/// A device that the metadata wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it is called.
+    pub name: DmName,
+    /// Its table.
+    pub table: Table<Below>,
+    /// True if it refuses writes.
+    pub read_only: bool,
+    /// What the host's udev rules are told.
+    pub udev: UdevFlags,
+    /// The link `/dev/VG/LV`, for a device that people use.
+    pub link: Option<PathBuf>,
+    /// True for a snapshot that begins when this tree is reached: only such a one may join an origin in use.
+    pub begins: bool,
+}
+
+/// The devices that the metadata wants, by uuid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceTree(pub BTreeMap<DmUuid, Node>);
+
+/// A device that the kernel has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundNode {
+    /// What the kernel says of it.
+    pub info: Info,
+    /// Its live table; empty if it has none.
+    pub table: Table<Below>,
+    /// Its link, where the uuid says whose device it is.
+    pub link: Option<PathBuf>,
+}
+
+/// The devices that the kernel has, by uuid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundTree {
+    /// The devices.
+    pub nodes: BTreeMap<DmUuid, FoundNode>,
+    /// Names that the tree wants and that devices of another uuid bear.
+    pub squatted: BTreeSet<DmName>,
+}
+
+/// A device that may exist, and what it is called when it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its uuid.
+    pub uuid: DmUuid,
+    /// Its name.
+    pub name: DmName,
+    /// Its link, for a device that people use.
+    pub link: Option<PathBuf>,
+}
+
+impl FoundTree {
+    /// Reads those devices that are expected; costs one call for each, whatever else there is on the host.
+    pub fn read(kernel: &dyn Kernel, expected: &[Expected]) -> Result<Self> {
+        let mut infos = Vec::new();
+        let mut squatted = BTreeSet::new();
+        for device in expected {
+            match kernel.find(&device.uuid)? {
+                Some(info) => infos.push((info, device.link.clone())),
+                None if kernel.info(&device.name)?.is_some() => {
+                    squatted.insert(device.name.clone());
+                }
+                None => {}
+            }
+        }
+        let nodes = with_tables(kernel, infos)?;
+        Ok(Self { nodes, squatted })
+    }
+
+    /// Reads every device whose uuid begins with `prefix`, expected or not.
+    pub fn read_all(kernel: &dyn Kernel, prefix: &str, expected: &[Expected]) -> Result<Self> {
+        let links: BTreeMap<_, _> = expected.iter().map(|device| (&device.uuid, &device.link)).collect();
+        let names: BTreeMap<_, _> = expected.iter().map(|device| (&device.name, &device.uuid)).collect();
+        let mut infos = Vec::new();
+        let mut squatted = BTreeSet::new();
+        for info in kernel.list()? {
+            match &info.uuid {
+                Some(uuid) if uuid.as_str().starts_with(prefix) => {
+                    let link = links.get(uuid).and_then(|link| (*link).clone());
+                    infos.push((info, link));
+                }
+                uuid => {
+                    if names.get(&info.name).is_some_and(|wanted| uuid.as_ref() != Some(*wanted)) {
+                        squatted.insert(info.name);
+                    }
+                }
+            }
+        }
+        let nodes = with_tables(kernel, infos)?;
+        Ok(Self { nodes, squatted })
+    }
+
+    /// How many have a device open besides the other devices of this tree: mounts, processes, foreign layers.
+    pub fn users(&self, uuid: &DmUuid) -> u32 {
+        let Some(node) = self.nodes.get(uuid) else { return 0 };
+        let layers = self.nodes.values().filter(|above| rests_on(&above.table, uuid)).count();
+        node.info.open_count.saturating_sub(u32::try_from(layers).unwrap_or(u32::MAX))
+    }
+}
+
+/// True if a line of `table` names the device.
+pub fn rests_on(table: &Table<Below>, uuid: &DmUuid) -> bool {
+    layers_below(table).any(|below| below == uuid)
+}
+
+/// The devices of the tree that a table names.
+pub fn layers_below(table: &Table<Below>) -> impl Iterator<Item = &DmUuid> {
+    table.0.iter().flat_map(|line| line.target.devices()).filter_map(|below| match below {
+        Below::Layer(uuid) => Some(uuid),
+        Below::Disk(_) => None,
+    })
+}
+
+/// What a device does, which decides when it is resumed: data before the snapshots of it, those before the origin that
+/// feeds them, and a merging snapshot's `error` last (lvm2's activation priorities).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// It holds data.
+    Data,
+    /// A snapshot.
+    Snapshot,
+    /// An origin, merging or not.
+    Origin,
+    /// A snapshot that is being merged away.
+    Merging,
+}
+
+/// The rank of a device with this table.
+pub fn rank(table: &Table<Below>) -> Rank {
+    match table.0.first().map(|line| &line.target) {
+        Some(Target::Snapshot { .. }) => Rank::Snapshot,
+        Some(Target::Origin { .. } | Target::Merge { .. }) => Rank::Origin,
+        Some(Target::Error) => Rank::Merging,
+        _ => Rank::Data,
+    }
+}
+
+fn with_tables(
+    kernel: &dyn Kernel,
+    infos: Vec<(Info, Option<PathBuf>)>,
+) -> Result<BTreeMap<DmUuid, FoundNode>> {
+    let layers: BTreeMap<DevNo, DmUuid> =
+        infos.iter().filter_map(|(info, _)| Some((info.number, info.uuid.clone()?))).collect();
+    let mut nodes = BTreeMap::new();
+    for (info, link) in infos {
+        let Some(uuid) = info.uuid.clone() else { continue };
+        let table = if info.live { kernel.table(&info.name, Slot::Live)? } else { Table(Vec::new()) };
+        let table = table.map(|number| match layers.get(&number) {
+            Some(uuid) => Below::Layer(uuid.clone()),
+            None => Below::Disk(number),
+        });
+        nodes.insert(uuid, FoundNode { info, table, link });
+    }
+    Ok(nodes)
+}

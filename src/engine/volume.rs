@@ -1,0 +1,277 @@
+//! Making and removing volumes.
+
+use super::Engine;
+use super::mark::{Mark, changing, refuse_own_tags};
+use super::naming::Layer;
+use super::operation::{Change, Mode, Report, Session};
+use super::recover::release;
+use super::store::{Blank, Purpose};
+use super::view::VolumeView;
+use crate::error::{Error, Kind, Result};
+use crate::lvm::{
+    Creation, Edit, Lv, LvName, NewLv, Policy, Request, Role, Segment, Tag, Uuid, Vg, VgName, allocate,
+};
+use crate::units::{Bytes, Extents, Size, Whole};
+
+/// A volume to be made.
+#[derive(Debug, Clone)]
+pub struct NewVolume {
+    /// Its volume group.
+    pub vg: VgName,
+    /// Its name.
+    pub name: LvName,
+    /// How large; rounded up to extents.
+    pub size: Size,
+    /// Over how many physical volumes; 1 is linear.
+    pub stripes: u64,
+    /// How much lies on one of them before the next one's turn.
+    pub stripe_size: Option<Bytes>,
+    /// The physical volumes to choose from, by device; empty for all.
+    pub on: Vec<std::path::PathBuf>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+impl Engine {
+    /// Makes a volume: linear or striped, wiped of old signatures, active.
+    pub fn create_volume(&self, new: &NewVolume, mode: Mode) -> Result<Report<VolumeView>> {
+        let what = format!("volume create {}/{}", new.vg, new.name);
+        let made = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(&new.name));
+        let report = self.run(&new.vg, mode, &what, |session| session.volume(new), made);
+        report.map_err(|error| error.doing(format!("create volume {}/{}", new.vg, new.name)))
+    }
+
+    /// Removes volumes, with their snapshots if `with_snapshots`.
+    pub fn remove_volumes(
+        &self,
+        vg: &VgName,
+        names: &[LvName],
+        with_snapshots: bool,
+        mode: Mode,
+    ) -> Result<Report<()>> {
+        let what = format!("volume remove {}", in_words(vg, names));
+        let report = self.run(
+            vg,
+            mode,
+            &what,
+            |session| session.volume_removal(names, with_snapshots),
+            |_| Ok(Vec::new()),
+        );
+        report.map_err(|error| error.doing(format!("remove volume {}", in_words(vg, names))))
+    }
+}
+
+/// `vg0/a, vg0/b`
+pub(super) fn in_words(vg: &VgName, names: &[LvName]) -> String {
+    names.iter().map(|name| format!("{vg}/{name}")).collect::<Vec<_>>().join(", ")
+}
+
+impl Engine {
+    /// Gives a volume or a snapshot another name, in use or not.
+    pub fn rename_volume(&self, vg: &VgName, name: &LvName, to: &LvName, mode: Mode) -> Result<Report<()>> {
+        let what = format!("volume rename {vg}/{name} {to}");
+        let report = self.run(vg, mode, &what, |session| session.renaming(name, to), |_| Ok(Vec::new()));
+        report.map_err(|error| error.doing(format!("rename {vg}/{name} to {to}")))
+    }
+}
+
+impl Session<'_> {
+    fn renaming(&self, name: &LvName, to: &LvName) -> Result<Change> {
+        let vg = self.vg();
+        vg.find_lv(name)?;
+        if matches!(vg.role(name), Some(Role::Hidden) | None) {
+            return Err(is_hidden(vg, name));
+        }
+        refuse_taken(vg, to)?;
+        for layer in Layer::ALL {
+            let device = self.naming().name(to, layer)?;
+            if self.kernel().info(&device)?.is_some() {
+                return Err(Error::new(Kind::AlreadyExists, format!("a device has the name {device}"))
+                    .hint("choose another name"));
+            }
+        }
+        let (begin, end) = changing(to);
+        Ok(Change {
+            intent: vec![Edit::RenameLv { lv: name.clone(), to: to.clone() }, begin],
+            touched: [name.clone(), to.clone()].into(),
+            confirm: vec![end],
+            ..Change::default()
+        })
+    }
+
+    fn volume(&self, new: &NewVolume) -> Result<Change> {
+        let vg = self.vg();
+        refuse_taken(vg, &new.name)?;
+        refuse_own_tags(&new.tags)?;
+        let mut change = Change::default();
+        let extents = extents_of(vg, new.size, None, &mut change.notes)?;
+        let request = Request {
+            extents,
+            stripes: new.stripes,
+            stripe_size: new.stripe_size.map(Bytes::sectors_ceil),
+            on: self.pvs_on(&new.on)?,
+            policy: Policy::Normal,
+            grows: None,
+        };
+        let segments = allocate(vg, &request)?;
+        change.blanks.push(Blank {
+            lv: new.name.clone(),
+            segments: segments.clone(),
+            purpose: Purpose::Volume,
+        });
+        change.intent.push(Edit::AddLv(self.pending(&new.name, segments, true, &new.tags)));
+        change.confirm.push(acknowledge(&new.name));
+        change.touched.insert(new.name.clone());
+        change.activate.insert(new.name.clone());
+        Ok(change)
+    }
+
+    /// A visible volume that is not acknowledged yet.
+    pub(super) fn pending(
+        &self,
+        name: &LvName,
+        segments: Vec<Segment>,
+        writable: bool,
+        tags: &[Tag],
+    ) -> NewLv {
+        NewLv {
+            name: name.clone(),
+            id: self.uuid(),
+            writable,
+            visible: true,
+            flags: Vec::new(),
+            tags: tags.iter().cloned().chain([Mark::Pending.tag()]).collect(),
+            created: Some(self.creation()),
+            segments,
+        }
+    }
+
+    pub(super) fn uuid(&self) -> Uuid {
+        Uuid::generate(&mut |buffer| (self.engine.world.random)(buffer))
+    }
+
+    pub(super) fn creation(&self) -> Creation {
+        Creation { time: self.engine.seconds(), host: self.engine.world.host.name.clone() }
+    }
+
+    /// The physical volumes on these devices.
+    pub(super) fn pvs_on(&self, paths: &[std::path::PathBuf]) -> Result<Vec<Uuid>> {
+        let find = |path: &std::path::PathBuf| {
+            let number = self.engine.world.devices.lookup(path)?.number;
+            let pv = self.open.pvs.iter().find(|pv| pv.number == Some(number));
+            pv.map(|pv| pv.id).ok_or_else(|| {
+                let vg = &self.open.vg.name;
+                Error::new(Kind::NotFound, format!("{} is no physical volume of {vg}", path.display()))
+                    .hint("`dmsnap pv list` shows which are")
+            })
+        };
+        paths.iter().map(find).collect()
+    }
+
+    fn volume_removal(&self, names: &[LvName], with_snapshots: bool) -> Result<Change> {
+        let vg = self.vg();
+        let mut doomed: Vec<LvName> = Vec::new();
+        for name in names {
+            let lv = vg.find_lv(name)?;
+            match vg.role(name) {
+                Some(Role::Plain) => {}
+                Some(Role::Origin) if with_snapshots => {
+                    doomed.extend(vg.snapshots_of(name).map(|snapshot| snapshot.store.clone()));
+                }
+                Some(Role::Origin) => return Err(has_snapshots(vg, lv)),
+                Some(Role::Cow) => return Err(is_snapshot(vg, name)),
+                Some(Role::Hidden) | None => return Err(is_hidden(vg, name)),
+            }
+            doomed.push(name.clone());
+        }
+        self.removal_of(doomed)
+    }
+
+    /// The change that removes volumes, none of which may be in use.
+    pub(super) fn removal_of(&self, mut doomed: Vec<LvName>) -> Result<Change> {
+        doomed.sort();
+        doomed.dedup();
+        let mut change = Change::default();
+        for name in doomed {
+            let lv = self.vg().find_lv(&name)?;
+            if let Some(holders) = self.holders(lv)? {
+                let cause = format!("{}/{name} is in use: {holders}", self.vg().name);
+                return Err(Error::new(Kind::InUse, cause).hint("unmount or close it first"));
+            }
+            change.touched.insert(name.clone());
+            change.intent.extend(release(self.vg(), &name));
+            change.deactivate.insert(name.clone());
+            change.confirm.push(Edit::RemoveLv { lv: name });
+        }
+        Ok(change)
+    }
+}
+
+/// The edit by which a new volume is acknowledged.
+pub(super) fn acknowledge(name: &LvName) -> Edit {
+    Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() }
+}
+
+pub(super) fn refuse_taken(vg: &Vg, name: &LvName) -> Result<()> {
+    name.check_new()?;
+    match vg.lv(name) {
+        None => Ok(()),
+        Some(_) => {
+            let cause = format!("volume group {} has a volume {name} already", vg.name);
+            Err(Error::new(Kind::AlreadyExists, cause).hint("choose another name"))
+        }
+    }
+}
+
+/// A size in extents of `vg`, with a note if it was rounded.
+pub(super) fn extents_of(
+    vg: &Vg,
+    size: Size,
+    origin: Option<Bytes>,
+    notes: &mut Vec<String>,
+) -> Result<Extents> {
+    let bytes = match size {
+        Size::Absolute(bytes) => bytes,
+        Size::Percent(percent, whole) => percent_of(vg, percent, whole, origin)?,
+    };
+    if bytes.is_zero() {
+        return Err(Error::new(Kind::Usage, "the size is 0").hint("give a size of at least one extent"));
+    }
+    let extents = bytes.sectors_ceil().extents_ceil(vg.extent_size);
+    let rounded = extents.sectors(vg.extent_size).bytes();
+    if rounded != bytes && matches!(size, Size::Absolute(_)) {
+        notes.push(format!("rounded {bytes} up to {rounded}, {extents} of {}", vg.extent_size));
+    }
+    Ok(extents)
+}
+
+/// Percentages are rounded down to extents, so that 100% of what is free fits.
+fn percent_of(vg: &Vg, percent: u32, whole: Whole, origin: Option<Bytes>) -> Result<Bytes> {
+    let whole = match whole {
+        Whole::Free => vg.free(),
+        Whole::Vg => vg.size(),
+        Whole::Origin => origin.ok_or_else(|| {
+            Error::new(Kind::Usage, "%ORIGIN is only for snapshots").hint("write %FREE or %VG")
+        })?,
+    };
+    let part = u128::from(whole.get()) * u128::from(percent) / 100;
+    let part = u64::try_from(part).map_err(|_| Error::new(Kind::Usage, "the size is too large"))?;
+    let extent = vg.extent_size.bytes();
+    Ok(Bytes(part).round_down(extent).max(if part == 0 { Bytes::ZERO } else { extent }))
+}
+
+fn has_snapshots(vg: &Vg, lv: &Lv) -> Error {
+    let names: Vec<_> = vg.snapshots_of(&lv.name).map(|snapshot| snapshot.store.to_string()).collect();
+    Error::new(Kind::InUse, format!("{}/{} has snapshots: {}", vg.name, lv.name, names.join(", ")))
+        .hint("remove them first, or give --with-snapshots")
+}
+
+fn is_snapshot(vg: &Vg, name: &LvName) -> Error {
+    Error::new(Kind::Usage, format!("{}/{name} is a snapshot", vg.name))
+        .hint(format!("`dmsnap snapshot remove {}/{name}` removes it", vg.name))
+}
+
+pub(super) fn is_hidden(vg: &Vg, name: &LvName) -> Error {
+    Error::new(Kind::Usage, format!("{}/{name} is an internal volume", vg.name))
+        .hint(format!("`dmsnap volume list {}` shows the others", vg.name))
+}

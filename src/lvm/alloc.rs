@@ -1,0 +1,271 @@
+//! Which free extents a volume gets. Pure: a volume group and a request in, segments out.
+//!
+//! Linear requests take one contiguous run where there is one, else as few pieces as possible; striped requests take
+//! distinct physical volumes. A volume that grows continues where it ends if it can.
+
+use std::cmp::Reverse;
+
+use super::free::{FreeMap, Run};
+use super::model::{Area, Segment, SegmentKind, Vg};
+use super::name::{LvName, Uuid};
+use crate::error::{Error, Kind, Result};
+use crate::units::{Bytes, Extents, Sectors};
+
+/// How free extents are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// One piece or nothing (each stripe one piece).
+    Contiguous,
+    /// As few pieces as possible.
+    #[default]
+    Normal,
+    /// As few pieces as possible; stripes may share a physical volume.
+    Anywhere,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// How many; rounded up to a multiple of `stripes`.
+    pub extents: Extents,
+    /// How many stripes; 0 and 1 are linear.
+    pub stripes: u64,
+    /// Sectors in one stripe; nothing for LVM2's 64 KiB.
+    pub stripe_size: Option<Sectors>,
+    /// The physical volumes to choose from; empty for all.
+    pub on: Vec<Uuid>,
+    /// How they are chosen.
+    pub policy: Policy,
+    /// The volume that grows by them: the segments then start at its end, and continue its last ones if they can.
+    pub grows: Option<LvName>,
+}
+
+/// What LVM2 takes where nothing is said (allocation/stripe_size).
+const DEFAULT_STRIPE: Bytes = Bytes::kib(64);
+
+/// The smallest stripe: a page, as LVM2 asks for.
+const LEAST_STRIPE: Bytes = Bytes::kib(4);
+
+/// A free run and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    pv: usize,
+    run: Run,
+}
+
+/// Chooses extents. [`Kind::NoSpace`] if there are not enough, with the sizes and the way out.
+pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
+    let stripes = request.stripes.max(1);
+    let per_stripe = Extents(request.extents.get().div_ceil(stripes));
+    let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
+    let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
+    choice.tail.truncate(count(stripes)?);
+    let stripe_size = (stripes > 1).then(|| stripe_size(request)).transpose()?;
+    let rows = match stripes {
+        1 => choice.linear(per_stripe)?,
+        _ => choice.striped(count(stripes)?, per_stripe)?,
+    };
+    Ok(segments(begin, stripe_size, rows))
+}
+
+fn count(stripes: u64) -> Result<usize> {
+    usize::try_from(stripes).map_err(|_| Error::new(Kind::Usage, format!("{stripes} stripes are too many")))
+}
+
+fn stripe_size(request: &Request) -> Result<Sectors> {
+    let size = request.stripe_size.unwrap_or(DEFAULT_STRIPE.sectors_ceil()).bytes();
+    if size.get().is_power_of_two() && size >= LEAST_STRIPE {
+        return Ok(size.sectors_ceil());
+    }
+    Err(Error::new(Kind::Usage, format!("bad stripe size {size}"))
+        .hint(format!("give a power of two of at least {LEAST_STRIPE}")))
+}
+
+/// The free runs that may be used, largest first; of equals, the first on disk.
+fn free_places(vg: &Vg, request: &Request) -> Vec<Place> {
+    let free = FreeMap::of(vg);
+    let allowed =
+        |pv: &super::model::Pv| pv.allocatable() && (request.on.is_empty() || request.on.contains(&pv.id));
+    let pvs = vg.pvs.iter().zip(&free.pvs).enumerate().filter(|(_, (pv, _))| allowed(pv));
+    let places = pvs.flat_map(|(pv, (_, runs))| runs.iter().map(move |run| Place { pv, run: *run }));
+    let mut places: Vec<_> = places.collect();
+    places.sort_by_key(|place| (Reverse(place.run.length), place.pv, place.run.start));
+    places
+}
+
+/// Where the volume that grows ends, for each of its last segment's areas.
+fn tail(vg: &Vg, request: &Request) -> Vec<(usize, Extents)> {
+    let lv = request.grows.as_ref().and_then(|name| vg.lv(name));
+    let Some(last) = lv.and_then(|lv| lv.segments.last()) else { return Vec::new() };
+    let SegmentKind::Striped { areas, .. } = &last.kind else { return Vec::new() };
+    let end = |area: &Area| match area {
+        Area::Pv { pv, start } => Some((*pv, *start + last.area_length())),
+        Area::Lv { .. } => None,
+    };
+    areas.iter().filter_map(end).collect()
+}
+
+struct Choice<'a> {
+    vg: &'a Vg,
+    request: &'a Request,
+    places: Vec<Place>,
+    tail: Vec<(usize, Extents)>,
+}
+
+/// One row of areas of equal length.
+struct Row {
+    length: Extents,
+    areas: Vec<(usize, Extents)>,
+}
+
+impl Choice<'_> {
+    fn linear(&mut self, wanted: Extents) -> Result<Vec<Row>> {
+        let mut missing = wanted;
+        let mut rows = Vec::new();
+        if let [(pv, end)] = *self.tail
+            && let Some(at) = self.places.iter().position(|place| place.pv == pv && place.run.start == end)
+        {
+            let place = self.places.remove(at);
+            rows.push(take(place, &mut missing));
+        }
+        // The smallest run that holds all of it leaves the large ones whole.
+        let holding = self.places.iter().enumerate().filter(|(_, place)| place.run.length >= missing);
+        let smallest = holding.min_by_key(|(_, place)| (place.run.length, place.pv, place.run.start));
+        if let Some((at, _)) = smallest
+            && !missing.is_zero()
+        {
+            rows.push(take(self.places.remove(at), &mut missing));
+        }
+        let mut rest = self.places.iter();
+        while !missing.is_zero() {
+            let Some(place) = rest.next() else { return Err(self.no_space()) };
+            rows.push(take(*place, &mut missing));
+        }
+        if self.request.policy == Policy::Contiguous && rows.len() > 1 {
+            return Err(self.no_space());
+        }
+        Ok(rows)
+    }
+
+    /// Each row takes as many of the physical volumes' largest runs as there are stripes, as long as the shortest of them.
+    fn striped(&mut self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
+        let mut missing = per_stripe;
+        let mut rows = Vec::new();
+        if let Some(row) = self.continued(stripes, &mut missing) {
+            rows.push(row);
+        }
+        while !missing.is_zero() {
+            let chosen = self.distinct(stripes);
+            let shortest =
+                chosen.iter().filter_map(|&at| self.places.get(at)).map(|place| place.run.length).min();
+            let Some(length) = shortest.filter(|_| chosen.len() == stripes) else {
+                return Err(self.no_space());
+            };
+            let length = length.min(missing);
+            rows.push(self.cut(&chosen, length));
+            missing = missing - length;
+        }
+        if self.request.policy == Policy::Contiguous && rows.len() > 1 {
+            return Err(self.no_space());
+        }
+        Ok(rows)
+    }
+
+    /// The row that continues every stripe of the volume that grows, if each of them has room behind it.
+    fn continued(&mut self, stripes: usize, missing: &mut Extents) -> Option<Row> {
+        if self.tail.len() != stripes {
+            return None;
+        }
+        let behind = |(pv, end): &(usize, Extents)| {
+            self.places.iter().position(|place| place.pv == *pv && place.run.start == *end)
+        };
+        let chosen: Vec<_> = self.tail.iter().map(behind).collect::<Option<_>>()?;
+        let shortest =
+            chosen.iter().filter_map(|&at| self.places.get(at)).map(|place| place.run.length).min()?;
+        let length = shortest.min(*missing);
+        *missing = *missing - length;
+        Some(self.cut(&chosen, length))
+    }
+
+    /// A row of the beginnings of these runs.
+    fn cut(&mut self, chosen: &[usize], length: Extents) -> Row {
+        let mut areas = Vec::new();
+        for &at in chosen {
+            if let Some(Place { pv, run }) = self.places.get_mut(at) {
+                areas.push((*pv, run.start));
+                *run = Run { start: run.start + length, length: run.length - length };
+            }
+        }
+        self.places.retain(|place| !place.run.length.is_zero());
+        self.places.sort_by_key(|place| (Reverse(place.run.length), place.pv, place.run.start));
+        Row { length, areas }
+    }
+
+    /// The largest runs, no two on one physical volume (unless that is allowed).
+    fn distinct(&self, stripes: usize) -> Vec<usize> {
+        let mut used = Vec::new();
+        let mut chosen = Vec::new();
+        for (at, place) in self.places.iter().enumerate() {
+            if chosen.len() == stripes {
+                break;
+            }
+            if self.request.policy == Policy::Anywhere || !used.contains(&place.pv) {
+                used.push(place.pv);
+                chosen.push(at);
+            }
+        }
+        chosen
+    }
+
+    fn no_space(&self) -> Error {
+        let vg = self.vg;
+        let bytes = |extents: Extents| extents.sectors(vg.extent_size).bytes();
+        let free: Extents = free_places(vg, self.request).iter().map(|place| place.run.length).sum();
+        let (free, wanted) = (bytes(free), bytes(self.request.extents));
+        let whose = if self.request.on.is_empty() { "" } else { " on those devices" };
+        let cause = match self.request.stripes {
+            stripes if stripes > 1 => {
+                format!(
+                    "volume group {} has {free} free{whose}, but not {wanted} over {stripes} physical volumes",
+                    vg.name
+                )
+            }
+            _ if free >= wanted => {
+                format!("volume group {} has {free} free{whose}, but not {wanted} in one piece", vg.name)
+            }
+            _ => format!("volume group {} has {free} free{whose}, {wanted} are needed", vg.name),
+        };
+        let hint = format!(
+            "free space, add a device with `dmsnap vg extend {} DEV`, or give a smaller --size",
+            vg.name
+        );
+        Error::new(Kind::NoSpace, cause).hint(hint)
+    }
+}
+
+/// As much of a run as is missing.
+fn take(place: Place, missing: &mut Extents) -> Row {
+    let length = place.run.length.min(*missing);
+    *missing = *missing - length;
+    Row { length, areas: vec![(place.pv, place.run.start)] }
+}
+
+fn segments(begin: Extents, stripe_size: Option<Sectors>, rows: Vec<Row>) -> Vec<Segment> {
+    let mut start = begin;
+    let mut segments = Vec::new();
+    for row in rows {
+        let length = Extents(row.length.get().saturating_mul(row.areas.len() as u64));
+        let areas = row.areas.into_iter().map(|(pv, start)| Area::Pv { pv, start }).collect();
+        segments.push(Segment {
+            start,
+            length,
+            kind: SegmentKind::Striped { stripe_size, areas },
+            tags: Vec::new(),
+        });
+        start += length;
+    }
+    segments
+}
+
+#[cfg(test)]
+mod tests;

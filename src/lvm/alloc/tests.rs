@@ -1,0 +1,163 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::lvm::edit::{Edit, NewLv, NewPv, NewVg};
+
+const EXTENT: Sectors = Sectors(8192);
+
+fn id(number: u64) -> Uuid {
+    let mut left = number;
+    Uuid::generate(&mut |buffer| {
+        for byte in buffer {
+            *byte = u8::try_from(left % 62).unwrap();
+            left /= 62;
+        }
+    })
+}
+
+fn group(pvs: &[u64]) -> Vg {
+    let new = NewVg { name: "vg".parse().unwrap(), id: id(1), extent_size: EXTENT, system_id: None };
+    let pv = |(number, extents): (u64, &u64)| NewPv {
+        id: id(number),
+        device: None,
+        dev_size: Sectors(2048 + extents * EXTENT.get()),
+        pe_start: Sectors(2048),
+        pe_count: Extents(*extents),
+    };
+    let pvs: Vec<_> = (100..).zip(pvs).map(pv).collect();
+    Vg::new(&new, &pvs).unwrap()
+}
+
+fn with(vg: &Vg, number: u64, segments: Vec<Segment>) -> Vg {
+    let new = NewLv {
+        name: format!("v{number}").parse().unwrap(),
+        id: id(1000 + number),
+        writable: true,
+        visible: true,
+        flags: Vec::new(),
+        tags: Vec::new(),
+        created: None,
+        segments,
+    };
+    vg.apply(&[Edit::AddLv(new)]).unwrap()
+}
+
+fn linear(extents: u64) -> Request {
+    Request { extents: Extents(extents), ..Request::default() }
+}
+
+fn striped(extents: u64, stripes: u64) -> Request {
+    Request { stripes, ..linear(extents) }
+}
+
+/// (physical volume, first extent, extents) of each area, in order.
+fn areas(segments: &[Segment]) -> Vec<(usize, u64, u64)> {
+    let areas = segments.iter().flat_map(|segment| match &segment.kind {
+        SegmentKind::Striped { areas, .. } => {
+            areas.iter().map(|area| (area, segment.area_length())).collect()
+        }
+        _ => Vec::new(),
+    });
+    areas
+        .map(|(area, length)| match area {
+            Area::Pv { pv, start } => (*pv, start.get(), length.get()),
+            Area::Lv { .. } => panic!("an area in a volume"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_linear_volume_takes_the_smallest_run_that_holds_it() {
+    let vg = with(&group(&[20, 8]), 1, allocate(&group(&[20, 8]), &linear(9)).unwrap());
+    assert_eq!(areas(&allocate(&vg, &linear(7)).unwrap()), [(1, 0, 7)]);
+    assert_eq!(areas(&allocate(&vg, &linear(9)).unwrap()), [(0, 9, 9)]);
+}
+
+#[test]
+fn a_volume_larger_than_any_run_takes_few_pieces() {
+    assert_eq!(areas(&allocate(&group(&[5, 10, 3]), &linear(14)).unwrap()), [(1, 0, 10), (0, 0, 4)]);
+    let contiguous = Request { policy: Policy::Contiguous, ..linear(14) };
+    assert_eq!(allocate(&group(&[5, 10, 3]), &contiguous).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn stripes_lie_on_different_physical_volumes() {
+    let segments = allocate(&group(&[10, 10, 10]), &striped(7, 2)).unwrap();
+    assert_eq!(areas(&segments), [(0, 0, 4), (1, 0, 4)]);
+    assert_eq!(segments[0].length, Extents(8));
+    assert_eq!(allocate(&group(&[30]), &striped(4, 2)).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn a_growing_volume_continues_where_it_ends() {
+    let vg = group(&[20, 20]);
+    let vg = with(&vg, 1, allocate(&vg, &linear(4)).unwrap());
+    let grown = Request { grows: Some("v1".parse().unwrap()), ..linear(3) };
+    let segments = allocate(&vg, &grown).unwrap();
+    assert_eq!((areas(&segments), segments[0].start), (vec![(0, 4, 3)], Extents(4)));
+}
+
+#[test]
+fn only_the_named_physical_volumes_are_used() {
+    let vg = group(&[5, 50]);
+    let on = Request { on: vec![vg.pvs[0].id], ..linear(5) };
+    assert_eq!(areas(&allocate(&vg, &on).unwrap()), [(0, 0, 5)]);
+    let error = allocate(&vg, &Request { extents: Extents(6), ..on }).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace);
+    assert!(error.to_string().contains("on those devices"), "{error}");
+}
+
+#[test]
+fn odd_stripe_sizes_are_refused() {
+    for sectors in [0, 7, 24] {
+        let request = Request { stripe_size: Some(Sectors(sectors)), ..striped(4, 2) };
+        assert_eq!(allocate(&group(&[9, 9]), &request).unwrap_err().kind(), Kind::Usage);
+    }
+}
+
+proptest! {
+    /// Against a plain set of extents: what is given is free, as much as was asked for, and nothing is lost.
+    #[test]
+    fn allocation_never_overlaps_never_leaks_and_is_all_or_nothing(
+        pvs in prop::collection::vec(1_u64..40, 1..5),
+        steps in prop::collection::vec((any::<bool>(), 1_u64..30, 1_u64..4, 0_u8..3), 1..30),
+    ) {
+        let mut vg = group(&pvs);
+        let mut used: BTreeSet<(usize, u64)> = BTreeSet::new();
+        let mut made = 0;
+        for (add, extents, stripes, policy) in steps {
+            if !add && !vg.lvs.is_empty() {
+                let lv = vg.lvs[usize::try_from(extents).unwrap() % vg.lvs.len()].clone();
+                for (pv, start, length) in areas(&lv.segments) {
+                    (start..start + length).for_each(|extent| assert!(used.remove(&(pv, extent))));
+                }
+                vg = vg.apply(&[Edit::RemoveLv { lv: lv.name.clone() }]).unwrap();
+                continue;
+            }
+            let policy = [Policy::Contiguous, Policy::Normal, Policy::Anywhere][usize::from(policy)];
+            let free = pvs.iter().sum::<u64>() - used.len() as u64;
+            match allocate(&vg, &Request { policy, ..striped(extents, stripes) }) {
+                Ok(segments) => {
+                    let wanted = extents.div_ceil(stripes) * stripes;
+                    prop_assert_eq!(segments.iter().map(|s| s.length.get()).sum::<u64>(), wanted);
+                    for (pv, start, length) in areas(&segments) {
+                        prop_assert!(start + length <= pvs[pv]);
+                        for extent in start..start + length {
+                            prop_assert!(used.insert((pv, extent)), "extent {extent} of {pv} is given twice");
+                        }
+                    }
+                    made += 1;
+                    vg = with(&vg, made, segments);
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind(), Kind::NoSpace);
+                    prop_assert!(stripes > 1 || policy == Policy::Contiguous || free < extents);
+                }
+            }
+            let free = pvs.iter().sum::<u64>() - used.len() as u64;
+            prop_assert_eq!(vg.free_extents().get(), free);
+        }
+    }
+}

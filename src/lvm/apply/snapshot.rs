@@ -1,0 +1,179 @@
+//! Edits of the relation between a snapshot's store and its origin.
+
+use super::torn;
+use crate::error::{Error, Kind, Result};
+use crate::lvm::check;
+use crate::lvm::config::{Place, SectionMut, quoted};
+use crate::lvm::edit::Creation;
+use crate::lvm::model::{Role, Segment, SegmentKind, Snapshot, Vg, Words};
+use crate::lvm::name::{LvName, Uuid};
+use crate::lvm::write::{self, LvText, store_key};
+use crate::units::{Extents, Sectors};
+
+/// What a chunk may be, in sectors.
+const CHUNK_MIN: u64 = 8;
+const CHUNK_MAX: u64 = 1024;
+
+impl Vg {
+    pub(super) fn add_snapshot(
+        &mut self,
+        store: &LvName,
+        origin: &LvName,
+        chunk_size: Sectors,
+        id: Uuid,
+        created: Option<&Creation>,
+    ) -> Result<()> {
+        check_chunk_size(chunk_size)?;
+        self.check_store(store, origin)?;
+        self.check_origin(origin)?;
+        check::check_device_name(&self.name, origin, "-real")?;
+        check::check_device_name(&self.name, store, "-cow")?;
+        self.set_words(store, |words| words.set_status("VISIBLE", false))?;
+
+        let hidden = self.next_hidden();
+        let segment = Segment {
+            start: Extents::ZERO,
+            length: self.find_lv(origin)?.extents(),
+            kind: SegmentKind::Snapshot {
+                chunk_size,
+                origin: origin.clone(),
+                store: store.clone(),
+                merging: false,
+            },
+            tags: Vec::new(),
+        };
+        let (status, flags) = self.tie_words();
+        let text = LvText {
+            name: &hidden,
+            id: &id,
+            status: &status,
+            flags: &flags,
+            tags: &[],
+            created,
+            segments: &[segment],
+        };
+        let text = write::lv(&text, &self.pvs)?;
+        self.insert_lv(&hidden, self.lvs.len(), &text)?;
+        let tie = self.find_lv(&hidden)?.clone();
+        self.index.add_snapshots(&tie);
+        Ok(())
+    }
+
+    fn check_store(&self, store: &LvName, origin: &LvName) -> Result<()> {
+        self.find_lv(store)?;
+        let refuse = |why: &str| {
+            Err(Error::new(
+                Kind::Usage,
+                format!("volume {}/{store} cannot hold a snapshot: {why}", self.name),
+            ))
+        };
+        match self.role(store) {
+            _ if store == origin => refuse("it is the origin"),
+            Some(Role::Plain) => Ok(()),
+            Some(Role::Origin) => refuse("it has snapshots itself"),
+            Some(Role::Cow) => refuse("it holds one"),
+            Some(Role::Hidden) | None => refuse("it is hidden"),
+        }
+    }
+
+    fn check_origin(&self, origin: &LvName) -> Result<()> {
+        self.find_lv(origin)?;
+        let refuse = |kind, why: &str| {
+            Err(Error::new(kind, format!("volume {}/{origin} cannot have snapshots: {why}", self.name)))
+        };
+        match self.role(origin) {
+            Some(Role::Plain) => Ok(()),
+            Some(Role::Origin) if self.snapshots_of(origin).any(|snapshot| snapshot.merging) => {
+                refuse(Kind::InUse, "a snapshot is being merged into it")
+            }
+            Some(Role::Origin) => Ok(()),
+            Some(Role::Cow) => refuse(Kind::Usage, "it is a snapshot itself"),
+            Some(Role::Hidden) | None => refuse(Kind::Usage, "it is hidden"),
+        }
+    }
+
+    /// One more than the highest number in use.
+    fn next_hidden(&self) -> LvName {
+        let number = |name: &LvName| {
+            let digits = name.as_str().strip_prefix("snapshot")?;
+            let end = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
+            digits.get(..end)?.parse::<u64>().ok()
+        };
+        let names = self.lvs.iter().map(|lv| &lv.name).chain(&self.historical);
+        LvName::hidden_snapshot(names.filter_map(number).max().map_or(0, |last| last.saturating_add(1)))
+    }
+
+    fn tie_words(&self) -> (Words, Words) {
+        if self.write_locked() {
+            (["READ", "VISIBLE"].into_iter().collect(), ["WRITE_LOCKED"].into_iter().collect())
+        } else {
+            (["READ", "WRITE", "VISIBLE"].into_iter().collect(), Words::default())
+        }
+    }
+
+    pub(super) fn detach_snapshot(&mut self, store: &LvName) -> Result<()> {
+        let tie = self.find_snapshot(store)?;
+        self.drop_lv(&tie.hidden)?;
+        self.index.relate(&self.lvs);
+        self.set_words(store, |words| words.set_status("VISIBLE", true))
+    }
+
+    pub(super) fn set_merging(&mut self, store: &LvName, merging: bool) -> Result<()> {
+        let tie = self.find_snapshot(store)?;
+        if let Some(other) =
+            self.snapshots_of(&tie.origin).find(|other| other.merging && other.store != *store)
+        {
+            let text = format!("{} is already being merged into {}/{}", other.store, self.name, tie.origin);
+            return Err(Error::new(Kind::InUse, text).hint("wait until that is done"));
+        }
+        if tie.merging == merging {
+            return Ok(());
+        }
+        self.tie_segment(&tie.hidden)?.rename(store_key(tie.merging), store_key(merging));
+        // LVM2 shows by VISIBLE that the snapshot is not being merged.
+        self.set_words(&tie.hidden, |words| words.set_status("VISIBLE", !merging))?;
+        self.index.relate(&self.lvs);
+        Ok(())
+    }
+
+    /// After a volume has another name: wherever a snapshot's hidden volume names it.
+    pub(super) fn rename_in_ties(&mut self, name: &LvName, to: &LvName) -> Result<()> {
+        let ties: Vec<Snapshot> =
+            self.snapshots_of(name).chain(self.snapshot_of_store(name)).cloned().collect();
+        for tie in &ties {
+            let key = if tie.origin == *name { "origin" } else { store_key(tie.merging) };
+            self.tie_segment(&tie.hidden)?.set(key, &quoted(to.as_str()), Place::Last)?;
+            self.reread(&tie.hidden)?;
+        }
+        self.index.relate(&self.lvs);
+        Ok(())
+    }
+
+    /// The snapshot whose store has this name, or an error that says there is none.
+    pub fn find_snapshot(&self, store: &LvName) -> Result<Snapshot> {
+        self.find_lv(store)?;
+        self.snapshot_of_store(store).cloned().ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("volume {}/{store} is not a snapshot", self.name))
+                .hint(format!("`dmsnap snapshot list {}` shows what there is", self.name))
+        })
+    }
+
+    fn tie_segment(&mut self, hidden: &LvName) -> Result<SectionMut<'_>> {
+        let section = self.lv_section(hidden)?;
+        let of_type = |node: &crate::lvm::config::Node<'_>| {
+            let kind = node.section().and_then(|section| section.find("type"));
+            kind.and_then(|kind| kind.value()?.text()).is_some_and(|kind| *kind == *b"snapshot")
+        };
+        let key = section.read().nodes().find(of_type).map(|node| node.key().into_owned());
+        let key = key.and_then(|key| String::from_utf8(key).ok()).ok_or_else(|| torn(hidden))?;
+        section.into_section(&key).ok_or_else(|| torn(hidden))
+    }
+}
+
+fn check_chunk_size(size: Sectors) -> Result<()> {
+    if size.get().is_power_of_two() && (CHUNK_MIN..=CHUNK_MAX).contains(&size.get()) {
+        return Ok(());
+    }
+    let text = format!("bad chunk size {size}: not a power of two from 4 KiB to 512 KiB");
+    Err(Error::new(Kind::Usage, text))
+}

@@ -1,0 +1,227 @@
+//! What makes a volume group ours to change, or not, in words.
+//!
+//! [`refusal`] judges a volume group as it was found; [`validate`] judges one that is to be written, as LVM2 does
+//! before each write. Names of new volumes must also fit into device-mapper's, which LVM2 finds out too late.
+
+use std::collections::HashSet;
+
+use super::free::used_runs;
+use super::model::{SegmentKind, Vg, Words};
+use super::name::{LvName, NAME_MAX, VgName};
+use crate::error::{Context, Error, Kind, Result};
+use crate::units::Extents;
+
+mod known;
+
+/// What a host is to volume groups that have an owner.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Host {
+    /// Its system id, if it has one.
+    pub system_id: Option<String>,
+    /// Others' system ids that it may use as its own.
+    pub extra_system_ids: Vec<String>,
+}
+
+impl Host {
+    /// True if a volume group with this system id is this host's.
+    fn owns(&self, system_id: &str) -> bool {
+        let mut own = self.system_id.iter().chain(&self.extra_system_ids);
+        system_id.is_empty() || own.any(|own| own == system_id)
+    }
+}
+
+/// Why a volume group may not be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The volume group.
+    pub vg: VgName,
+    /// What was found, as a sentence: `volume group vg0 is exported`.
+    pub reason: String,
+    /// The way out, if there is one.
+    pub hint: Option<String>,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let error = Self::new(Kind::Refused, refusal.reason).at(Context::Vg(refusal.vg.to_string()));
+        match refusal.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// Why this volume group, as its text has it, may not be changed by this host; nothing if it may. The first of
+/// several reasons is given, the one that LVM2 would stop at.
+pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
+    let found = ownership(vg, host)
+        .or_else(|| unknown_words(vg))
+        .or_else(|| unknown_segments(vg))
+        .or_else(|| missing(vg))
+        .or_else(|| damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore"))));
+    let (what, hint) = found?;
+    Some(Refusal {
+        vg: vg.name.clone(),
+        reason: format!("volume group {} {what}", vg.name),
+        hint: hint.map(ToOwned::to_owned),
+    })
+}
+
+type Found = Option<(String, Option<&'static str>)>;
+
+fn ownership(vg: &Vg, host: &Host) -> Found {
+    let found = |text: &str, hint| Some((text.to_owned(), hint));
+    if vg.status.has("EXPORTED") {
+        return found("is exported", Some("import it with LVM2's vgimport"));
+    }
+    if let Some(owner) = vg.system_id.as_deref().filter(|owner| !host.owns(owner)) {
+        return Some((format!("belongs to another host, with system id {owner}"), None));
+    }
+    if let Some(kind) = vg.lock_type.as_deref().filter(|kind| !matches!(*kind, "" | "none")) {
+        return Some((format!("is shared between hosts with {kind} locks"), None));
+    }
+    if vg.status.has("CLUSTERED") {
+        return found("is clustered", None);
+    }
+    if !vg.writable() {
+        return found("is read-only", Some("make it writable with LVM2's vgchange"));
+    }
+    None
+}
+
+fn unknown_words(vg: &Vg) -> Found {
+    let unknown = |words: &Words, known: &[&str]| {
+        words.iter().find(|word| !known.contains(word)).map(ToOwned::to_owned)
+    };
+    let vgs = unknown(&vg.status, &known::VG_STATUS).map(|word| ("it".to_owned(), word));
+    let pvs = || vg.pvs.iter().find_map(|pv| Some((pv.key.clone(), unknown(&pv.status, &known::PV_STATUS)?)));
+    let lvs =
+        || vg.lvs.iter().find_map(|lv| Some((lv.name.to_string(), unknown(&lv.status, &known::LV_STATUS)?)));
+    let (what, word) = vgs.or_else(pvs).or_else(lvs)?;
+    Some((format!("says a thing that dmsnap does not know: {what} has the status {word}"), None))
+}
+
+fn unknown_segments(vg: &Vg) -> Found {
+    let mut segments = vg.lvs.iter().flat_map(|lv| lv.segments.iter().map(move |segment| (lv, segment)));
+    segments.find_map(|(lv, segment)| match &segment.kind {
+        SegmentKind::Other { type_name, .. } if !known::is_segment_type(type_name) => {
+            let text = format!(
+                "says a thing that dmsnap does not know: {} has segments of type {type_name}",
+                lv.name
+            );
+            Some((text, None))
+        }
+        _ => None,
+    })
+}
+
+fn missing(vg: &Vg) -> Found {
+    let pv = vg.pvs.iter().find(|pv| pv.missing())?;
+    let what = pv.device.as_deref().unwrap_or(&pv.key);
+    let hint = "bring the device back, then use LVM2's vgextend --restoremissing";
+    Some((format!("was changed while physical volume {what} was missing"), Some(hint)))
+}
+
+/// What no volume group may say, as the rest of a sentence.
+fn damage(vg: &Vg) -> Option<String> {
+    overlap(vg).or_else(|| same_identity(vg)).or_else(|| bad_snapshots(vg))
+}
+
+fn overlap(vg: &Vg) -> Option<String> {
+    for (pv, runs) in vg.pvs.iter().zip(used_runs(vg)) {
+        let mut end = Extents::ZERO;
+        for run in runs {
+            if run.start < end {
+                return Some(format!("has extent {} of {} in two volumes", run.start.get(), pv.key));
+            }
+            end = run.end();
+        }
+    }
+    None
+}
+
+fn same_identity(vg: &Vg) -> Option<String> {
+    let mut seen = HashSet::with_capacity(vg.lvs.len());
+    if let Some(lv) = vg.lvs.iter().find(|lv| !seen.insert(&lv.id)) {
+        return Some(format!("has two volumes with the uuid {}", lv.id));
+    }
+    seen.clear();
+    let pv = vg.pvs.iter().find(|pv| !seen.insert(&pv.id))?;
+    Some(format!("has two physical volumes with the uuid {}", pv.id))
+}
+
+fn bad_snapshots(vg: &Vg) -> Option<String> {
+    let (mut stores, mut merging) = (HashSet::new(), HashSet::new());
+    for snapshot in vg.snapshots() {
+        if !stores.insert(&snapshot.store) {
+            return Some(format!("has two snapshots in one store, {}", snapshot.store));
+        }
+        if snapshot.merging && !merging.insert(&snapshot.origin) {
+            return Some(format!("has two snapshots to be merged into {}", snapshot.origin));
+        }
+        if !snapshot.chunk_size.get().is_power_of_two() {
+            return Some(format!("has a snapshot, {}, whose chunk size is no power of two", snapshot.store));
+        }
+    }
+    None
+}
+
+/// Checks a volume group before it is written.
+pub fn validate(vg: &Vg) -> Result<()> {
+    let refuse = |kind, text: String| Err(Error::new(kind, text));
+    if let Some(text) = damage(vg) {
+        return refuse(Kind::Internal, format!("after this change volume group {} {text}", vg.name));
+    }
+    if let Some(lv) = vg.lvs.iter().find(|lv| lv.extents().is_zero()) {
+        return refuse(Kind::Usage, format!("volume {}/{} would be empty", vg.name, lv.name));
+    }
+    let visible = || vg.lvs.iter().filter(|lv| vg.visible(&lv.name)).count() as u64;
+    if vg.max_lv != 0 && visible() > vg.max_lv {
+        return refuse(
+            Kind::NoSpace,
+            format!("volume group {} may have {} volumes only", vg.name, vg.max_lv),
+        );
+    }
+    if vg.max_pv != 0 && vg.pvs.len() as u64 > vg.max_pv {
+        return refuse(
+            Kind::NoSpace,
+            format!("volume group {} may have {} devices only", vg.name, vg.max_pv),
+        );
+    }
+    Ok(())
+}
+
+/// An error if a volume has the name, or the volume group's history keeps it.
+pub fn check_free_name(vg: &Vg, name: &LvName) -> Result<()> {
+    let taken = |what: &str| {
+        Err(Error::new(Kind::AlreadyExists, format!("volume group {} {what} {name}", vg.name))
+            .hint("choose another name"))
+    };
+    if vg.lv(name).is_some() {
+        return taken("already has a volume");
+    }
+    if vg.historical.contains(name) {
+        return taken("keeps in its history a removed volume");
+    }
+    Ok(())
+}
+
+/// An error if the name of a volume's device, `vg-lv` with hyphens doubled and a suffix such as `-cow`, is longer
+/// than device-mapper takes.
+pub fn check_device_name(vg: &VgName, lv: &LvName, suffix: &str) -> Result<()> {
+    let doubled = |name: &str| name.len() + name.bytes().filter(|&byte| byte == b'-').count();
+    let device = doubled(vg.as_str()) + 1 + doubled(lv.as_str()) + suffix.len();
+    // LVM2 has a second rule, for the names as they are.
+    let plain = vg.as_str().len() + lv.as_str().len() + 3;
+    if device <= NAME_MAX && plain <= NAME_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "the name {vg}/{lv} is too long: its device's name would have {} bytes with hyphens doubled, at most {NAME_MAX} fit",
+        device.max(plain)
+    );
+    Err(Error::new(Kind::Usage, text).hint("choose a shorter name, or one with fewer hyphens"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! The words and segment types of LVM2 2.03. What is not among them makes a volume group listed but not changed,
+//! where LVM2 itself would refuse it.
+
+pub(super) const VG_STATUS: [&str; 8] =
+    ["EXPORTED", "RESIZEABLE", "PVMOVE", "READ", "WRITE", "CLUSTERED", "SHARED", "PARTIAL"];
+
+pub(super) const PV_STATUS: [&str; 3] = ["ALLOCATABLE", "EXPORTED", "MISSING"];
+
+pub(super) const LV_STATUS: [&str; 9] =
+    ["READ", "WRITE", "FIXED_MINOR", "VISIBLE", "PVMOVE", "LOCKED", "NOTSYNCED", "REBUILD", "WRITEMOSTLY"];
+
+const SEGMENT_TYPES: [&str; 36] = [
+    "striped",
+    "linear",
+    "snapshot",
+    "mirror",
+    "error",
+    "zero",
+    "free",
+    "thin",
+    "thin-pool",
+    "cache",
+    "cache-pool",
+    "writecache",
+    "integrity",
+    "vdo",
+    "vdo-pool",
+    "raid0",
+    "raid0_meta",
+    "raid1",
+    "raid10",
+    "raid10_near",
+    "raid4",
+    "raid5",
+    "raid5_n",
+    "raid5_la",
+    "raid5_ls",
+    "raid5_ra",
+    "raid5_rs",
+    "raid6",
+    "raid6_nc",
+    "raid6_nr",
+    "raid6_zr",
+    "raid6_ls_6",
+    "raid6_rs_6",
+    "raid6_la_6",
+    "raid6_ra_6",
+    "raid6_n_6",
+];
+
+const SEGMENT_FLAGS: [&str; 8] = [
+    "RESHAPE",
+    "RESHAPE_DATA_OFFSET",
+    "RESHAPE_DELTA_DISKS_PLUS",
+    "RESHAPE_DELTA_DISKS_MINUS",
+    "REMOVE_AFTER_RESHAPE",
+    "METADATA_FORMAT",
+    "CROP_METADATA",
+    "CACHE_USES_CACHEVOL",
+];
+
+/// A type with its flags: `cache+CACHE_USES_CACHEVOL`.
+pub(super) fn is_segment_type(text: &str) -> bool {
+    let mut parts = text.split('+');
+    parts.next().is_some_and(|name| SEGMENT_TYPES.contains(&name))
+        && parts.all(|flag| SEGMENT_FLAGS.contains(&flag))
+}

@@ -1,0 +1,251 @@
+//! Writes new versions of a volume group's text.
+//!
+//! A commit has three steps, each over all metadata areas and each ended by a flush: the text goes into the free
+//! part of the ring, the header names it as precommitted, the header names it as committed. The first header of the
+//! third step is the commit point; a write torn anywhere leaves the old version or the new one. LVM2 does the same
+//! without the flushes, and never reads what is precommitted.
+
+use std::sync::Arc;
+
+use super::edit::NewVg;
+use super::label::{Location, MdaHeader, PvLabel, checksum};
+use super::model::{Stamp, Vg};
+use super::ring::Ring;
+use super::scan::{OpenMda, OpenPv, OpenVg};
+use crate::block::Device;
+use crate::error::{Context, Error, Kind, Result};
+use crate::units::{Bytes, SECTOR_BYTES};
+
+mod format;
+
+pub use format::{PvOptions, create_pv, remove_pv};
+
+/// Makes a volume group on physical volumes that belong to none, and commits it as seqno 1.
+pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg> {
+    pvs.iter().try_for_each(OpenPv::check_free)?;
+    let members = pvs.iter().map(|pv| pv.as_new(new.extent_size)).collect::<Result<Vec<_>>>()?;
+    let vg = Vg::new(new, &members)?;
+    let mut open = OpenVg { vg: vg.clone(), pvs, refusal: None };
+    commit(&mut open, vg, stamp)?;
+    Ok(open)
+}
+
+/// Writes `next` as the volume group's next version: seqno rises by one. On success `open` is it; after an error
+/// open the volume group anew, for it may be either version. Physical volumes that joined ([`OpenVg::join`]) are
+/// marked used first, those that left are emptied last. [`Kind::NoSpace`], with nothing written, if the text is too
+/// large for an area.
+pub fn commit(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
+    let name = open.vg.name.clone();
+    write(open, next, stamp).map_err(|error| error.at(Context::Vg(name.to_string())))
+}
+
+fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
+    open.check_changeable()?;
+    let seqno =
+        open.vg.seqno.checked_add(1).ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
+    let next = next.with_seqno(seqno)?;
+    let mut text = next.text(stamp)?;
+    text.push(0);
+    let (mut members, left) = members(open, &next)?;
+    let writes = plan(&members, &text)?;
+    mark(&mut members, true)?;
+    publish(&writes, &text)?;
+    for write in &writes {
+        write.note(&mut members);
+    }
+    *open = OpenVg { vg: next, pvs: members, refusal: None };
+    release(left);
+    Ok(())
+}
+
+/// The physical volumes in the order of the new version, and those that are not in it any more.
+fn members(open: &OpenVg, next: &Vg) -> Result<(Vec<OpenPv>, Vec<OpenPv>)> {
+    let find = |id| open.pvs.iter().find(|pv| pv.id == id).cloned();
+    let missing = |pv: &super::model::Pv| {
+        Error::new(Kind::Internal, format!("physical volume {} was not lent to this commit", pv.id))
+    };
+    let members = next.pvs.iter().map(|pv| find(pv.id).ok_or_else(|| missing(pv))).collect::<Result<_>>()?;
+    let left = open.vg.pvs.iter().filter(|pv| next.pv_by_id(&pv.id).is_none()).filter_map(|pv| find(pv.id));
+    Ok((members, left.collect()))
+}
+
+/// What a commit does to one metadata area.
+struct Write {
+    pv: usize,
+    mda: usize,
+    device: Arc<dyn Device>,
+    /// As it is now.
+    header: MdaHeader,
+    /// Where the text goes.
+    new: Location,
+}
+
+/// One write for each area that is in use; nothing is written yet.
+fn plan(members: &[OpenPv], text: &[u8]) -> Result<Vec<Write>> {
+    let size = Bytes(text.len() as u64);
+    let sum = checksum(text);
+    let mut writes = Vec::new();
+    for (pv, open) in members.iter().enumerate() {
+        let Some(device) = &open.device else {
+            return Err(Error::new(Kind::Refused, format!("physical volume {} is missing", open.name())));
+        };
+        for (mda, OpenMda { header, .. }) in open.mdas.iter().enumerate() {
+            let Ok(header) = header else { continue };
+            if header.committed.ignored() {
+                continue;
+            }
+            let offset = Ring::new(header.size)
+                .next(header.committed, size)
+                .map_err(|error| error.at(Context::Device(device.path().to_owned())))?;
+            let new = Location { offset, size, checksum: sum, flags: 0 };
+            writes.push(Write { pv, mda, device: device.clone(), header: header.clone(), new });
+        }
+    }
+    if writes.is_empty() {
+        return Err(Error::new(Kind::Refused, "there is no metadata area to write to"));
+    }
+    Ok(writes)
+}
+
+/// The three steps. An error before the third takes back what was announced.
+fn publish(writes: &[Write], text: &[u8]) -> Result<()> {
+    let prepared = each(writes, |write| write.text(text)).and_then(|()| each(writes, Write::precommit));
+    if let Err(error) = prepared {
+        // What is precommitted is never read; it is only tidier without.
+        let _ = each(writes, Write::revert);
+        return Err(error);
+    }
+    // One area that has it is enough: the others are older, and whoever reads sees so.
+    let results: Vec<_> =
+        writes.iter().map(|write| write.commit().and_then(|()| write.device.flush())).collect();
+    match results.iter().any(Result::is_ok) {
+        true => {
+            results.into_iter().filter_map(Result::err).for_each(|error| tracing::warn!("{error}"));
+            Ok(())
+        }
+        false => results.into_iter().find(Result::is_err).unwrap_or(Ok(())),
+    }
+}
+
+/// Does it to every area, then makes it stable everywhere.
+fn each(writes: &[Write], act: impl Fn(&Write) -> Result<()>) -> Result<()> {
+    writes.iter().try_for_each(act)?;
+    writes.iter().try_for_each(|write| write.device.flush())
+}
+
+impl Write {
+    /// Writes the text, the rest of its last sector zeroed.
+    fn text(&self, text: &[u8]) -> Result<()> {
+        let ring = Ring::new(self.header.size);
+        let outside = || Error::new(Kind::Internal, "the text's place is outside its metadata area");
+        for piece in ring.pieces(self.new.offset, self.new.size).ok_or_else(outside)? {
+            let part =
+                usize::try_from(piece.from).ok().and_then(|from| text.get(from..)).ok_or_else(outside)?;
+            let length = usize::try_from(piece.length).map_err(|_| outside())?;
+            let mut part = part.get(..length).ok_or_else(outside)?.to_vec();
+            let room = self.header.size - piece.offset;
+            let whole = Bytes(piece.length).round_up(Bytes(SECTOR_BYTES)).min(room);
+            part.resize(usize::try_from(whole.get()).map_err(|_| outside())?, 0);
+            self.device.write_at(self.header.start + piece.offset, &part)?;
+        }
+        Ok(())
+    }
+
+    fn precommit(&self) -> Result<()> {
+        self.write_header(&MdaHeader { precommitted: self.new, ..self.header.clone() })
+    }
+
+    fn commit(&self) -> Result<()> {
+        self.write_header(&self.committed())
+    }
+
+    fn revert(&self) -> Result<()> {
+        self.write_header(&MdaHeader { precommitted: Location::default(), ..self.header.clone() })
+    }
+
+    fn committed(&self) -> MdaHeader {
+        MdaHeader { committed: self.new, precommitted: Location::default(), ..self.header.clone() }
+    }
+
+    fn write_header(&self, header: &MdaHeader) -> Result<()> {
+        self.device.write_at(header.start, &header.pack())
+    }
+
+    /// Remembers what the area's header is now.
+    fn note(&self, members: &mut [OpenPv]) {
+        if let Some(mda) = members.get_mut(self.pv).and_then(|pv| pv.mdas.get_mut(self.mda)) {
+            mda.header = Ok(self.committed());
+        }
+    }
+}
+
+/// Says on the labels whether a volume group uses the physical volumes; those that say so already are left alone.
+fn mark(pvs: &mut [OpenPv], used: bool) -> Result<()> {
+    for pv in pvs {
+        let (Some(device), Some(label)) = (&pv.device, &pv.label) else { continue };
+        if label.used() == used {
+            continue;
+        }
+        let label = label.with_used(used);
+        write_label(&**device, &label)?;
+        pv.label = Some(label);
+    }
+    Ok(())
+}
+
+fn write_label(device: &dyn Device, label: &PvLabel) -> Result<()> {
+    let bytes =
+        label.pack().ok_or_else(|| Error::new(Kind::Internal, "the label does not fit into a sector"))?;
+    device.write_at(label.offset(), &bytes)?;
+    device.flush()
+}
+
+/// Empties physical volumes that left. They are in no version of the text any more: a failure only leaves an outdated
+/// one behind.
+fn release(left: Vec<OpenPv>) {
+    for mut pv in left {
+        if let Err(error) = clear(&mut pv) {
+            tracing::warn!("{} left its volume group but still has its metadata: {error}", pv.name());
+        }
+    }
+}
+
+/// Takes the text's places out of the headers, then the mark off the label.
+fn clear(pv: &mut OpenPv) -> Result<()> {
+    forget(std::slice::from_mut(pv))?;
+    mark(std::slice::from_mut(pv), false)
+}
+
+fn forget(pvs: &mut [OpenPv]) -> Result<()> {
+    for pv in pvs {
+        let Some(device) = &pv.device else { continue };
+        for mda in &mut pv.mdas {
+            let Ok(header) = &mda.header else { continue };
+            let empty = MdaHeader {
+                committed: Location::default(),
+                precommitted: Location::default(),
+                ..header.clone()
+            };
+            device.write_at(empty.start, &empty.pack())?;
+            mda.header = Ok(empty);
+        }
+        device.flush()?;
+    }
+    Ok(())
+}
+
+/// Removes a volume group without volumes; its physical volumes remain, unused.
+pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
+    open.check_changeable()?;
+    let OpenVg { vg, mut pvs, .. } = open;
+    let at = |error: Error| error.at(Context::Vg(vg.name.to_string()));
+    if !vg.lvs.is_empty() {
+        let text = format!("volume group {} has {} volumes", vg.name, vg.lvs.len());
+        return Err(at(Error::new(Kind::InUse, text).hint("remove the volumes first")));
+    }
+    forget(&mut pvs).and_then(|()| mark(&mut pvs, false)).map_err(at)?;
+    Ok(pvs)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

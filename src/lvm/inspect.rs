@@ -1,0 +1,169 @@
+//! One device taken apart: what its label, headers and texts say, damage included. Reads, changes nothing, stops at nothing.
+
+use serde::Serialize;
+
+use super::label::{self, LABEL_AREA, Location, MDA_HEADER, MdaHeader, PvLabel, Range, checksum};
+use super::ring::Ring;
+use crate::block::Device;
+use crate::error::{Context, Error, Kind, Result};
+use crate::units::Bytes;
+
+/// A device's label and metadata areas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// Its size.
+    pub size_bytes: Bytes,
+    /// Its label.
+    pub label: LabelView,
+    /// Its metadata areas, in the label's order.
+    pub areas: Vec<AreaView>,
+    /// Labels that are damaged or too many, in words.
+    pub notes: Vec<String>,
+}
+
+/// What the label says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LabelView {
+    /// The sector that it is in.
+    pub sector: u64,
+    /// The physical volume's uuid.
+    pub uuid: String,
+    /// The device's size when it was written.
+    pub device_bytes: Bytes,
+    /// Where the extents are.
+    pub data: Vec<RangeView>,
+    /// Where boot loaders may be.
+    pub bootloader: Vec<RangeView>,
+    /// The version of the header's extension.
+    pub extension: u32,
+    /// True if a volume group uses it.
+    pub used: bool,
+}
+
+/// A range of the device; size 0 for "to the end".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RangeView {
+    /// Where it begins.
+    pub offset_bytes: Bytes,
+    /// How long it is.
+    pub size_bytes: Bytes,
+}
+
+/// A metadata area.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AreaView {
+    /// Where it begins.
+    pub offset_bytes: Bytes,
+    /// How long it is, with its header.
+    pub size_bytes: Bytes,
+    /// Why its header is unusable; absent if it is not.
+    pub damage: Option<String>,
+    /// The text in force.
+    pub committed: Option<TextView>,
+    /// The text that a writer was about to put in force; never read but here.
+    pub precommitted: Option<TextView>,
+}
+
+/// A version of the text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TextView {
+    /// From the area's start.
+    pub offset_bytes: Bytes,
+    /// With the closing NUL.
+    pub size_bytes: Bytes,
+    /// What the header says.
+    pub checksum: u32,
+    /// Whether the text has that checksum.
+    pub intact: bool,
+    /// True if the area is not in use.
+    pub ignored: bool,
+    /// Where it does not fit into the area, nothing.
+    pub text: Option<String>,
+}
+
+/// Takes a device apart. [`Kind::NotFound`] if it carries no label.
+pub fn inspect(device: &dyn Device) -> Result<Inspection> {
+    let mut start = vec![0; LABEL_AREA.min(usize::try_from(device.size().get()).unwrap_or(LABEL_AREA))];
+    device.read_at(Bytes::ZERO, &mut start)?;
+    let found = label::find(&start);
+    let Some(label) = found.label else {
+        let notes: String = found.notes.iter().map(|note| format!(" ({note})")).collect();
+        let cause = format!("{} is no physical volume{notes}", device.path().display());
+        return Err(Error::new(Kind::NotFound, cause)
+            .hint("`dmsnap pv list` shows which devices are")
+            .at(Context::Device(device.path().to_owned())));
+    };
+    let areas = label.metadata.iter().map(|range| area(device, *range)).collect::<Result<_>>()?;
+    Ok(Inspection { size_bytes: device.size(), label: label_view(&label), areas, notes: found.notes })
+}
+
+fn label_view(label: &PvLabel) -> LabelView {
+    let ranges = |ranges: &[Range]| {
+        ranges.iter().map(|range| RangeView { offset_bytes: range.offset, size_bytes: range.size }).collect()
+    };
+    LabelView {
+        sector: label.sector,
+        uuid: label.id.to_string(),
+        device_bytes: label.device_size,
+        data: ranges(&label.data),
+        bootloader: ranges(&label.bootloader),
+        extension: label.extension,
+        used: label.used(),
+    }
+}
+
+fn area(device: &dyn Device, range: Range) -> Result<AreaView> {
+    let mut view = AreaView {
+        offset_bytes: range.offset,
+        size_bytes: range.size,
+        damage: None,
+        committed: None,
+        precommitted: None,
+    };
+    let header_end = range.offset.checked_add(Bytes(MDA_HEADER as u64));
+    if header_end.is_none_or(|end| end > device.size()) {
+        view.damage = Some("it lies beyond the end of the device".to_owned());
+        return Ok(view);
+    }
+    let mut bytes = [0; MDA_HEADER];
+    device.read_at(range.offset, &mut bytes)?;
+    match MdaHeader::unpack(&bytes, range) {
+        Err(damage) => view.damage = Some(damage),
+        Ok(header) => {
+            view.committed = text(device, range, header.committed)?;
+            view.precommitted = text(device, range, header.precommitted)?;
+        }
+    }
+    Ok(view)
+}
+
+fn text(device: &dyn Device, area: Range, location: Location) -> Result<Option<TextView>> {
+    if location.is_empty() {
+        return Ok(None);
+    }
+    let bytes = read_text(device, area, location)?;
+    Ok(Some(TextView {
+        offset_bytes: location.offset,
+        size_bytes: location.size,
+        checksum: location.checksum,
+        intact: bytes.as_ref().is_some_and(|bytes| checksum(bytes) == location.checksum),
+        ignored: location.ignored(),
+        text: bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()),
+    }))
+}
+
+fn read_text(device: &dyn Device, area: Range, location: Location) -> Result<Option<Vec<u8>>> {
+    let Some(pieces) = Ring::new(area.size).pieces(location.offset, location.size) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    for piece in pieces {
+        let end = area.offset.checked_add(piece.offset).and_then(|at| at.checked_add(Bytes(piece.length)));
+        let (Some(end), Ok(length)) = (end, usize::try_from(piece.length)) else { return Ok(None) };
+        if end > device.size() {
+            return Ok(None);
+        }
+        let mut part = vec![0; length];
+        device.read_at(area.offset + piece.offset, &mut part)?;
+        bytes.extend(part);
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,32 @@
+//! LVM2 on disk: labels, text metadata, the volume group model, allocation, commit and locks.
+//!
+//! Reads what lvm2 writes and writes what lvm2 reads. The text is kept as a lossless syntax tree ([`config`]); the typed
+//! [`model`] is a view over it, changed by values ([`edit`]), so that whatever dmsnap does not understand
+//! survives in meaning and order. Nothing here speaks to device-mapper.
+
+pub mod alloc;
+mod apply;
+pub mod check;
+pub mod commit;
+pub mod config;
+pub mod edit;
+pub mod free;
+pub mod inspect;
+pub mod label;
+pub mod lock;
+pub mod model;
+pub mod name;
+mod read;
+pub mod ring;
+pub mod scan;
+pub mod span;
+mod write;
+
+pub use alloc::{Policy, Request, allocate};
+pub use check::{Host, Refusal};
+pub use commit::{PvOptions, commit, create_pv, create_vg, remove_pv, remove_vg};
+pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
+pub use lock::{Locks, Mode, Wait};
+pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
+pub use name::{LvName, Tag, Uuid, VgName};
+pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, scan};

@@ -1,0 +1,301 @@
+//! From the syntax tree to the values of [`super::model`].
+//!
+//! What LVM2 insists on is insisted on, and an error has its place in the text. What a volume group may hold but
+//! dmsnap must not change is not an error here: [`super::check`] says so.
+
+#![deny(clippy::indexing_slicing)]
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::config::{Node, Scalar, Section, Tree};
+use super::model::{Index, Lv, Pv, Vg, Words};
+use super::name::{LvName, Tag, Uuid, VgName};
+use crate::error::{Context, Error, Kind, Result};
+use crate::units::{Extents, Sectors};
+
+mod segment;
+
+/// What `contents` must say.
+pub(super) const CONTENTS: &str = "Text Format Volume Group";
+
+impl Vg {
+    /// Reads a volume group from its text. [`Kind::Refused`] with the place where it is damaged.
+    pub fn from_text(text: &[u8]) -> Result<Self> {
+        Self::from_tree(Tree::parse(text)?)
+    }
+
+    /// The same without a copy of the text.
+    pub fn from_shared(text: &Arc<[u8]>) -> Result<Self> {
+        Self::from_tree(Tree::parse_shared(text)?)
+    }
+
+    /// Reads a volume group from its syntax tree.
+    pub fn from_tree(tree: Tree) -> Result<Self> {
+        check_header(tree.root())?;
+        let node = volume_group(tree.root())?;
+        let mut vg = vg_fields(node)?;
+        let context = Context::Vg(vg.name.to_string());
+        read_members(&mut vg, node).map_err(|error| error.at(context))?;
+        vg.tree = tree;
+        Ok(vg)
+    }
+}
+
+fn damaged(what: impl Into<String>) -> Error {
+    Error::new(Kind::Refused, what)
+}
+
+fn check_header(root: Section<'_>) -> Result<()> {
+    let contents = root.find("contents").ok_or_else(|| damaged("the text does not say what it contains"))?;
+    if text(contents)? != CONTENTS {
+        return Err(contents.error("not the text of a volume group"));
+    }
+    let version = root.find("version").ok_or_else(|| damaged("the text does not say its version"))?;
+    match number(version)? {
+        1 => Ok(()),
+        other => Err(version.error(format!("version {other} of the text format is not known"))),
+    }
+}
+
+/// The first section at the top.
+fn volume_group(root: Section<'_>) -> Result<Node<'_>> {
+    root.nodes().find(|node| node.section().is_some()).ok_or_else(|| damaged("the text has no volume group"))
+}
+
+/// Everything but physical and logical volumes.
+fn vg_fields(node: Node<'_>) -> Result<Vg> {
+    let section = node.section().ok_or_else(|| node.error("not a section"))?;
+    let need = |key: &str| section.find(key).ok_or_else(|| node.error(format!("{key} is missing")));
+    if let Some(format) = section.find("format")
+        && text(format)? != "lvm2"
+    {
+        return Err(format.error("not the format lvm2"));
+    }
+    let extent_size = need("extent_size")?;
+    let sectors = number(extent_size)?;
+    if sectors == 0 {
+        return Err(extent_size.error("an extent cannot be empty"));
+    }
+    Ok(Vg {
+        name: VgName::from_str(&lossy(node.key())).map_err(|error| node.error(error))?,
+        id: uuid(need("id")?)?,
+        seqno: number(need("seqno")?)?,
+        extent_size: Sectors(sectors),
+        status: words(need("status")?)?,
+        flags: section.find("flags").map(words).transpose()?.unwrap_or_default(),
+        tags: section.find("tags").map(tags).transpose()?.unwrap_or_default(),
+        system_id: section.find("system_id").map(text).transpose()?,
+        lock_type: section.find("lock_type").map(text).transpose()?,
+        max_lv: number(need("max_lv")?)?,
+        max_pv: number(need("max_pv")?)?,
+        metadata_copies: section.find("metadata_copies").map(number).transpose()?.unwrap_or_default(),
+        pvs: Vec::new(),
+        lvs: Vec::new(),
+        historical: Vec::new(),
+        tree: Tree::default(),
+        index: Index::default(),
+    })
+}
+
+fn read_members(vg: &mut Vg, node: Node<'_>) -> Result<()> {
+    let section = node.section().ok_or_else(|| node.error("not a section"))?;
+    let pvs = section.find("physical_volumes").ok_or_else(|| node.error("physical_volumes is missing"))?;
+    vg.pvs = members(Some(pvs)).map(|node| pv(node).map(Arc::new)).collect::<Result<_>>()?;
+    let lvs = section.find("logical_volumes");
+    vg.index.lvs.reserve(lvs.and_then(Node::section).map_or(0, |section| section.nodes().len()));
+    for (place, node) in members(lvs).enumerate() {
+        let name = LvName::from_str(&lossy(node.key())).map_err(|error| node.error(error))?;
+        if vg.index.lvs.insert(name, place).is_some() {
+            return Err(node.error("a second volume of this name"));
+        }
+    }
+    let mut reader = Reader::new(&vg.pvs, &vg.index.lvs);
+    vg.lvs = members(lvs).map(|node| reader.lv(node).map(Arc::new)).collect::<Result<_>>()?;
+    let historical = members(section.find("historical_logical_volumes"));
+    vg.historical = historical.filter_map(|node| LvName::from_str(&lossy(node.key())).ok()).collect();
+    vg.index.relate(&vg.lvs);
+    Ok(())
+}
+
+/// The sections in a section that may be missing.
+fn members(node: Option<Node<'_>>) -> impl Iterator<Item = Node<'_>> {
+    let nodes = node.and_then(Node::section).into_iter().flat_map(Section::nodes);
+    nodes.filter(|node| node.section().is_some())
+}
+
+fn pv(node: Node<'_>) -> Result<Pv> {
+    let section = node.section().ok_or_else(|| node.error("not a section"))?;
+    let need = |key: &str| section.find(key).ok_or_else(|| node.error(format!("{key} is missing")));
+    Ok(Pv {
+        key: lossy(node.key()).into_owned(),
+        id: uuid(need("id")?)?,
+        device: section.find("device").map(text).transpose()?,
+        dev_size: Sectors(section.find("dev_size").map(number).transpose()?.unwrap_or_default()),
+        pe_start: Sectors(number(need("pe_start")?)?),
+        pe_count: Extents(number(need("pe_count")?)?),
+        status: words(need("status")?)?,
+        flags: section.find("flags").map(words).transpose()?.unwrap_or_default(),
+        tags: section.find("tags").map(tags).transpose()?.unwrap_or_default(),
+    })
+}
+
+/// What volumes refer to, and what many of them say alike: kept once.
+pub(super) struct Reader<'a> {
+    /// By key: the place in the list, and how many extents there are.
+    pvs: HashMap<&'a str, (usize, Extents)>,
+    lvs: &'a HashMap<LvName, usize>,
+    words: Vec<(Box<[u8]>, Words)>,
+    host: Option<Arc<str>>,
+}
+
+/// Volumes have few different lists of words; what is more than so many different ones is not worth keeping.
+const WORDS_KEPT: usize = 16;
+
+impl<'a> Reader<'a> {
+    pub fn new(pvs: &'a [Arc<Pv>], lvs: &'a HashMap<LvName, usize>) -> Self {
+        let mut by_key = HashMap::new();
+        for (place, pv) in pvs.iter().enumerate() {
+            by_key.entry(pv.key.as_str()).or_insert((place, pv.pe_count));
+        }
+        Self { pvs: by_key, lvs, words: Vec::new(), host: None }
+    }
+
+    pub fn lv(&mut self, node: Node<'_>) -> Result<Lv> {
+        let name = self.lv_name(&node.key()).ok_or_else(|| node.error("not the name of a volume"))?;
+        let context = Context::Lv(name.to_string());
+        self.lv_fields(name, node).map_err(|error| error.at(context))
+    }
+
+    fn lv_fields(&mut self, name: LvName, node: Node<'_>) -> Result<Lv> {
+        let fields = LvFields::of(node)?;
+        let need = |field: Option<_>, key: &str| field.ok_or_else(|| node.error(format!("{key} is missing")));
+        let count = need(fields.segment_count, "segment_count")?;
+        if usize::try_from(number(count)?) != Ok(fields.segments.len()) {
+            return Err(count.error(format!("there are {} segments", fields.segments.len())));
+        }
+        Ok(Lv {
+            name,
+            id: uuid(need(fields.id, "id")?)?,
+            status: self.words(need(fields.status, "status")?)?,
+            flags: fields.flags.map(|node| self.words(node)).transpose()?.unwrap_or_default(),
+            tags: fields.tags.map(tags).transpose()?.unwrap_or_default(),
+            creation_time: fields.creation_time.map(number).transpose()?,
+            creation_host: fields.creation_host.map(|node| self.host(node)).transpose()?,
+            segments: self.segments(node, fields.segments)?,
+        })
+    }
+
+    /// The name that is already there, shared.
+    fn lv_name(&self, text: &[u8]) -> Option<LvName> {
+        let text = std::str::from_utf8(text).ok()?;
+        self.lvs.get_key_value(text).map(|(name, _)| name.clone())
+    }
+
+    fn words(&mut self, node: Node<'_>) -> Result<Words> {
+        let spelled = node.value().map(|value| value.spelled()).unwrap_or_default();
+        if let Some((_, words)) = self.words.iter().find(|(known, _)| **known == *spelled) {
+            return Ok(words.clone());
+        }
+        let words = words(node)?;
+        if self.words.len() < WORDS_KEPT {
+            self.words.push((spelled.into(), words.clone()));
+        }
+        Ok(words)
+    }
+
+    fn host(&mut self, node: Node<'_>) -> Result<Arc<str>> {
+        let text = node.value().and_then(|value| value.text()).ok_or_else(|| node.error("not a string"))?;
+        match &self.host {
+            Some(host) if host.as_bytes() == &*text => Ok(host.clone()),
+            _ => {
+                let host: Arc<str> = Arc::from(lossy(text));
+                self.host = Some(host.clone());
+                Ok(host)
+            }
+        }
+    }
+}
+
+/// The nodes of a logical volume's section, found in one pass.
+#[derive(Default)]
+struct LvFields<'t> {
+    id: Option<Node<'t>>,
+    status: Option<Node<'t>>,
+    flags: Option<Node<'t>>,
+    tags: Option<Node<'t>>,
+    creation_time: Option<Node<'t>>,
+    creation_host: Option<Node<'t>>,
+    segment_count: Option<Node<'t>>,
+    segments: Vec<(Node<'t>, Section<'t>)>,
+}
+
+impl<'t> LvFields<'t> {
+    fn of(node: Node<'t>) -> Result<Self> {
+        let section = node.section().ok_or_else(|| node.error("not a section"))?;
+        let mut fields = Self::default();
+        for node in section.nodes() {
+            if let Some(section) = node.section() {
+                fields.segments.push((node, section));
+                continue;
+            }
+            let field = match &*node.key() {
+                b"id" => &mut fields.id,
+                b"status" => &mut fields.status,
+                b"flags" => &mut fields.flags,
+                b"tags" => &mut fields.tags,
+                b"creation_time" => &mut fields.creation_time,
+                b"creation_host" => &mut fields.creation_host,
+                b"segment_count" => &mut fields.segment_count,
+                _ => continue,
+            };
+            field.get_or_insert(node);
+        }
+        Ok(fields)
+    }
+}
+
+/// For values that people see. The tree keeps the bytes.
+fn lossy(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+fn number(node: Node<'_>) -> Result<u64> {
+    let value = node.value().and_then(|value| value.integer());
+    value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| node.error("not a number from 0"))
+}
+
+fn text(node: Node<'_>) -> Result<String> {
+    let value = node.value().and_then(|value| value.text());
+    value.map(|text| lossy(text).into_owned()).ok_or_else(|| node.error("not a string"))
+}
+
+fn uuid(node: Node<'_>) -> Result<Uuid> {
+    let value = node.value().and_then(|value| value.text()).ok_or_else(|| node.error("not a string"))?;
+    Uuid::from_text(&value).ok_or_else(|| node.error("not a uuid"))
+}
+
+fn strings<'t>(node: Node<'t>) -> Result<Vec<Cow<'t, str>>> {
+    let value = node.value().ok_or_else(|| node.error("not a list of strings"))?;
+    let string = |scalar| match scalar {
+        Scalar::Text(text) => Ok(lossy(text)),
+        Scalar::Integer(_) | Scalar::Float(_) => Err(node.error("not a list of strings")),
+    };
+    value.scalars().map(string).collect()
+}
+
+fn words(node: Node<'_>) -> Result<Words> {
+    Ok(strings(node)?.iter().map(|word| &**word).collect())
+}
+
+fn tags(node: Node<'_>) -> Result<Vec<Tag>> {
+    strings(node)?.iter().map(|tag| tag.parse().map_err(|error| node.error(error))).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

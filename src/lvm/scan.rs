@@ -1,0 +1,224 @@
+//! Finds physical volumes and puts volume groups together from them.
+//!
+//! Devices that cannot be physical volumes are not opened: logical volumes, partitioned disks, components of
+//! something else. Of the rest one small read tells whether there is a label. Among several copies of a volume
+//! group's text the highest seqno wins; two texts under one seqno make it refused for change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::check::{Host, Refusal};
+use super::edit::NewPv;
+use super::label::{MdaHeader, PvLabel};
+use super::model::{Area, Vg};
+use super::name::{Uuid, VgName};
+use crate::block::{Access, DevNo, Device, Devices};
+use crate::error::{Context, Error, Kind, Result};
+use crate::units::{Bytes, Sectors};
+
+mod assemble;
+mod probe;
+
+/// What there is on the host.
+#[derive(Debug)]
+pub struct Scan {
+    /// Volume groups, by name.
+    pub vgs: Vec<OpenVg>,
+    /// Physical volumes that belong to no volume group that was found.
+    pub orphans: Vec<OpenPv>,
+    /// What a person should know: damaged areas, duplicates, devices that could not be read.
+    pub findings: Vec<Finding>,
+}
+
+/// Something found that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The volume group, where it is known.
+    pub vg: Option<VgName>,
+    /// The device, where there is one.
+    pub device: Option<PathBuf>,
+    /// In words.
+    pub text: String,
+}
+
+/// A volume group and the devices that it is on.
+#[derive(Debug)]
+pub struct OpenVg {
+    /// The newest version of it.
+    pub vg: Vg,
+    /// Its physical volumes, in the order of [`Vg::pvs`]; behind them those that are to join it.
+    pub pvs: Vec<OpenPv>,
+    /// Why it may not be changed; nothing if it may.
+    pub refusal: Option<Refusal>,
+}
+
+/// A physical volume and its device.
+#[derive(Debug, Clone)]
+pub struct OpenPv {
+    /// Its identity.
+    pub id: Uuid,
+    /// The device; nothing if it is missing.
+    pub device: Option<Arc<dyn Device>>,
+    /// The device's number.
+    pub number: Option<DevNo>,
+    /// The device's path, or the hint of the metadata if it is missing.
+    pub path: Option<PathBuf>,
+    /// What the label says; nothing if the device is missing.
+    pub label: Option<PvLabel>,
+    /// Its metadata areas.
+    pub mdas: Vec<OpenMda>,
+}
+
+/// A metadata area as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenMda {
+    /// Where it is.
+    pub start: Bytes,
+    /// How long it is.
+    pub size: Bytes,
+    /// Its header, or what is wrong with it or its text: such an area is neither read nor written.
+    pub header: std::result::Result<MdaHeader, String>,
+}
+
+/// Looks at every device.
+pub fn scan(devices: &dyn Devices, host: &Host) -> Result<Scan> {
+    let probes = probe::all(devices)?;
+    Ok(assemble::assemble(probes, host))
+}
+
+/// Opens the volume group of this name. To change it, hold its lock exclusively and ask for [`Access::Write`].
+/// [`Kind::NotFound`] if it is not there, [`Kind::Refused`] if two have the name or its text is damaged. A volume
+/// group that may be read but not changed is opened, with its refusal.
+pub fn open_vg(devices: &dyn Devices, host: &Host, name: &VgName, access: Access) -> Result<OpenVg> {
+    let Scan { mut vgs, findings, .. } = scan(devices, host)?;
+    let at = |error: Error| error.at(Context::Vg(name.to_string()));
+    vgs.retain(|open| open.vg.name == *name);
+    let Some(mut open) = vgs.pop() else {
+        return Err(at(absent(name, &findings)));
+    };
+    if let Some(other) = vgs.pop() {
+        let text = format!("there are two volume groups named {name}, {} and {}", open.vg.id, other.vg.id);
+        return Err(at(
+            Error::new(Kind::Refused, text).hint("rename one of them by its uuid with LVM2's vgrename")
+        ));
+    }
+    if access != Access::Read {
+        open.reopen(devices, access)?;
+    }
+    Ok(open)
+}
+
+/// Why there is no volume group of this name: damage, if any was found.
+fn absent(name: &VgName, findings: &[Finding]) -> Error {
+    match findings.iter().find(|finding| finding.vg.as_ref() == Some(name)) {
+        Some(finding) => Error::new(Kind::Refused, finding.text.clone())
+            .hint("restore the metadata with LVM2's vgcfgrestore"),
+        None => Error::new(Kind::NotFound, format!("there is no volume group {name}"))
+            .hint("`dmsnap vg list` shows what there is"),
+    }
+}
+
+impl OpenVg {
+    /// Opens the devices anew. A device that is another one by now, or cannot be opened, is an error.
+    pub fn reopen(&mut self, devices: &dyn Devices, access: Access) -> Result<()> {
+        for pv in &mut self.pvs {
+            let (Some(path), Some(_)) = (&pv.path, &pv.device) else { continue };
+            let device = devices.open(path, access)?;
+            if Some(device.number()) != pv.number {
+                let text = format!("{} became another device while it was being opened", path.display());
+                return Err(Error::new(Kind::Internal, text).at(Context::Device(path.clone())));
+            }
+            pv.device = Some(device);
+        }
+        Ok(())
+    }
+
+    /// The device and the byte offset of an area on a physical volume. [`Kind::Refused`] if the physical volume is
+    /// missing, or the area is in a logical volume.
+    pub fn byte_range(&self, area: &Area) -> Result<(Arc<dyn Device>, Bytes)> {
+        let refuse = |text: String| Err(Error::new(Kind::Refused, text));
+        let (pv, start) = match area {
+            Area::Pv { pv, start } => (*pv, *start),
+            Area::Lv { name, .. } => {
+                return refuse(format!("extents in volume {}/{name} have no place", self.vg.name));
+            }
+        };
+        let (Some(known), Some(open)) = (self.vg.pvs.get(pv), self.pvs.get(pv)) else {
+            return refuse(format!("volume group {} has no physical volume number {pv}", self.vg.name));
+        };
+        let Some(device) = &open.device else {
+            return refuse(format!(
+                "physical volume {} of volume group {} is missing",
+                known.id, self.vg.name
+            ));
+        };
+        let sectors = known.pe_start.checked_add(start.sectors(self.vg.extent_size));
+        Ok((device.clone(), sectors.unwrap_or(Sectors(u64::MAX)).bytes()))
+    }
+
+    /// Lends a physical volume that is in no volume group to the next commit, which adds it
+    /// ([`super::Edit::AddPv`] made from [`OpenPv::as_new`]). Its device must be open for writing.
+    pub fn join(&mut self, pv: OpenPv) {
+        self.pvs.push(pv);
+    }
+
+    /// An error if the volume group may not be changed.
+    pub fn check_changeable(&self) -> Result<()> {
+        match &self.refusal {
+            Some(refusal) => Err(refusal.clone().into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OpenPv {
+    /// What to call it in a message.
+    pub fn name(&self) -> String {
+        match &self.path {
+            Some(path) => path.display().to_string(),
+            None => self.id.to_string(),
+        }
+    }
+
+    /// An error if a volume group uses it, or did and left its metadata.
+    pub fn check_free(&self) -> Result<()> {
+        let used = self.label.as_ref().is_some_and(PvLabel::used);
+        let holds =
+            self.mdas.iter().any(|mda| mda.header.as_ref().is_ok_and(|header| !header.committed.is_empty()));
+        if !used && !holds {
+            return Ok(());
+        }
+        let text =
+            format!("physical volume {} belongs to a volume group that cannot be read whole", self.name());
+        Err(Error::new(Kind::Refused, text)
+            .hint("if its content is not needed, label it anew with `dmsnap pv create`"))
+    }
+
+    /// This physical volume as a member of a volume group with extents of this size.
+    pub fn as_new(&self, extent_size: Sectors) -> Result<NewPv> {
+        let missing = || Error::new(Kind::Refused, format!("physical volume {} is missing", self.name()));
+        let label = self.label.as_ref().ok_or_else(missing)?;
+        let size =
+            self.device.as_ref().map_or(label.device_size, |device| device.size().min(label.device_size));
+        let start = label.data.first().map(|range| range.offset).ok_or_else(missing)?;
+        // A second metadata area is behind the extents.
+        let areas = label.metadata.iter().filter(|range| range.offset >= start);
+        let end = areas.fold(size, |end, range| end.min(range.offset));
+        let room = end.checked_sub(start).unwrap_or_default().sectors_floor();
+        let pe_count = room.extents_floor(extent_size);
+        if pe_count.is_zero() {
+            let text = format!("{} is too small for an extent of {extent_size}", self.name());
+            return Err(Error::new(Kind::Usage, text).hint("give a smaller --extent-size"));
+        }
+        Ok(NewPv {
+            id: self.id,
+            device: self.path.as_ref().map(|path| path.display().to_string()),
+            dev_size: size.sectors_floor(),
+            pe_start: start.sectors_floor(),
+            pe_count,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! From what each device holds to volume groups. No I/O.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use super::probe::{Probe, Text};
+use super::{Finding, OpenPv, OpenVg, Scan};
+use crate::lvm::check::{self, Host, Refusal};
+use crate::lvm::model::{Pv, Vg};
+use crate::lvm::name::{Uuid, VgName};
+
+/// A text that was found, once for all its copies.
+struct Version {
+    text: Text,
+    vg: Vg,
+}
+
+pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
+    let mut findings = Vec::new();
+    let mut pvs = Pvs::default();
+    let mut versions: BTreeMap<Uuid, Vec<Version>> = BTreeMap::new();
+    let mut read = Texts::default();
+    for mut probe in probes {
+        findings.append(&mut probe.findings);
+        let Some(mut pv) = probe.pv else { continue };
+        for (place, text) in probe.texts {
+            if let Err(finding) = read.take(&text, &pv, &mut versions) {
+                if let Some(mda) = pv.mdas.get_mut(place) {
+                    mda.header = Err(finding.text.clone());
+                }
+                findings.push(finding);
+            }
+        }
+        pvs.add(pv);
+    }
+    let newest: Vec<(Version, Option<String>)> = versions.into_values().filter_map(newest).collect();
+    let mut vgs: Vec<OpenVg> =
+        newest.into_iter().map(|(version, doubt)| pvs.group(version.vg, doubt, host)).collect();
+    vgs.sort_by(|a, b| (&a.vg.name, a.vg.id).cmp(&(&b.vg.name, b.vg.id)));
+    refuse_equal_names(&mut vgs);
+    findings.extend(pvs.findings());
+    Scan { vgs, orphans: pvs.orphans(), findings }
+}
+
+/// Which texts have been read: copies are not read twice.
+#[derive(Default)]
+struct Texts {
+    seen: HashMap<u32, Vec<Text>>,
+}
+
+impl Texts {
+    fn take(
+        &mut self,
+        text: &Text,
+        pv: &OpenPv,
+        versions: &mut BTreeMap<Uuid, Vec<Version>>,
+    ) -> Result<(), Finding> {
+        let seen = self.seen.entry(text.checksum).or_default();
+        if seen.iter().any(|one| one.bytes == text.bytes) {
+            return Ok(());
+        }
+        let vg = Vg::from_shared(&text.bytes).map_err(|error| Finding {
+            vg: first_word(&text.bytes),
+            device: pv.path.clone(),
+            text: format!("the metadata on {} is damaged: {error}", pv.name()),
+        })?;
+        seen.push(text.clone());
+        versions.entry(vg.id).or_default().push(Version { text: text.clone(), vg });
+        Ok(())
+    }
+}
+
+/// The volume group's name, which begins the text: LVM2 insists on that.
+fn first_word(text: &[u8]) -> Option<VgName> {
+    let end = text.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'{')?;
+    std::str::from_utf8(text.get(..end)?).ok()?.parse().ok()
+}
+
+/// The version with the highest seqno, and why it may not be the right one.
+fn newest(versions: Vec<Version>) -> Option<(Version, Option<String>)> {
+    let seqno = versions.iter().map(|version| version.vg.seqno).max()?;
+    let mut highest = versions.into_iter().filter(|version| version.vg.seqno == seqno);
+    let first = highest.next()?;
+    let other = highest.next().map(|_| format!("has two different versions under seqno {seqno}"));
+    let misplaced = (first_word(&first.text.bytes).as_ref() != Some(&first.vg.name))
+        .then(|| "has metadata that does not begin with its name".to_owned());
+    Some((first, other.or(misplaced)))
+}
+
+fn refuse_equal_names(vgs: &mut [OpenVg]) {
+    let mut seen = HashSet::new();
+    let names: Vec<VgName> = vgs.iter().map(|open| open.vg.name.clone()).collect();
+    let twice: HashSet<&VgName> = names.iter().filter(|name| !seen.insert(*name)).collect();
+    for open in vgs.iter_mut().filter(|open| twice.contains(&open.vg.name)) {
+        open.refusal.get_or_insert_with(|| Refusal {
+            vg: open.vg.name.clone(),
+            reason: format!("there are two volume groups named {}", open.vg.name),
+            hint: Some("rename one of them by its uuid with LVM2's vgrename".to_owned()),
+        });
+    }
+}
+
+/// Physical volumes by identity; more than one under an identity are copies of one another.
+#[derive(Default)]
+struct Pvs {
+    found: BTreeMap<Uuid, Vec<OpenPv>>,
+    grouped: HashSet<Uuid>,
+}
+
+impl Pvs {
+    fn add(&mut self, pv: OpenPv) {
+        self.found.entry(pv.id).or_default().push(pv);
+    }
+
+    fn group(&mut self, vg: Vg, doubt: Option<String>, host: &Host) -> OpenVg {
+        let mut refusal = check::refusal(&vg, host);
+        let mut refuse = |what: String, hint: &str| {
+            refusal.get_or_insert_with(|| Refusal {
+                vg: vg.name.clone(),
+                reason: format!("volume group {} {what}", vg.name),
+                hint: (!hint.is_empty()).then(|| hint.to_owned()),
+            });
+        };
+        if let Some(doubt) = doubt {
+            refuse(doubt, "restore the metadata with LVM2's vgcfgrestore");
+        }
+        let mut pvs = Vec::with_capacity(vg.pvs.len());
+        for known in &vg.pvs {
+            self.grouped.insert(known.id);
+            let found = self.found.get(&known.id).map(Vec::as_slice).unwrap_or_default();
+            if found.len() > 1 {
+                let paths: Vec<_> = found.iter().map(OpenPv::name).collect();
+                refuse(
+                    format!("has a physical volume that is there twice: {}", paths.join(", ")),
+                    "take the copy away",
+                );
+            }
+            let Some(pv) = choose(found, known) else {
+                refuse(format!("lacks a physical volume: {}", describe(known)), "bring the device back");
+                pvs.push(absent(known));
+                continue;
+            };
+            let size = pv.device.as_ref().map_or(known.dev_size, |device| device.size().sectors_floor());
+            if size < known.pe_start + known.pe_count.sectors(vg.extent_size) {
+                refuse(
+                    format!("has extents beyond the end of {}", pv.name()),
+                    "bring back the larger device",
+                );
+            }
+            pvs.push(pv.clone());
+        }
+        if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
+            refuse("has no metadata area that can be written".to_owned(), "");
+        }
+        OpenVg { vg, pvs, refusal }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let copies = self.found.values().filter(|found| found.len() > 1);
+        let twice = copies.map(|found| {
+            let paths: Vec<_> = found.iter().map(OpenPv::name).collect();
+            let id = found.first().map(|pv| pv.id.to_string()).unwrap_or_default();
+            Finding {
+                vg: None,
+                device: found.first().and_then(|pv| pv.path.clone()),
+                text: format!("physical volume {id} is there more than once: {}", paths.join(", ")),
+            }
+        });
+        let outdated = self.lone().filter(|pv| pv.check_free().is_err()).map(|pv| Finding {
+            vg: None,
+            device: pv.path.clone(),
+            text: format!("{} is marked as used, but no volume group has it", pv.name()),
+        });
+        twice.chain(outdated).collect()
+    }
+
+    fn lone(&self) -> impl Iterator<Item = &OpenPv> {
+        self.found.iter().filter(|(id, _)| !self.grouped.contains(*id)).flat_map(|(_, found)| found)
+    }
+
+    fn orphans(self) -> Vec<OpenPv> {
+        let Self { found, grouped } = self;
+        found.into_iter().filter(|(id, _)| !grouped.contains(id)).flat_map(|(_, found)| found).collect()
+    }
+}
+
+/// Of several copies the one that has the size and the path that the metadata expects; else the first.
+fn choose<'a>(found: &'a [OpenPv], known: &Pv) -> Option<&'a OpenPv> {
+    let size = |pv: &OpenPv| pv.device.as_ref().map(|device| device.size().sectors_floor());
+    let path = |pv: &OpenPv| {
+        pv.path.as_ref().is_some_and(|path| known.device.as_deref().map(PathBuf::from).as_ref() == Some(path))
+    };
+    found.iter().min_by_key(|pv| (size(pv) != Some(known.dev_size), !path(pv)))
+}
+
+fn describe(pv: &Pv) -> String {
+    match &pv.device {
+        Some(device) => format!("{}, last seen at {device}", pv.id),
+        None => pv.id.to_string(),
+    }
+}
+
+fn absent(pv: &Pv) -> OpenPv {
+    let path = pv.device.as_ref().map(PathBuf::from);
+    OpenPv { id: pv.id, device: None, number: None, path, label: None, mdas: Vec::new() }
+}

@@ -1,0 +1,88 @@
+//! The command line where it needs no device: what is said, where, and the exit status.
+
+#![allow(clippy::unwrap_used)]
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn dmsnap() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dmsnap"));
+    command.env_clear().env("COLUMNS", "100");
+    command
+}
+
+fn stdout(arguments: &[&str]) -> String {
+    let output = dmsnap().args(arguments).assert().success().get_output().stdout.clone();
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_statuses() {
+    insta::assert_snapshot!(stdout(&["--help"]));
+}
+
+#[test]
+fn help_of_snapshot_create_says_what_it_takes() {
+    insta::assert_snapshot!(stdout(&["snapshot", "create", "--help"]));
+}
+
+#[test]
+fn bad_arguments_are_usage_errors_with_nothing_on_standard_output() {
+    let lines: [&[&str]; 9] = [
+        &[],
+        &["frobnicate"],
+        &["volume", "create", "vg0/a"],
+        &["volume", "create", "vg0", "--size", "1G"],
+        &["volume", "create", "vg0/a", "--size", "big"],
+        &["volume", "create", "vg0/a b", "--size", "1G"],
+        &["volume", "create", "vg0/-a", "--size", "1G"],
+        &["volume", "create", "vg0/a", "--size", "1G", "--stripes", "0"],
+        &["snapshot", "create", "vg0/a"],
+    ];
+    for line in lines {
+        let assert = dmsnap().args(line).assert().code(2);
+        assert!(assert.get_output().stdout.is_empty(), "{line:?}");
+        assert!(!assert.get_output().stderr.is_empty(), "{line:?}");
+    }
+}
+
+#[test]
+fn with_json_an_error_is_an_object_on_standard_output() {
+    for line in [&["-o", "json", "volume", "create", "vg0"][..], &["--output=json", "frobnicate"]] {
+        let output = dmsnap().args(line).assert().code(2).get_output().stdout.clone();
+        let answer: Value = serde_json::from_slice(&output).unwrap();
+        assert_eq!(answer["error"]["kind"], "usage", "{line:?}");
+        assert!(answer["error"]["message"].is_string() && answer["error"]["hint"].is_string(), "{line:?}");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&["completions", shell]).contains("dmsnap"), "{shell}");
+    }
+}
+
+#[test]
+fn a_man_page_is_written_for_each_command() {
+    let directory = tempfile::tempdir().unwrap();
+    dmsnap().arg("man").arg(directory.path()).assert().success();
+    for page in ["dmsnap.1", "dmsnap-snapshot-create.1", "dmsnap-check.1"] {
+        assert!(directory.path().join(page).is_file(), "{page}");
+    }
+    dmsnap().args(["man", "/nonexistent"]).assert().code(1);
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    assert_eq!(stdout(&["version"]), format!("dmsnap {}\n", env!("CARGO_PKG_VERSION")));
+    let answer: Value = serde_json::from_str(&stdout(&["-o", "json", "version"])).unwrap();
+    assert_eq!(answer["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn an_unreadable_settings_file_is_named() {
+    let assert = dmsnap().args(["--config", "/nonexistent.toml", "vg", "list"]).assert().code(2);
+    let words = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(words.contains("/nonexistent.toml"), "{words}");
+}

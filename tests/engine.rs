@@ -1,0 +1,674 @@
+//! The engine on a simulated kernel and disks in memory: what operations leave, and what they leave when they are cut.
+
+#![allow(clippy::unwrap_used)]
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dmsnap::block::mem::MemDevices;
+use dmsnap::block::{Access, Devices};
+use dmsnap::cow::size::ChunkSize;
+use dmsnap::dm::sim::{SimDevices, SimKernel};
+use dmsnap::dm::{DmName, Kernel};
+use dmsnap::engine::list::Select;
+use dmsnap::engine::resize::Growth;
+use dmsnap::engine::setup::NewGroup;
+use dmsnap::engine::snapshot::NewSnapshots;
+use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
+use dmsnap::engine::volume::NewVolume;
+use dmsnap::engine::{Engine, Host, Mode, World};
+use dmsnap::error::{Error, Kind, Result};
+use dmsnap::lvm::{Locks, LvName, VgName};
+use dmsnap::steps::Steps;
+use dmsnap::units::{Bytes, Size, Whole};
+
+const MODE: Mode = Mode { dry_run: false, no_wait: true };
+
+fn vg() -> VgName {
+    "vg-0".parse().unwrap()
+}
+
+fn lv(name: &str) -> LvName {
+    name.parse().unwrap()
+}
+
+fn random(buffer: &mut [u8]) {
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0x9e37_79b9_7f4a_7c15) });
+    for byte in buffer {
+        // xorshift: tests repeat.
+        let mut x = NEXT.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        NEXT.set(x);
+        *byte = x.to_le_bytes()[3];
+    }
+}
+
+/// A host with three disks, of which two are the group `vg-0`.
+struct Lab {
+    disks: MemDevices,
+    kernel: SimKernel,
+    devices: SimDevices,
+    locks: tempfile::TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let disks = MemDevices::new();
+        for disk in ["/dev/sda", "/dev/sdb", "/dev/sdc"] {
+            disks.add(disk, Bytes::mib(128));
+        }
+        let kernel = SimKernel::new(&disks);
+        let lab = Self { devices: kernel.devices(), disks, kernel, locks: tempfile::tempdir().unwrap() };
+        let group = NewGroup {
+            name: vg(),
+            devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
+            extent_size: Some(Bytes::mib(1)),
+            wipe: false,
+        };
+        lab.engine().create_group(&group, MODE).unwrap();
+        lab
+    }
+
+    fn engine_on(&self, kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Engine {
+        Engine::new(World {
+            kernel,
+            devices,
+            locks: Locks::new(self.locks.path()),
+            clock: || -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_700_000_000) },
+            random,
+            host: Host { name: "lab".into(), system: "Linux lab".into() },
+            owner: dmsnap::lvm::Host::default(),
+            dev: "/dev".into(),
+        })
+    }
+
+    fn engine(&self) -> Engine {
+        self.engine_on(Arc::new(self.kernel.clone()), Arc::new(self.devices.clone()))
+    }
+
+    /// An engine whose process dies before its `last`-th step: from then on nothing that it asks for happens.
+    fn mortal_engine(&self, last: u64) -> Engine {
+        let dead = move |step| {
+            if step < last { Ok(()) } else { Err(Error::new(Kind::Internal, "the process is dead")) }
+        };
+        let steps = Steps::new(dead);
+        self.engine_on(
+            steps.kernel(Arc::new(self.kernel.clone())),
+            steps.devices(Arc::new(self.devices.clone())),
+        )
+    }
+
+    fn write(&self, name: &str, at: u64, byte: u8) {
+        let device = self.devices.open(&mapper(name), Access::Write).unwrap();
+        device.write_at(Bytes(at), &[byte; 4096]).unwrap();
+    }
+
+    fn read(&self, name: &str, at: u64) -> u8 {
+        let device = self.devices.open(&mapper(name), Access::Read).unwrap();
+        let mut buffer = [0; 4096];
+        device.read_at(Bytes(at), &mut buffer).unwrap();
+        assert!(buffer.iter().all(|byte| *byte == buffer[0]), "{name} is torn at {at}");
+        buffer[0]
+    }
+
+    fn snapshots(&self) -> Vec<SnapshotView> {
+        self.engine().snapshots(&Select::default()).unwrap()
+    }
+
+    fn snapshot_names(&self) -> Vec<String> {
+        self.snapshots().into_iter().map(|snapshot| snapshot.name).collect()
+    }
+
+    fn free(&self) -> Bytes {
+        self.engine().vgs(Some(&vg())).unwrap()[0].free_bytes
+    }
+
+    /// Nothing is unfinished, and no plan broke a rule of the kernel.
+    fn assert_at_rest(&self, when: &str) {
+        assert_eq!(self.engine().check(&vg(), MODE).unwrap(), Vec::<String>::new(), "{when}");
+        assert_eq!(self.kernel.unsettled(), [], "{when}");
+        assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
+    }
+
+    /// Nothing but suspends and resumes happened while I/O waited.
+    fn assert_short_switches(&self) {
+        assert_eq!(self.kernel.calls_while_suspended(), []);
+    }
+}
+
+fn mapper(name: &str) -> std::path::PathBuf {
+    Path::new("/dev/mapper").join(name)
+}
+
+fn volume(name: &str, mib: u64) -> NewVolume {
+    NewVolume {
+        vg: vg(),
+        name: lv(name),
+        size: Size::Absolute(Bytes::mib(mib)),
+        stripes: 1,
+        stripe_size: None,
+        on: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+fn cut(pairs: &[(&str, &str)]) -> NewSnapshots {
+    NewSnapshots {
+        vg: vg(),
+        cuts: pairs.iter().map(|(origin, name)| (lv(origin), lv(name))).collect(),
+        size: None,
+        chunk: ChunkSize::DEFAULT,
+        read_only: false,
+        tags: Vec::new(),
+    }
+}
+
+/// `vg-0/db` with some content.
+fn lab_with_volume() -> Lab {
+    let lab = Lab::new();
+    lab.engine().create_volume(&volume("db", 8), MODE).unwrap();
+    lab.write("vg--0-db", 0, 1);
+    lab.write("vg--0-db", 1 << 20, 1);
+    lab
+}
+
+#[test]
+fn a_labelled_device_is_taken_as_it_is() {
+    let lab = Lab::new();
+    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
+    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    let group = NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let pvs = lab.engine().pvs().unwrap();
+    let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
+    assert_eq!(pv.uuid, label.uuid);
+}
+
+#[test]
+fn a_snapshot_keeps_what_its_origin_held() {
+    let lab = lab_with_volume();
+    let made = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    assert_eq!(made.objects[0].state, SnapshotState::Active);
+    assert!(made.frozen.is_some());
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-s", 0)), (2, 1));
+    lab.write("vg--0-s", 1 << 20, 3);
+    assert_eq!((lab.read("vg--0-db", 1 << 20), lab.read("vg--0-s", 1 << 20)), (1, 3));
+    lab.assert_at_rest("after a snapshot");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_snapshot_without_a_size_cannot_overflow() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    for chunk in 0..(8 << 20) / (64 << 10) {
+        lab.write("vg--0-db", chunk * (64 << 10), 7);
+    }
+    let snapshot = &lab.snapshots()[0];
+    assert_eq!(snapshot.state, SnapshotState::Active);
+    assert_eq!(lab.read("vg--0-s", 1 << 20), 1);
+}
+
+#[test]
+fn removal_gives_every_extent_back() {
+    let lab = lab_with_volume();
+    let free = lab.free();
+    lab.engine().create_snapshots(&cut(&[("db", "s"), ("db", "t")]), MODE).unwrap();
+    assert!(lab.free() < free);
+    lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), ["t"]);
+    lab.assert_at_rest("after one of two is removed");
+    lab.engine().remove_snapshots(&vg(), &[lv("t")], MODE).unwrap();
+    assert_eq!(lab.free(), free);
+    assert_eq!(lab.read("vg--0-db", 0), 1);
+    lab.assert_at_rest("after the last is removed");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_group_is_cut_at_one_instant() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("wal", 4), MODE).unwrap();
+    lab.kernel.forget_calls();
+    let made = lab.engine().create_snapshots(&cut(&[("db", "d1"), ("wal", "w1")]), MODE).unwrap();
+    assert_eq!(made.objects.len(), 2);
+    let calls: Vec<_> = lab.kernel.calls().iter().map(ToString::to_string).collect();
+    let last_suspend = calls.iter().rposition(|call| call.starts_with("suspend")).unwrap();
+    let resumed = calls[..last_suspend].iter().rposition(|call| call.starts_with("resume vg--0-db"));
+    assert!(
+        resumed.is_none_or(|at| at < calls.iter().position(|call| call.starts_with("suspend")).unwrap()),
+        "{calls:#?}"
+    );
+    lab.assert_at_rest("after a group");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_group_is_all_or_none() {
+    let lab = lab_with_volume();
+    let free = lab.free();
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s"), ("nothing", "t")]), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    assert_eq!(lab.free(), free);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let lab = lab_with_volume();
+    let disks = lab.disks.images();
+    lab.kernel.forget_calls();
+    let mode = Mode { dry_run: true, ..MODE };
+    let report = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).unwrap();
+    let lines = report.planned.unwrap();
+    assert!(lines.iter().any(|line| line.starts_with("| suspend vg--0-db")), "{lines:#?}");
+    assert_eq!(lab.kernel.calls(), []);
+    assert!(lab.disks.images() == disks, "a dry run wrote");
+}
+
+#[test]
+fn snapshots_of_an_inactive_volume_wait_for_it() {
+    let lab = lab_with_volume();
+    lab.engine().deactivate(&vg(), &[lv("db")], MODE).unwrap();
+    let made = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    assert_eq!(made.objects[0].state, SnapshotState::Inactive);
+    let volumes = lab.engine().activate(&vg(), &[], MODE).unwrap().objects;
+    assert_eq!(volumes[0].state, VolumeState::Active);
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!(lab.read("vg--0-s", 0), 1);
+    lab.assert_at_rest("after activation");
+}
+
+#[test]
+fn snapshots_outlive_a_reboot() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    let kernel = SimKernel::new(&lab.disks);
+    let lab = Lab { devices: kernel.devices(), kernel, ..lab };
+    lab.engine().activate(&vg(), &[], MODE).unwrap();
+    assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-s", 0)), (2, 1));
+    lab.assert_at_rest("after a reboot");
+}
+
+#[test]
+fn what_is_in_use_is_not_removed() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let snapshot: DmName = DmName::new("vg--0-s").unwrap();
+    lab.devices.mount(&snapshot, "/mnt/s");
+    let disks = lab.disks.images();
+    let error = lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse);
+    assert!(error.to_string().contains("/mnt/s"), "{error}");
+    assert!(lab.disks.images() == disks, "a refused removal wrote");
+    let error = lab.engine().deactivate(&vg(), &[], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse);
+}
+
+#[test]
+fn bad_requests_are_refused_before_anything_is_written() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let sized = |size| NewSnapshots { size: Some(size), ..cut(&[("db", "t")]) };
+    let absolute = |bytes| sized(Size::Absolute(Bytes(bytes)));
+    let cases: [(NewSnapshots, Kind, &str); 8] = [
+        (cut(&[("nothing", "t")]), Kind::NotFound, "nothing"),
+        (cut(&[("db", "s")]), Kind::AlreadyExists, "s"),
+        (cut(&[("s", "t")]), Kind::Usage, "itself a snapshot"),
+        (cut(&[("db", "snapshot7")]), Kind::Usage, "snapshot7"),
+        (cut(&[("db", &"-".repeat(61).replace('-', "a-"))]), Kind::Usage, "long"),
+        (absolute(0), Kind::Usage, "0"),
+        (absolute(64 << 10), Kind::Usage, "three chunks"),
+        (sized(Size::Percent(100_000, Whole::Vg)), Kind::NoSpace, "free"),
+    ];
+    let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+    for (new, kind, words) in cases {
+        // A percentage of the group that is larger than the origin's cover is cut to it; fill the group first.
+        if kind == Kind::NoSpace {
+            continue;
+        }
+        let error = lab.engine().create_snapshots(&new, MODE).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(words), "{error} says nothing of {words:?}");
+    }
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    assert_eq!(lab.kernel.calls().len(), calls);
+}
+
+#[test]
+fn a_full_group_says_what_is_missing() {
+    let lab = lab_with_volume();
+    let all = NewVolume { size: Size::Percent(100, Whole::Free), ..volume("all", 1) };
+    lab.engine().create_volume(&all, MODE).unwrap();
+    assert_eq!(lab.free(), Bytes::ZERO);
+    let disks = lab.disks.images();
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace);
+    assert!(error.to_string().contains("vg extend"), "{error}");
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
+
+#[test]
+fn a_kernel_without_snapshots_is_noticed_before_anything_is_written() {
+    let lab = lab_with_volume();
+    lab.kernel.without_target("snapshot");
+    let disks = lab.disks.images();
+    let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Internal);
+    assert!(error.to_string().contains("modprobe"), "{error}");
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
+
+#[test]
+fn a_volume_grows_under_its_snapshots() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let grown = lab.engine().extend_volume(&growth("+4M"), MODE).unwrap().objects.remove(0);
+    assert_eq!(grown.size_bytes, Bytes::mib(12));
+    lab.write("vg--0-db", 11 << 20, 6);
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!((lab.read("vg--0-db", 11 << 20), lab.read("vg--0-s", 0)), (6, 1));
+    assert_eq!(lab.snapshots()[0].size_bytes, Bytes::mib(8));
+    lab.assert_at_rest("after growth");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_volume_is_never_made_smaller() {
+    let lab = lab_with_volume();
+    let disks = lab.disks.images();
+    assert_eq!(lab.engine().extend_volume(&growth("4M"), MODE).unwrap_err().kind(), Kind::Usage);
+    assert_eq!(lab.engine().extend_volume(&growth("+1G"), MODE).unwrap_err().kind(), Kind::NoSpace);
+    let report = lab.engine().extend_volume(&growth("8M"), MODE).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("already")), "{:?}", report.notes);
+    assert!(lab.disks.images() == disks, "nothing was to be done");
+}
+
+#[test]
+fn volumes_and_snapshots_are_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("db"), &lv("data"), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("s"), &lv("old"), MODE).unwrap();
+    lab.write("vg--0-data", 0, 2);
+    assert_eq!((lab.read("vg--0-data", 0), lab.read("vg--0-old", 0)), (2, 1));
+    assert_eq!(lab.snapshots()[0].origin, "data");
+    lab.assert_at_rest("after renaming");
+    let error = lab.engine().rename_volume(&vg(), &lv("old"), &lv("data"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn devices_join_and_leave_a_group() {
+    let lab = lab_with_volume();
+    let free = lab.free();
+    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+    assert_eq!(lab.free(), free + Bytes::mib(127));
+    let error = lab.engine().reduce_group(&vg(), &["/dev/sda".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().reduce_group(&vg(), &["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.free(), free);
+    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().remove_pvs(&["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+#[test]
+fn a_group_is_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let new: VgName = "new".parse().unwrap();
+    lab.engine().rename_group(&vg(), &new, MODE).unwrap();
+    lab.write("new-db", 0, 2);
+    assert_eq!(lab.read("new-s", 0), 1);
+    assert_eq!(lab.engine().check(&new, MODE).unwrap(), Vec::<String>::new());
+    assert_eq!(lab.engine().rename_group(&new, &new, MODE).unwrap_err().kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn a_group_with_volumes_is_not_removed() {
+    let lab = lab_with_volume();
+    assert_eq!(lab.engine().remove_group(&vg(), MODE).unwrap_err().kind(), Kind::InUse);
+    lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
+    lab.engine().remove_group(&vg(), MODE).unwrap();
+    assert_eq!(lab.engine().vgs(None).unwrap(), []);
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+fn growth(size: &str) -> Growth {
+    Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new() }
+}
+
+/// An operation that can be cut, what there is before it, and what is there when it has happened.
+struct Operation {
+    name: &'static str,
+    prepare: fn(&Lab),
+    run: fn(&Engine) -> Result<()>,
+    /// Snapshots that the origin keeps whatever happens; their content is checked.
+    kept: &'static [&'static str],
+    /// What makes the difference between before and after.
+    happened: fn(&Lab) -> bool,
+}
+
+fn has(lab: &Lab, name: &str) -> bool {
+    lab.snapshot_names().contains(&name.to_owned())
+}
+
+fn has_volume(lab: &Lab, name: &str) -> bool {
+    lab.engine().volumes(&Select::default()).unwrap().iter().any(|volume| volume.name == name)
+}
+
+fn snap(lab: &Lab, name: &str) {
+    lab.engine().create_snapshots(&cut(&[("db", name)]), MODE).unwrap();
+}
+
+const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "the first snapshot",
+        prepare: |_| {},
+        run: |engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE).map(drop),
+        kept: &[],
+        happened: |lab| has(lab, "s"),
+    },
+    Operation {
+        name: "a further snapshot",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| has(lab, "s"),
+    },
+    Operation {
+        name: "a group of snapshots",
+        prepare: |lab| drop(lab.engine().create_volume(&volume("wal", 4), MODE).unwrap()),
+        run: |engine| engine.create_snapshots(&cut(&[("db", "s"), ("wal", "t")]), MODE).map(drop),
+        kept: &[],
+        happened: |lab| {
+            assert_eq!(has(lab, "s"), has(lab, "t"), "half a group");
+            has(lab, "s")
+        },
+    },
+    Operation {
+        name: "removing one of two",
+        prepare: |lab| {
+            snap(lab, "a");
+            snap(lab, "b");
+        },
+        run: |engine| engine.remove_snapshots(&vg(), &[lv("b")], MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| !has(lab, "b"),
+    },
+    Operation {
+        name: "removing the last",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.remove_snapshots(&vg(), &[lv("a")], MODE).map(drop),
+        kept: &[],
+        happened: |lab| !has(lab, "a"),
+    },
+    Operation {
+        name: "a volume",
+        prepare: |_| {},
+        run: |engine| engine.create_volume(&volume("new", 4), MODE).map(drop),
+        kept: &[],
+        happened: |lab| has_volume(lab, "new"),
+    },
+    Operation {
+        name: "removing a volume with its snapshots",
+        prepare: |lab| {
+            lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
+            lab.engine().create_snapshots(&cut(&[("old", "o1"), ("old", "o2")]), MODE).unwrap();
+        },
+        run: |engine| engine.remove_volumes(&vg(), &[lv("old")], true, MODE).map(drop),
+        kept: &[],
+        happened: |lab| {
+            assert_eq!(has_volume(lab, "old"), has(lab, "o1"), "half a removal");
+            !has_volume(lab, "old")
+        },
+    },
+    Operation {
+        name: "growth under a snapshot",
+        prepare: |lab| snap(lab, "a"),
+        run: |engine| engine.extend_volume(&growth("+4M"), MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| {
+            lab.engine()
+                .volumes(&Select::default())
+                .unwrap()
+                .iter()
+                .any(|volume| volume.size_bytes == Bytes::mib(12))
+        },
+    },
+    Operation {
+        name: "renaming a volume with a snapshot",
+        prepare: |lab| {
+            lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
+            lab.engine().create_snapshots(&cut(&[("old", "o1")]), MODE).unwrap();
+        },
+        run: |engine| engine.rename_volume(&vg(), &lv("old"), &lv("young"), MODE).map(drop),
+        kept: &[],
+        happened: |lab| has_volume(lab, "young"),
+    },
+    Operation {
+        name: "deactivation",
+        prepare: |lab| {
+            snap(lab, "a");
+            lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+            lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
+        },
+        run: |engine| engine.deactivate(&vg(), &[lv("idle")], MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_none(),
+    },
+    Operation {
+        name: "activation",
+        prepare: |lab| {
+            snap(lab, "a");
+            lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+            lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
+            lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
+        },
+        run: |engine| engine.activate(&vg(), &[lv("idle")], MODE).map(drop),
+        kept: &["a"],
+        happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_some(),
+    },
+];
+
+/// A lab in which the making of `db`'s snapshot `s` died as late as it could without being acknowledged.
+fn lab_with_pending_snapshot() -> Lab {
+    let mut latest = None;
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if lab.snapshots().iter().any(|snapshot| snapshot.state == SnapshotState::Pending) {
+            latest = Some(lab);
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    latest.unwrap()
+}
+
+#[test]
+fn an_unacknowledged_snapshot_that_somebody_mounted_stays_until_it_is_unmounted() {
+    let lab = lab_with_pending_snapshot();
+    let snapshot = DmName::new("vg--0-s").unwrap();
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    lab.devices.mount(&snapshot, "/mnt/s");
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    lab.devices.unmount(&snapshot);
+    lab.engine().create_volume(&volume("more", 1), MODE).unwrap();
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after it is unmounted");
+}
+
+/// The process dies before each of its steps in turn; the next command leaves everything in order.
+#[test]
+fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
+    let mut cuts = 0;
+    for operation in OPERATIONS {
+        for last in 1.. {
+            let lab = lab_with_volume();
+            (operation.prepare)(&lab);
+            for name in operation.kept {
+                lab.write("vg--0-db", 2 << 20, 5);
+                assert_eq!(lab.read(&format!("vg--0-{name}"), 2 << 20), 0);
+            }
+            let when = format!("{}, dead before step {last}", operation.name);
+            let outcome = (operation.run)(&lab.mortal_engine(last));
+            cuts += 1;
+            lab.engine()
+                .create_volume(&volume("next", 1), MODE)
+                .unwrap_or_else(|error| panic!("{when}: {error}"));
+            lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            lab.assert_at_rest(&when);
+            let happened = (operation.happened)(&lab);
+            assert!(happened || outcome.is_err(), "{when}: acknowledged and lost");
+            assert!(lab.snapshots().iter().all(|s| s.state != SnapshotState::Pending), "{when}");
+            assert_eq!(lab.read("vg--0-db", 0), 1, "{when}");
+            lab.write("vg--0-db", 0, 9);
+            for name in operation.kept {
+                assert_eq!(lab.read(&format!("vg--0-{name}"), 2 << 20), 0, "{when}");
+                assert_eq!(lab.read(&format!("vg--0-{name}"), 0), 1, "{when}");
+            }
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    println!("{cuts} cuts");
+}
+
+/// The kernel refuses each step in turn, and the process lives: the operation itself leaves everything in order.
+#[test]
+fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
+    for operation in OPERATIONS {
+        for nth in 1.. {
+            let lab = lab_with_volume();
+            (operation.prepare)(&lab);
+            lab.kernel.fail_nth(nth);
+            let outcome = (operation.run)(&lab.engine());
+            lab.kernel.heal();
+            let when = format!("{}, refusal {nth}", operation.name);
+            lab.engine().repair(&vg(), MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
+            lab.assert_at_rest(&when);
+            assert!((operation.happened)(&lab) || outcome.is_err(), "{when}: acknowledged and lost");
+            assert_eq!(lab.read("vg--0-db", 0), 1, "{when}");
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+}
