@@ -18,8 +18,9 @@ killing_ground() {
 # judge (what must hold afterwards beyond what always must).
 killed_at_every_step() {
     local step status
+    survey
     for ((step = 1; step <= 500; step++)); do
-        prepare
+        prepare >/dev/null
         status=0
         the_command env DMSNAP_KILL_AT=$step timeout 60 "$DMSNAP" -q >killed.said 2>&1 || status=$?
         if [ $status = 0 ]; then
@@ -27,6 +28,7 @@ killed_at_every_step() {
             echo "lived from step $step on"
             always
             judge
+            lvm2_content vg
             return
         fi
         [ $status = 137 ] || { cat killed.said; fail "step $step: status $status and not a kill"; }
@@ -44,10 +46,29 @@ killed_at_every_step() {
 
 # What must hold after every kill and the next command.
 always() {
-    all_agree vg
+    local said
+    kernel_at_rest
+    dmsnap check vg || fail "dmsnap check finds something to do"
+    # The heart of lvm2_content, in one process.
+    said=$(printf 'vgck vg\nlvs -a -o all --noheadings vg\n' | lvm 2>&1 >lvm2.rows) || fail "lvm2: $said"
+    [ -z "$said" ] || fail "lvm2 said: $said"
+    ! grep -i warning lvm2.rows || fail "lvm2 warns"
     equal "the origin's file" "$known" "$(md5sum <origin/file)"
     date +%N >origin/written
     timeout 60 sync -f origin || fail "the origin cannot be written"
+    survey
+}
+
+# What there is: NAME:STATE of each volume and each snapshot.
+survey() {
+    volumes=$(dmsnap -o json volume list vg | jq -r '[.volumes[] | "\(.name):\(.state)"] | join(" ")')
+    snapshots=$(dmsnap -o json snapshot list vg | jq -r '[.snapshots[] | "\(.name):\(.state)"] | join(" ")')
+}
+
+exists() { # volume|snapshot NAME
+    local all=$volumes
+    [ "$1" = volume ] || all=$snapshots
+    [[ " $all" == *" $2:"* ]]
 }
 
 # The snapshots among these that exist hold the known file.
@@ -55,20 +76,14 @@ hold_the_file() { # NAME...
     local name
     for name; do
         exists snapshot $name || continue
-        equal "state of $name" active "$(listed snapshot vg/$name state)"
+        [[ " $snapshots " == *" $name:active "* ]] || fail "$name is not active: $snapshots"
         mount -o ro /dev/vg/$name snapshot
         equal "the file in $name" "$known" "$(md5sum <snapshot/file)"
         umount snapshot
     done
 }
 
-exists() { # volume|snapshot NAME
-    local all
-    all=$(names "$1" vg) || fail "cannot list"
-    [[ " $all " == *" $2 "* ]]
-}
-
-# Brings a snapshot or a volume to be or not to be, whatever the last kill left.
+# Brings a snapshot or a volume to be no more, whatever the last kill left.
 without() { # volume|snapshot NAME
     ! exists "$1" "$2" || dmsnap -q "$1" remove "vg/$2"
 }

@@ -79,9 +79,11 @@ lvm2_content() { # VG
 
 # Everything device-mapper knows, in an order that can be compared.
 kernel_state() {
-    dmsetup table --showkeys | sort
-    dmsetup table --inactive | sort
-    dmsetup info -c --noheadings | sort
+    {
+        dmsetup table
+        dmsetup table --inactive | sed 's/^/inactive /'
+        dmsetup info -c --noheadings
+    } | sort
 }
 
 # No operation has left a trace in the kernel: nothing suspended, no table waiting in the second slot.
@@ -91,13 +93,10 @@ kernel_at_rest() {
     [ -z "$unrest" ] || fail "suspended, or with an inactive table: $unrest"
 }
 
-# Checksums of the disks as they are below every cache.
-disk_sum() { # DEV... (all the guest's disks)
+# One checksum over all disks as they are below every cache.
+disk_sum() {
     local dev
-    [ $# -gt 0 ] || set -- /dev/ubd?
-    for dev; do
-        printf '%s %s\n' "$dev" "$(dd "if=$dev" iflag=direct bs=1M status=none | md5sum | cut -d' ' -f1)"
-    done
+    for dev in /dev/ubd?; do dd "if=$dev" iflag=direct bs=1M status=none; done | md5sum
 }
 
 # Runs a dmsnap command that must succeed, and holds its work against lvm2, the kernel and its own check.
@@ -132,9 +131,4 @@ lvm2_knows_not() { # VG/NAME
 # The names in a list of dmsnap's, in order.
 names() { # volume|snapshot VG
     dmsnap -o json "$1" list "$2" | jq -r "[.${1}s[].name] | sort | join(\" \")"
-}
-
-# A block device's content, below the page cache.
-content() { # DEV
-    dd "if=$1" iflag=direct bs=1M status=none | md5sum | cut -d' ' -f1
 }

@@ -1,8 +1,8 @@
-# disks: 64M 32M 32M 32M 32M
+# disks: 64M 16M 16M 16M 16M
 # timeout: 180
 
 . "$TOP/tests/vm/refusals.sh"
-truncate -s 32M /tmp/file
+truncate -s 16M /tmp/file
 still_ext4 /dev/ubdb
 still_ext4 /dev/ubdc
 mkdir mounted

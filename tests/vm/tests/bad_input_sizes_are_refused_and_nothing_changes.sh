@@ -7,7 +7,11 @@ vgcreate -q -s 4k fine /dev/ubdb
 lvcreate -q -y -n origin -L 4M fine
 small_world /dev/ubda
 
-for size in 0 0G -4M +4M 1X x '' 4M4 1..5M 99999999999999999999G; do
+for size in 0 0G; do
+    refused 2 size snapshot create vg/origin --name s "--size=$size"
+    refused 2 size volume create vg/v "--size=$size"
+done
+for size in -4M +4M 1X x '' 4M4 1..5M 99999999999999999999G; do
     refused 2 "$size" snapshot create vg/origin --name s "--size=$size"
     refused 2 "$size" volume create vg/v "--size=$size"
 done
@@ -18,7 +22,7 @@ refused 2 fine snapshot create fine/origin --name s --size 8k --chunk-size 4k
 refused 2 fine snapshot create fine/origin --name s --size 128k --chunk-size 64k
 
 for chunk in 0 5k 3 12k 96k 65535b x; do
-    refused 2 "$chunk" snapshot create vg/origin --name s --size 8M --chunk-size "$chunk"
+    refused 2 chunk snapshot create vg/origin --name s --size 8M --chunk-size "$chunk"
 done
 
 # Full: 12 MiB are free. Two that fit one by one but not together are both refused.

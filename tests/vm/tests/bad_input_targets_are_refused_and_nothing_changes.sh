@@ -10,7 +10,7 @@ vgchange -q -an parts # active, it would write on its own
 small_world /dev/ubda
 
 refused 2 vg/snap snapshot create vg/snap --name s
-refused 2 vg/snap snapshot create vg/origin vg/snap --name s --name t
+refused 2 vg/snap snapshot create vg/origin vg/snap --name s --name t --size 4M
 refused 2 snapshot0 snapshot create vg/snapshot0 --name s
 refused 2 mirrored_rimage_0 snapshot create parts/mirrored_rimage_0 --name s
 refused 2 mirrored_rmeta_1 snapshot create parts/mirrored_rmeta_1 --name s
