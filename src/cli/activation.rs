@@ -7,7 +7,7 @@ use super::output::Output;
 use super::volume::COLUMNS;
 use crate::engine::view::VolumeView;
 use crate::engine::{Engine, Mode, Report};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::lvm::{LvName, VgName};
 
 /// Makes the volumes usable.
@@ -32,6 +32,10 @@ fn each(
     for (vg, names) in groups(places, engine)? {
         match act(&vg, &names) {
             Ok(report) => whole.absorb(report),
+            // "All" does not mean those that this host must not touch.
+            Err(error) if places.is_empty() && error.kind() == Kind::Refused => {
+                whole.notes.push(error.message())
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -39,7 +43,7 @@ fn each(
     errors.iter().for_each(|error| output.complain(error));
     match first {
         // A program gets one object: the error, which outweighs what went well.
-        Some(error) if output.is_object() => Err(error),
+        Some(error) if output.is_object() || whole.objects.is_empty() => Err(error),
         Some(error) => output.made("volumes", &whole, &COLUMNS).and(Err(error)),
         None => output.made("volumes", &whole, &COLUMNS),
     }

@@ -1,15 +1,16 @@
 //! Bringing volumes up and taking them down. No metadata changes: the kernel is all there is to converge.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::Engine;
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::VolumeView;
-use super::volume::{in_words, is_hidden};
-use super::{Engine, mark::Mark};
+use super::volume::{in_words, is_hidden, refuse_foreign};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvFlag, LvName, Role, VgName};
+use crate::lvm::{Lv, LvFlag, LvName, Role, VgName};
 
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
@@ -46,7 +47,7 @@ impl Session<'_> {
 
     fn activation(&self, names: &[LvName]) -> Result<Change> {
         let mut change = Change::default();
-        let roots = if names.is_empty() { self.buildable(&mut change.notes) } else { self.roots(names)? };
+        let roots = if names.is_empty() { self.all(&mut change.notes) } else { self.roots(names)? };
         change.touched.clone_from(&roots);
         change.activate = roots;
         Ok(change)
@@ -54,14 +55,8 @@ impl Session<'_> {
 
     fn deactivation(&self, names: &[LvName]) -> Result<Change> {
         let vg = self.vg();
-        if let Some(snapshot) = names.iter().find_map(|name| vg.snapshot_of_store(name)) {
-            let cause = format!(
-                "{}/{} is a snapshot: it is active as long as {}",
-                vg.name, snapshot.store, snapshot.origin
-            );
-            return Err(Error::new(Kind::Usage, cause).hint("deactivate the volume that it was taken of"));
-        }
-        let roots = if names.is_empty() { self.buildable(&mut Vec::new()) } else { self.roots(names)? };
+        let all = || vg.built_here().map(|lv| vg.root_of(&lv.name)).collect();
+        let roots = if names.is_empty() { all() } else { self.roots(names)? };
         for root in &roots {
             self.refuse_in_use(root)?;
         }
@@ -80,6 +75,7 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The volumes that decide whether these are active.
     fn roots(&self, names: &[LvName]) -> Result<BTreeSet<LvName>> {
         let vg = self.vg();
         let mut roots = BTreeSet::new();
@@ -88,20 +84,19 @@ impl Session<'_> {
             if matches!(vg.role(name), Some(Role::Hidden) | None) {
                 return Err(is_hidden(vg, name));
             }
-            roots.insert(vg.root_of(name));
+            let root = vg.root_of(name);
+            refuse_foreign(vg, vg.find_lv(&root)?)?;
+            roots.insert(root);
         }
         Ok(roots)
     }
 
-    /// Every volume that is its own root and has only segments that dmsnap builds; notes name the others.
-    fn buildable(&self, notes: &mut Vec<String>) -> BTreeSet<LvName> {
+    /// Every volume that can be active; notes name the others that people see.
+    fn all(&self, notes: &mut Vec<String>) -> BTreeSet<LvName> {
         let vg = self.vg();
         let mut roots = BTreeSet::new();
-        for lv in &vg.lvs {
-            let is_root = matches!(vg.role(&lv.name), Some(Role::Plain | Role::Origin));
-            if !is_root || !vg.visible(&lv.name) || Mark::of(lv) == Some(Mark::Deleting) {
-                continue;
-            }
+        let is_root = |lv: &&Arc<Lv>| matches!(vg.role(&lv.name), Some(Role::Plain | Role::Origin));
+        for lv in vg.lvs.iter().filter(is_root).filter(|lv| vg.visible(&lv.name)) {
             let left = |why: &str| format!("{}/{} is left alone: {why}", vg.name, lv.name);
             match lv.foreign_layout() {
                 Some(kind) => notes.push(left(&format!("it is {kind}"))),

@@ -50,6 +50,11 @@ impl Engine {
 impl Session<'_> {
     fn new_snapshots(&self, new: &NewSnapshots) -> Result<Change> {
         refuse_own_tags(&new.tags)?;
+        // What is wrong with a name is said before what is wrong with the space.
+        for (origin, name) in &new.cuts {
+            refuse_origin(self.vg(), self.vg().find_lv(origin)?)?;
+            refuse_taken(self.vg(), name)?;
+        }
         let mut change = Change::default();
         let mut vg = self.vg().clone();
         for (origin, name) in &new.cuts {
@@ -73,7 +78,6 @@ impl Session<'_> {
         change: &mut Change,
     ) -> Result<Vec<Edit>> {
         let lv = vg.find_lv(origin)?;
-        refuse_origin(vg, lv)?;
         refuse_taken(vg, name)?;
         let extents = store_extents(vg, lv, new, &mut change.notes)?;
         let request = Request { extents, policy: Policy::Normal, ..Request::default() };
