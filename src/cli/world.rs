@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use crate::block::Devices;
 use crate::block::sysfs::SysDevices;
 use crate::dm::Kernel;
@@ -23,16 +23,23 @@ pub fn real(settings: &Settings) -> Result<World> {
         return Err(Error::new(Kind::Internal, "only root may open block devices and device-mapper")
             .hint("run dmsnap as root"));
     }
+    let lvm2 = settings::read_lvm2(settings)?;
+    let host = host()?;
+    let (owner, note) = lvm2.system_id.host(&host.name, |path| std::fs::read_to_string(path).ok());
+    if let Some(note) = note {
+        tracing::warn!("{note}");
+    }
     let (kernel, devices) =
         parts(Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()))?;
     Ok(World {
         kernel,
         devices,
-        locks: Locks::new(&settings.locking_dir),
+        locks: Locks::new(&lvm2.locking_dir).waiting(lvm2.wait_for_locks),
         clock: SystemTime::now,
         random,
-        host: host()?,
-        owner: crate::lvm::Host::default(),
+        host,
+        owner,
+        lvm2,
         dev: PathBuf::from("/dev"),
     })
 }

@@ -34,7 +34,7 @@ impl Engine {
         mode: Mode,
     ) -> Result<Report<VgView>> {
         let began = Instant::now();
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
         let taken = self.take(self.scan()?, devices, wipe)?;
@@ -52,7 +52,7 @@ impl Engine {
 
     /// Takes devices out of a volume group; no volume may lie on them. They stay physical volumes.
     pub fn reduce_group(&self, vg: &VgName, devices: &[PathBuf], mode: Mode) -> Result<Report<VgView>> {
-        let global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let global = self.lock_set(mode)?;
         let change = |session: &Session<'_>| {
             let pvs = session.pvs_on(devices)?;
             let intent = pvs.into_iter().map(|pv| Edit::RemovePv { pv }).collect();
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     fn group_renamed(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         // The global lock keeps every other renaming away, so the order of these two does not matter.
         let _new = self.world.locks.vg(to, lock::Mode::Exclusive, mode.wait())?;
         self.refuse_taken_group(&self.scan()?, to)?;
@@ -95,7 +95,7 @@ impl Engine {
 
     fn group_removed(&self, vg: &VgName, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
         if mode.dry_run {
@@ -114,7 +114,7 @@ impl Engine {
 
     fn pvs_removed(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let scan = self.scan()?;
         let mut unused = Vec::new();
         for path in devices {

@@ -165,6 +165,9 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
+        if !change.intent.is_empty() || !change.confirm.is_empty() {
+            self.engine.check_writable()?;
+        }
         let intended = self.open.vg.apply(&change.intent)?;
         let found = self.found(&intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
@@ -206,6 +209,7 @@ impl Session<'_> {
         if edits.is_empty() {
             return Ok(());
         }
+        self.engine.check_writable()?;
         let next = self.open.vg.apply(edits)?;
         let stamp = self.engine.stamp(description);
         commit(&mut self.open, next, &stamp)

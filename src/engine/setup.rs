@@ -66,7 +66,7 @@ impl Engine {
 
     fn pvs_created(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
-        let _lock = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _lock = self.lock_set(mode)?;
         let taken = self.take(self.scan()?, devices, wipe)?;
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
@@ -84,7 +84,7 @@ impl Engine {
     fn group_created(&self, new: &NewGroup, mode: Mode) -> Result<Report<VgView>> {
         let began = Instant::now();
         let extent_size = extent_size(new.extent_size.unwrap_or(DEFAULT_EXTENT))?;
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let _lock = self.world.locks.vg(&new.name, lock::Mode::Exclusive, mode.wait())?;
         let scan = self.scan()?;
         self.refuse_taken_group(&scan, &new.name)?;

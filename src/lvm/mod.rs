@@ -21,6 +21,7 @@ pub mod name;
 mod read;
 pub mod ring;
 pub mod scan;
+pub mod settings;
 pub mod span;
 mod write;
 
@@ -32,3 +33,4 @@ pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
 pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, scan};
+pub use settings::Settings;
