@@ -60,7 +60,7 @@ fn lvm2_in(directory: &Path) -> Result<lvm::Settings> {
 }
 
 /// What is in a file; none if it is not there.
-fn text_of(path: &Path) -> Result<Option<Vec<u8>>> {
+pub fn text_of(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -12,6 +12,9 @@ use crate::dm::control::Control;
 use crate::engine::{Host, World};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::Locks;
+use crate::lvm::choice::Choice;
+use crate::lvm::chosen::{ChosenDevices, PATIENCE};
+use crate::lvm::settings::DeviceRules;
 use crate::steps::Steps;
 
 /// Names the step that the process kills itself before, to test what a dead process leaves.
@@ -29,8 +32,8 @@ pub fn real(settings: &Settings) -> Result<World> {
     if let Some(note) = note {
         tracing::warn!("{note}");
     }
-    let (kernel, devices) =
-        parts(Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()))?;
+    let control = Arc::new(Control::new(crate::dm::nodes::Nodes::default()));
+    let (kernel, devices) = parts(control, Arc::new(devices(&lvm2.devices)?))?;
     Ok(World {
         kernel,
         devices,
@@ -42,6 +45,17 @@ pub fn real(settings: &Settings) -> Result<World> {
         lvm2,
         dev: PathBuf::from("/dev"),
     })
+}
+
+/// This host's devices, under lvm2's rules.
+fn devices(rules: &DeviceRules) -> Result<ChosenDevices> {
+    let drivers = std::fs::read_to_string("/proc/devices").ok();
+    let file = match &rules.devices_file {
+        Some(path) => settings::text_of(path)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
+        None => None,
+    };
+    let choice = Choice::new(rules, drivers.as_deref(), file.as_deref())?;
+    Ok(ChosenDevices::new(Arc::new(SysDevices::default()), choice, PATIENCE))
 }
 
 /// The kernel and the devices, behind the fail point if one is set.

@@ -118,7 +118,9 @@ impl Engine {
         let scan = self.scan()?;
         let mut unused = Vec::new();
         for path in devices {
-            let number = self.world.devices.lookup(path)?.number;
+            let listed = self.world.devices.lookup(path)?;
+            self.refuse_unusable(path, &listed)?;
+            let number = listed.number;
             if let Some(open) =
                 scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(number)))
             {

@@ -12,7 +12,7 @@ use super::Engine;
 use super::list::{pv_view, vg_view};
 use super::operation::{Mode, Report};
 use super::view::{PvView, VgView};
-use crate::block::{Access, Device, Listed, probe};
+use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
 use crate::lvm::{NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, create_vg, draft_pv, write_pv};
@@ -147,6 +147,7 @@ impl Engine {
         }
         let orphan = scan.orphans.iter().position(|pv| pv.number == Some(listed.number));
         let orphan = orphan.map(|at| scan.orphans.remove(at));
+        self.refuse_unusable(path, listed)?;
         if orphan.is_none() {
             refuse_unsuitable(path, listed)?;
         }
@@ -169,6 +170,13 @@ impl Engine {
                 }
             },
         }
+    }
+
+    /// What lvm2's configuration keeps from being a physical volume is not made one.
+    pub(super) fn refuse_unusable(&self, path: &Path, listed: &Listed) -> Result<()> {
+        let Some(Unusable { what, hint }) = self.world.devices.unusable(listed) else { return Ok(()) };
+        let cause = format!("{} {what}", path.display());
+        Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
 
     fn draft(&self, device: Arc<dyn Device>, writes: Writes) -> Result<Taken> {
@@ -209,9 +217,6 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
             "has partitions".to_owned(),
             "name one of them, or remove the partition table",
         );
-    }
-    if listed.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with("LVM-")) {
-        return refuse(Kind::Refused, "is itself a logical volume".to_owned(), "name a disk or a partition");
     }
     if listed.read_only {
         return refuse(Kind::Refused, "is read-only".to_owned(), "name a device that can be written to");

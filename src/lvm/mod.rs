@@ -7,6 +7,8 @@
 pub mod alloc;
 mod apply;
 pub mod check;
+pub mod choice;
+pub mod chosen;
 pub mod commit;
 pub mod config;
 pub mod edit;
