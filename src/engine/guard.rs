@@ -1,9 +1,18 @@
 //! What lvm2's configuration forbids, and the lock on the set of physical volumes and volume groups.
 
+use std::path::Path;
+
 use super::Engine;
 use super::operation::Mode;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::lock;
+use crate::lvm::{hints, lock};
+
+/// The lock on the set of physical volumes and volume groups. What LVM2 remembered of it is forgotten, and nothing new remembered
+/// until this is dropped.
+pub(super) struct SetGuard {
+    _hints: Option<hints::Forgotten>,
+    _lock: lock::Guard,
+}
 
 impl Engine {
     /// An error if lvm2's configuration says that no metadata may be changed on this host.
@@ -16,13 +25,16 @@ impl Engine {
     }
 
     /// Keeps others from changing which physical volumes and volume groups there are.
-    pub(super) fn lock_set(&self, mode: Mode) -> Result<lock::Guard> {
+    pub(super) fn lock_set(&self, mode: Mode) -> Result<SetGuard> {
         self.check_writable()?;
         if self.world.lvm2.use_lvmlockd {
             let cause = "lvm.conf says that the set of volume groups is locked between hosts, with lvmlockd";
             return Err(Error::new(Kind::Refused, cause)
                 .hint("use LVM2 for this; volumes of groups that are not shared can be changed"));
         }
-        self.world.locks.global(lock::Mode::Exclusive, mode.wait())
+        let lock = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let changes = self.world.lvm2.hints && !mode.dry_run;
+        let hints = changes.then(|| hints::forget(Path::new(hints::DIRECTORY)));
+        Ok(SetGuard { _hints: hints, _lock: lock })
     }
 }

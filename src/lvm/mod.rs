@@ -13,6 +13,7 @@ pub mod commit;
 pub mod config;
 pub mod edit;
 pub mod free;
+pub mod hints;
 mod index;
 pub mod inspect;
 pub mod label;
