@@ -45,8 +45,11 @@ impl Engine {
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
         }
+        let description = format!("vg extend {vg}");
+        self.archive(session.vg(), &description);
         label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
-        session.commit(&edits, &format!("vg extend {vg}"))?;
+        session.commit(&edits, &description)?;
+        self.back_up(session.vg(), &description);
         Ok(Report { objects: vec![vg_view(&session.open)], elapsed: began.elapsed(), ..Report::default() })
     }
 
@@ -85,7 +88,11 @@ impl Engine {
             })
         };
         let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
-        self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)
+        let report = self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)?;
+        if !mode.dry_run {
+            self.world.lvm2.copies.drop_backup(vg);
+        }
+        Ok(report)
     }
 
     /// Removes a volume group without volumes; its devices stay physical volumes.
@@ -102,7 +109,9 @@ impl Engine {
             let planned = Some(vec![format!("  metadata: remove volume group {vg}")]);
             return Ok(Report { planned, ..Report::default() });
         }
+        self.archive(session.vg(), &format!("vg remove {vg}"));
         let pvs = remove_vg(session.open)?;
+        self.world.lvm2.copies.drop_backup(vg);
         let objects = pvs.iter().map(|pv| pv_view(pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }

@@ -1,11 +1,12 @@
-//! What lvm2's configuration forbids, and the lock on the set of physical volumes and volume groups.
+//! What lvm2's configuration forbids and asks for: no changes, copies of the metadata in files; and the lock on the set of
+//! physical volumes and volume groups.
 
 use std::path::Path;
 
 use super::Engine;
 use super::operation::Mode;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{hints, lock};
+use crate::lvm::{Vg, hints, lock};
 
 /// The lock on the set of physical volumes and volume groups. What LVM2 remembered of it is forgotten, and nothing new remembered
 /// until this is dropped.
@@ -22,6 +23,20 @@ impl Engine {
         }
         Err(Error::new(Kind::Refused, "lvm.conf says that this host changes no metadata")
             .hint("global/metadata_read_only there turns it off"))
+    }
+
+    /// Keeps a copy of what is about to be changed. Nothing may be suspended: the file may lie on what is.
+    pub(super) fn archive(&self, vg: &Vg, description: &str) {
+        let mut random = [0; 4];
+        (self.world.random)(&mut random);
+        // LVM2's are not negative.
+        let random = u32::from_ne_bytes(random) >> 1;
+        self.world.lvm2.copies.archive(vg, &self.stamp(description), random);
+    }
+
+    /// Keeps a copy of what is in force. The same holds.
+    pub(super) fn back_up(&self, vg: &Vg, description: &str) {
+        self.world.lvm2.copies.back_up(vg, &self.stamp(description));
     }
 
     /// Keeps others from changing which physical volumes and volume groups there are.

@@ -55,6 +55,13 @@ pub struct Change {
     pub notes: Vec<String>,
 }
 
+impl Change {
+    /// True if it changes the metadata.
+    fn commits(&self) -> bool {
+        !self.intent.is_empty() || !self.confirm.is_empty()
+    }
+}
+
 /// What an operation did, or with `--dry-run` would do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report<T> {
@@ -136,6 +143,9 @@ impl Engine {
         let recovery = session.recover(mode)?;
         let change = change(&session)?;
         let (planned, executed) = session.carry_out(&change, mode, description)?;
+        if change.commits() && !mode.dry_run {
+            self.back_up(&session.open.vg, description);
+        }
         let elapsed = began.elapsed();
         let planned = mode.dry_run.then(|| [recovery, planned].concat());
         Ok(Report {
@@ -165,7 +175,7 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
-        if !change.intent.is_empty() || !change.confirm.is_empty() {
+        if change.commits() {
             self.engine.check_writable()?;
         }
         let intended = self.open.vg.apply(&change.intent)?;
@@ -176,6 +186,9 @@ impl Session<'_> {
             // The confirmation is applied to nothing, but what is wrong with it is found.
             intended.apply(&change.confirm)?;
             return Ok((planned(change, &plan), Executed::default()));
+        }
+        if change.commits() {
+            self.engine.archive(&self.open.vg, description);
         }
         blank(&self.open, &change.blanks)?;
         self.commit(&change.intent, description)?;

@@ -102,8 +102,9 @@ impl Engine {
             let planned = Some(planned(&taken).into_iter().chain([made]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
-        let stamp = self.stamp(&format!("vg create {}", new.name));
-        let open = create_vg(label(taken)?, &group, &stamp)?;
+        let description = format!("vg create {}", new.name);
+        let open = create_vg(label(taken)?, &group, &self.stamp(&description))?;
+        self.back_up(&open.vg, &description);
         Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
     }
 

@@ -11,6 +11,7 @@ pub mod choice;
 pub mod chosen;
 pub mod commit;
 pub mod config;
+mod copies;
 pub mod edit;
 pub mod free;
 pub mod hints;
