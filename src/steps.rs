@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::block::{Access, DevNo, Device, Devices, Listed};
+use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
 use crate::dm::{
     DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags, switch,
 };
@@ -155,6 +155,10 @@ struct SteppedDevices {
 impl Devices for SteppedDevices {
     fn list(&self) -> Result<Vec<Listed>> {
         self.devices.list()
+    }
+
+    fn unusable(&self, listed: &Listed) -> Option<Unusable> {
+        self.devices.unusable(listed)
     }
 
     fn lookup(&self, path: &Path) -> Result<Listed> {

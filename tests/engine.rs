@@ -82,8 +82,14 @@ impl Lab {
             random,
             host: Host { name: "lab".into(), system: "Linux lab".into() },
             owner: dmsnap::lvm::Host::default(),
+            lvm2: self.settings(),
             dev: "/dev".into(),
         })
+    }
+
+    /// lvm2's, with every file of this host's out of reach.
+    fn settings(&self) -> dmsnap::lvm::Settings {
+        dmsnap::lvm::Settings { hints: false, ..dmsnap::lvm::Settings::of_nothing(Path::new("")) }
     }
 
     fn engine(&self) -> Engine {

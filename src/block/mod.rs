@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::error::{Error, Kind, Result};
 use crate::units::Bytes;
 
+mod alias;
 mod buffer;
 pub mod device;
 pub mod grow;
@@ -21,6 +22,8 @@ pub mod mem;
 pub mod mounts;
 pub mod probe;
 pub mod sysfs;
+
+pub use alias::Identity;
 
 /// A block device's number, printed as `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +37,14 @@ pub struct DevNo {
 impl fmt::Display for DevNo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl DevNo {
+    /// From a number as stat(2) has it.
+    pub(crate) fn of(number: u64) -> Self {
+        let part = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Self { major: part(nix::sys::stat::major(number)), minor: part(nix::sys::stat::minor(number)) }
     }
 }
 
@@ -96,6 +107,29 @@ pub struct Listed {
     pub partitioned: bool,
 }
 
+/// Why a device may not be a physical volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// In words, behind the device's name: `is itself a logical volume`.
+    pub what: String,
+    /// The way out.
+    pub hint: &'static str,
+}
+
+/// The uuid of a logical volume's device: this, the group's identity and the volume's, and a suffix if it is a layer.
+const LV_PREFIX: &str = "LVM-";
+const LV_UUID: usize = LV_PREFIX.len() + 64;
+
+impl Listed {
+    /// Nothing unless it is a logical volume's device; `lvs` allows those that are no layers of others.
+    pub fn layer(&self, lvs: bool) -> Option<Unusable> {
+        let uuid = self.dm_uuid.as_deref().filter(|uuid| uuid.starts_with(LV_PREFIX))?;
+        let is_allowed = lvs && uuid.len() == LV_UUID;
+        let what = "is itself a logical volume".to_owned();
+        (!is_allowed).then_some(Unusable { what, hint: "name a disk or a partition" })
+    }
+}
+
 /// How a device is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -111,6 +145,11 @@ pub enum Access {
 pub trait Devices: Send + Sync {
     /// Every block device that may hold data (no empty loop devices, no optical or memory disks), ordered by number.
     fn list(&self) -> Result<Vec<Listed>>;
+
+    /// Why a device may not be a physical volume on this host, whatever it holds; nothing if it may.
+    fn unusable(&self, listed: &Listed) -> Option<Unusable> {
+        listed.layer(false)
+    }
 
     /// What is known of the device at `path`. [`Kind::NotFound`] if there is nothing, [`Kind::Usage`] if it is no
     /// block device.

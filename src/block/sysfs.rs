@@ -74,7 +74,7 @@ impl SysDevices {
         holders
     }
 
-    fn folder(&self, number: DevNo) -> PathBuf {
+    pub(super) fn folder(&self, number: DevNo) -> PathBuf {
         self.sys.join("dev/block").join(number.to_string())
     }
 }
@@ -120,10 +120,7 @@ impl Devices for SysDevices {
                 .hint("name a disk or a partition; a file can be made one with `losetup`")
                 .at(at()));
         }
-        let rdev = metadata.rdev();
-        let part = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let number =
-            DevNo { major: part(nix::sys::stat::major(rdev)), minor: part(nix::sys::stat::minor(rdev)) };
+        let number = DevNo::of(metadata.rdev());
         // sysfs names the device by a link; the partition's folder lies in its disk's.
         let link = self.folder(number);
         let folder = fs::read_link(&link).ok().and_then(|to| Some(link.parent()?.join(to)));

@@ -34,7 +34,7 @@ fn each(
             Ok(report) => whole.absorb(report),
             // "All" does not mean those that this host must not touch.
             Err(error) if places.is_empty() && error.kind() == Kind::Refused => {
-                whole.notes.push(error.message())
+                whole.notes.push(error.message());
             }
             Err(error) => errors.push(error),
         }

@@ -1,42 +1,74 @@
-//! The settings file, `/etc/dmsnap/config.toml`. Every key has a default; an environment variable outweighs the file.
+//! The settings: `/etc/dmsnap/config.toml`, and lvm2's own configuration.
+//!
+//! Every key has a default; an environment variable outweighs the file. What lvm2's configuration says holds for dmsnap too;
+//! what is set for dmsnap alone outweighs it.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
+use crate::lvm;
+use crate::lvm::settings::DIRECTORY;
 
 const FILE: &str = "/etc/dmsnap/config.toml";
 
 /// What can be set.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where lvm2's lock files are; `DMSNAP_LOCKING_DIR`.
-    pub locking_dir: PathBuf,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { locking_dir: PathBuf::from("/run/lock/lvm") }
-    }
+    /// Where lvm2's lock files are, if not where lvm2's configuration says; `DMSNAP_LOCKING_DIR`.
+    pub locking_dir: Option<PathBuf>,
 }
 
 /// Reads a file that is named, or the usual one if it is there.
 pub fn read(file: Option<&Path>) -> Result<Settings> {
     let path = file.unwrap_or(Path::new(FILE));
-    let mut settings = match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, path)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => Settings::default(),
-        Err(error) => {
-            let cause = format!("the settings file {} cannot be read", path.display());
-            return Err(Error::new(Kind::Usage, cause).with_source(error));
+    let mut settings = match text_of(path)? {
+        Some(text) => parse(&String::from_utf8_lossy(&text), path)?,
+        None if file.is_none() => Settings::default(),
+        None => {
+            return Err(Error::new(Kind::Usage, format!("there is no settings file {}", path.display())));
         }
     };
     if let Some(directory) = std::env::var_os("DMSNAP_LOCKING_DIR") {
-        settings.locking_dir = directory.into();
+        settings.locking_dir = Some(directory.into());
     }
     Ok(settings)
+}
+
+/// Reads lvm2's configuration where `LVM_SYSTEM_DIR` says, or else the usual one; what is set for dmsnap outweighs it.
+pub fn read_lvm2(settings: &Settings) -> Result<lvm::Settings> {
+    let directory = std::env::var_os("LVM_SYSTEM_DIR").map_or_else(|| DIRECTORY.into(), PathBuf::from);
+    let mut lvm2 = lvm2_in(&directory)?;
+    for note in &lvm2.notes {
+        tracing::warn!("{note}");
+    }
+    if let Some(directory) = &settings.locking_dir {
+        lvm2.locking_dir.clone_from(directory);
+    }
+    Ok(lvm2)
+}
+
+fn lvm2_in(directory: &Path) -> Result<lvm::Settings> {
+    // LVM2 takes an empty name as: no files.
+    if directory.as_os_str().is_empty() {
+        return Ok(lvm::Settings::of_nothing(directory));
+    }
+    let read = |name: &str| text_of(&directory.join(name));
+    lvm::Settings::parse(directory, read("lvm.conf")?.as_deref(), read("lvmlocal.conf")?.as_deref())
+}
+
+/// What is in a file; none if it is not there.
+pub fn text_of(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let cause = format!("the settings file {} cannot be read", path.display());
+            Err(Error::new(Kind::Usage, cause).with_source(error))
+        }
+    }
 }
 
 fn parse(text: &str, path: &Path) -> Result<Settings> {
@@ -57,5 +89,15 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         assert_eq!(parse("lokcing_dir = '/x'", Path::new("f")).unwrap_err().kind(), Kind::Usage);
+    }
+
+    #[test]
+    fn lvm2s_files_are_read_where_they_are_and_missed_where_they_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(lvm2_in(directory.path()).unwrap().wait_for_locks);
+        std::fs::write(directory.path().join("lvm.conf"), "global { wait_for_locks = 0 }").unwrap();
+        assert!(!lvm2_in(directory.path()).unwrap().wait_for_locks);
+        std::fs::write(directory.path().join("lvmlocal.conf"), "global {").unwrap();
+        assert_eq!(lvm2_in(directory.path()).unwrap_err().kind(), Kind::Usage);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use crate::block::Devices;
 use crate::block::sysfs::SysDevices;
 use crate::dm::Kernel;
@@ -12,6 +12,9 @@ use crate::dm::control::Control;
 use crate::engine::{Host, World};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::Locks;
+use crate::lvm::choice::Choice;
+use crate::lvm::chosen::{ChosenDevices, PATIENCE};
+use crate::lvm::settings::DeviceRules;
 use crate::steps::Steps;
 
 /// Names the step that the process kills itself before, to test what a dead process leaves.
@@ -23,18 +26,36 @@ pub fn real(settings: &Settings) -> Result<World> {
         return Err(Error::new(Kind::Internal, "only root may open block devices and device-mapper")
             .hint("run dmsnap as root"));
     }
-    let (kernel, devices) =
-        parts(Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()))?;
+    let lvm2 = settings::read_lvm2(settings)?;
+    let host = host()?;
+    let (owner, note) = lvm2.system_id.host(&host.name, |path| std::fs::read_to_string(path).ok());
+    if let Some(note) = note {
+        tracing::warn!("{note}");
+    }
+    let control = Arc::new(Control::new(crate::dm::nodes::Nodes::default()));
+    let (kernel, devices) = parts(control, Arc::new(devices(&lvm2.devices)?))?;
     Ok(World {
         kernel,
         devices,
-        locks: Locks::new(&settings.locking_dir),
+        locks: Locks::new(&lvm2.locking_dir).waiting(lvm2.wait_for_locks),
         clock: SystemTime::now,
         random,
-        host: host()?,
-        owner: crate::lvm::Host::default(),
+        host,
+        owner,
+        lvm2,
         dev: PathBuf::from("/dev"),
     })
+}
+
+/// This host's devices, under lvm2's rules.
+fn devices(rules: &DeviceRules) -> Result<ChosenDevices> {
+    let drivers = std::fs::read_to_string("/proc/devices").ok();
+    let file = match &rules.devices_file {
+        Some(path) => settings::text_of(path)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
+        None => None,
+    };
+    let choice = Choice::new(rules, drivers.as_deref(), file.as_deref())?;
+    Ok(ChosenDevices::new(Arc::new(SysDevices::default()), choice, PATIENCE))
 }
 
 /// The kernel and the devices, behind the fail point if one is set.

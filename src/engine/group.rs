@@ -35,7 +35,7 @@ impl Engine {
         mode: Mode,
     ) -> Result<Report<VgView>> {
         let began = Instant::now();
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
         let taken = self.take(self.scan()?, devices, wipe)?;
@@ -46,14 +46,17 @@ impl Engine {
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
         }
+        let description = format!("vg extend {vg}");
+        self.archive(session.vg(), &description);
         label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
-        session.commit(&edits, &format!("vg extend {vg}"))?;
+        session.commit(&edits, &description)?;
+        self.back_up(session.vg(), &description);
         Ok(Report { objects: vec![vg_view(&session.open)], elapsed: began.elapsed(), ..Report::default() })
     }
 
     /// Takes devices out of a volume group; no volume may lie on them. They stay physical volumes.
     pub fn reduce_group(&self, vg: &VgName, devices: &[PathBuf], mode: Mode) -> Result<Report<VgView>> {
-        let global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let global = self.lock_set(mode)?;
         let change = |session: &Session<'_>| {
             let pvs = session.pvs_on(devices)?;
             let intent = pvs.into_iter().map(|pv| Edit::RemovePv { pv }).collect();
@@ -72,7 +75,7 @@ impl Engine {
     }
 
     fn group_renamed(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         // The global lock keeps every other renaming away, so the order of these two does not matter.
         let _new = self.world.locks.vg(to, lock::Mode::Exclusive, mode.wait())?;
         self.refuse_taken_group(&self.scan()?, to)?;
@@ -86,7 +89,11 @@ impl Engine {
             })
         };
         let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
-        self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)
+        let report = self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)?;
+        if !mode.dry_run {
+            self.world.lvm2.copies.drop_backup(vg);
+        }
+        Ok(report)
     }
 
     /// Removes a volume group without volumes; its devices stay physical volumes.
@@ -96,14 +103,16 @@ impl Engine {
 
     fn group_removed(&self, vg: &VgName, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
         if mode.dry_run {
             let planned = Some(vec![format!("  metadata: remove volume group {vg}")]);
             return Ok(Report { planned, ..Report::default() });
         }
+        self.archive(session.vg(), &format!("vg remove {vg}"));
         let pvs = remove_vg(session.open)?;
+        self.world.lvm2.copies.drop_backup(vg);
         let objects = pvs.iter().map(|pv| pv_view(pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
@@ -115,11 +124,13 @@ impl Engine {
 
     fn pvs_removed(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let scan = self.scan()?;
         let mut unused = Vec::new();
         for path in devices {
-            let number = self.world.devices.lookup(path)?.number;
+            let listed = self.world.devices.lookup(path)?;
+            self.refuse_unusable(path, &listed)?;
+            let number = listed.number;
             if let Some(open) =
                 scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(number)))
             {

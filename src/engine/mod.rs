@@ -17,7 +17,7 @@ pub mod converge;
 pub mod desired;
 pub mod execute;
 pub mod group;
-
+mod guard;
 pub mod inspect;
 pub mod list;
 pub mod mark;
@@ -52,6 +52,8 @@ pub struct World {
     pub host: Host,
     /// What this host is to volume groups that have an owner.
     pub owner: crate::lvm::Host,
+    /// What lvm2's own configuration asks for.
+    pub lvm2: crate::lvm::Settings,
     /// Where links to volumes are: `/dev`.
     pub dev: PathBuf,
 }

@@ -53,6 +53,13 @@ pub struct Change {
     pub notes: Vec<String>,
 }
 
+impl Change {
+    /// True if it changes the metadata.
+    fn commits(&self) -> bool {
+        !self.intent.is_empty() || !self.confirm.is_empty()
+    }
+}
+
 /// What an operation did, or with `--dry-run` would do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report<T> {
@@ -125,6 +132,9 @@ impl Session<'_> {
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
         let (planned, executed) = self.carry_out(&change, mode, description)?;
+        if change.commits() && !mode.dry_run {
+            self.engine.back_up(&self.open.vg, description);
+        }
         let elapsed = began.elapsed();
         Ok(Report {
             objects: if mode.dry_run { Vec::new() } else { views(&self)? },
@@ -141,6 +151,9 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
+        if change.commits() {
+            self.engine.check_writable()?;
+        }
         let change = &self.with_room(change, description)?;
         let intended = self.open.vg.apply(&change.intent)?;
         let found = self.found(&intended, &change.touched)?;
@@ -150,6 +163,9 @@ impl Session<'_> {
             // The confirmation is applied to nothing, but what is wrong with it is found.
             intended.apply(&change.confirm)?;
             return Ok((planned(change, &plan), Executed::default()));
+        }
+        if change.commits() {
+            self.engine.archive(&self.open.vg, description);
         }
         blank(&self.open, &change.blanks)?;
         let before = (self.open.vg.clone(), found);

@@ -99,6 +99,7 @@ impl Session<'_> {
 
     /// Writes this as the next version of the metadata.
     pub(super) fn put(&mut self, next: Vg, description: &str) -> Result<()> {
+        self.engine.check_writable()?;
         let stamp = self.engine.stamp(description);
         commit(&mut self.open, next, &stamp)
     }

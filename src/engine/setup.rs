@@ -12,7 +12,7 @@ use super::Engine;
 use super::list::{pv_view, vg_view};
 use super::operation::{Mode, Report};
 use super::view::{PvView, VgView};
-use crate::block::{Access, Device, Listed, probe};
+use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
 use crate::lvm::{NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, create_vg, draft_pv, write_pv};
@@ -66,7 +66,7 @@ impl Engine {
 
     fn pvs_created(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
-        let _lock = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _lock = self.lock_set(mode)?;
         let taken = self.take(self.scan()?, devices, wipe)?;
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
@@ -84,7 +84,7 @@ impl Engine {
     fn group_created(&self, new: &NewGroup, mode: Mode) -> Result<Report<VgView>> {
         let began = Instant::now();
         let extent_size = extent_size(new.extent_size.unwrap_or(DEFAULT_EXTENT))?;
-        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let _global = self.lock_set(mode)?;
         let _lock = self.world.locks.vg(&new.name, lock::Mode::Exclusive, mode.wait())?;
         let scan = self.scan()?;
         self.refuse_taken_group(&scan, &new.name)?;
@@ -102,8 +102,9 @@ impl Engine {
             let planned = Some(planned(&taken).into_iter().chain([made]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
-        let stamp = self.stamp(&format!("vg create {}", new.name));
-        let open = create_vg(label(taken)?, &group, &stamp)?;
+        let description = format!("vg create {}", new.name);
+        let open = create_vg(label(taken)?, &group, &self.stamp(&description))?;
+        self.back_up(&open.vg, &description);
         Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
     }
 
@@ -147,6 +148,7 @@ impl Engine {
         }
         let orphan = scan.orphans.iter().position(|pv| pv.number == Some(listed.number));
         let orphan = orphan.map(|at| scan.orphans.remove(at));
+        self.refuse_unusable(path, listed)?;
         if orphan.is_none() {
             refuse_unsuitable(path, listed)?;
         }
@@ -169,6 +171,13 @@ impl Engine {
                 }
             },
         }
+    }
+
+    /// What lvm2's configuration keeps from being a physical volume is not made one.
+    pub(super) fn refuse_unusable(&self, path: &Path, listed: &Listed) -> Result<()> {
+        let Some(Unusable { what, hint }) = self.world.devices.unusable(listed) else { return Ok(()) };
+        let cause = format!("{} {what}", path.display());
+        Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
 
     fn draft(&self, device: Arc<dyn Device>, writes: Writes) -> Result<Taken> {
@@ -209,9 +218,6 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
             "has partitions".to_owned(),
             "name one of them, or remove the partition table",
         );
-    }
-    if listed.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with("LVM-")) {
-        return refuse(Kind::Refused, "is itself a logical volume".to_owned(), "name a disk or a partition");
     }
     if listed.read_only {
         return refuse(Kind::Refused, "is read-only".to_owned(), "name a device that can be written to");

@@ -45,6 +45,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone)]
 pub struct Locks {
     directory: PathBuf,
+    waits: bool,
 }
 
 /// A lock that is held until this is dropped.
@@ -57,7 +58,13 @@ pub struct Guard {
 impl Locks {
     /// Locks in this directory: `/run/lock/lvm` unless LVM2's configuration says otherwise.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), waits: true }
+    }
+
+    /// With false, nobody waits for a lock, whoever asks for it: LVM2's `global/wait_for_locks`.
+    #[must_use]
+    pub fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
     }
 
     /// Locks a volume group.
@@ -79,6 +86,7 @@ impl Locks {
         let path = self.directory.join(name);
         let auxiliary = self.directory.join(format!("{name}:aux"));
         let until = match wait {
+            _ if !self.waits => Some(Instant::now()),
             Wait::No => Some(Instant::now()),
             Wait::AtMost(limit) => Some(Instant::now() + limit),
             Wait::Forever => None,
@@ -229,6 +237,14 @@ mod tests {
         let _held = locks.global(Mode::Exclusive, Wait::No).unwrap();
         let wait = Wait::AtMost(Duration::from_millis(30));
         assert_eq!(locks.global(Mode::Exclusive, wait).unwrap_err().kind(), Kind::Locked);
+    }
+
+    #[test]
+    fn with_waiting_turned_off_nobody_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::new(directory.path()).waiting(false);
+        let _held = locks.vg(&vg(), Mode::Exclusive, Wait::Forever).unwrap();
+        assert_eq!(locks.vg(&vg(), Mode::Shared, Wait::Forever).unwrap_err().kind(), Kind::Locked);
     }
 
     #[test]

@@ -7,10 +7,14 @@
 pub mod alloc;
 mod apply;
 pub mod check;
+pub mod choice;
+pub mod chosen;
 pub mod commit;
 pub mod config;
+mod copies;
 pub mod edit;
 pub mod free;
+pub mod hints;
 mod index;
 pub mod inspect;
 pub mod label;
@@ -21,6 +25,7 @@ pub mod name;
 mod read;
 pub mod ring;
 pub mod scan;
+pub mod settings;
 pub mod span;
 mod write;
 
@@ -34,3 +39,4 @@ pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
 pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, scan};
+pub use settings::Settings;

@@ -17,6 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
 mod assemble;
+mod md;
 mod probe;
 
 /// What there is on the host.

@@ -25,7 +25,7 @@ pub(crate) fn stamp() -> Stamp {
     }
 }
 
-fn new_vg() -> NewVg {
+pub(crate) fn new_vg() -> NewVg {
     NewVg { name: "vg".parse().unwrap(), id: uuid("vg"), extent_size: Sectors(2048), system_id: None }
 }
 

@@ -3,9 +3,10 @@
 #![deny(clippy::indexing_slicing)]
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Finding, OpenMda, OpenPv};
+use super::{Finding, OpenMda, OpenPv, md};
 use crate::block::{Access, DevNo, Device, Devices, Listed};
 use crate::error::Result;
 use crate::lvm::config::TEXT_MAX;
@@ -18,6 +19,9 @@ const SMALLEST: Bytes = Bytes::mib(2);
 
 /// The driver number of md arrays.
 const MD: u32 = 9;
+
+/// So many devices are read side by side.
+const AT_ONCE: usize = 16;
 
 /// What one device was found to hold.
 #[derive(Debug, Default)]
@@ -39,18 +43,39 @@ pub(super) struct Text {
 pub(super) fn all(devices: &dyn Devices) -> Result<Vec<Probe>> {
     let listed = devices.list()?;
     let by_number: HashMap<DevNo, &Listed> = listed.iter().map(|one| (one.number, one)).collect();
-    let candidates = listed.iter().filter(|one| may_be_pv(one, &by_number));
-    let mut known = Known::default();
-    Ok(candidates.map(|one| probe(devices, one, &mut known)).collect())
+    let may_be = |one: &&Listed| may_be_pv(one, &by_number) && devices.unusable(one).is_none();
+    let candidates = listed.iter().filter(may_be);
+    Ok(in_parallel(devices, &candidates.collect::<Vec<_>>()))
+}
+
+/// Some devices at a time, so that one that is slow to answer does not hold up the others. In the order of the devices.
+fn in_parallel(devices: &dyn Devices, candidates: &[&Listed]) -> Vec<Probe> {
+    let (known, next) = (Known::default(), AtomicUsize::new(0));
+    let work = || {
+        let turn = || {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            Some((at, probe(devices, candidates.get(at)?, &known)))
+        };
+        std::iter::from_fn(turn).collect::<Vec<_>>()
+    };
+    let mut probes: Vec<(usize, Probe)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..candidates.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let theirs = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
+        own.into_iter().chain(theirs).collect()
+    });
+    probes.sort_by_key(|(at, _)| *at);
+    probes.into_iter().map(|(_, probe)| probe).collect()
 }
 
 /// The texts so far: the copies on many disks take memory once.
 #[derive(Default)]
-struct Known(HashMap<u32, Vec<Text>>);
+struct Known(Mutex<HashMap<u32, Vec<Text>>>);
 
 impl Known {
-    fn share(&mut self, text: Text) -> Text {
-        let alike = self.0.entry(text.checksum).or_default();
+    fn share(&self, text: Text) -> Text {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = all.entry(text.checksum).or_default();
         if let Some(known) = alike.iter().find(|known| known.bytes == text.bytes) {
             return known.clone();
         }
@@ -59,18 +84,17 @@ impl Known {
     }
 }
 
-/// A logical volume is not scanned for volume groups of guests inside it, a disk with partitions is not one itself,
-/// and a component of an array or a multipath device is seen through that.
+/// A disk with partitions is not one itself, and a component of an array or a multipath device is seen through that.
 fn may_be_pv(listed: &Listed, by_number: &HashMap<DevNo, &Listed>) -> bool {
     let uuid_starts =
         |one: &Listed, start: &str| one.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with(start));
     let component = listed.holders.iter().any(|holder| {
         holder.major == MD || by_number.get(holder).is_some_and(|holder| uuid_starts(holder, "mpath-"))
     });
-    !uuid_starts(listed, "LVM-") && !listed.partitioned && !component && listed.size >= SMALLEST
+    !listed.partitioned && !component && listed.size >= SMALLEST
 }
 
-fn probe(devices: &dyn Devices, listed: &Listed, known: &mut Known) -> Probe {
+fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
     let mut probe = Probe::default();
     let result = devices.open(&listed.path, Access::Read).and_then(|device| read(&mut probe, listed, device));
     probe.texts = probe.texts.into_iter().map(|(place, text)| (place, known.share(text))).collect();
@@ -88,6 +112,10 @@ fn read(probe: &mut Probe, listed: &Listed, device: Arc<dyn Device>) -> Result<(
         probe.note(listed, format!("{}: {note}", listed.path.display()));
     }
     let Some(label) = found.label else { return Ok(()) };
+    if md::is_component(&*device, label.device_size)? {
+        probe.note(listed, format!("{} is passed over: it is a part of an md array", listed.path.display()));
+        return Ok(());
+    }
     let mdas =
         label.metadata.iter().enumerate().map(|(place, area)| mda(probe, listed, &*device, place, *area));
     let mdas = mdas.collect();

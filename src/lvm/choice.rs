@@ -1,0 +1,142 @@
+//! Which devices may be physical volumes, as LVM2's configuration has it. No I/O.
+//!
+//! In LVM2's order: the driver must be a known one, the filters must not reject the device, or, where a devices file is obeyed,
+//! it must be in that; then the filters do not count. Looking at more than LVM2 does is dangerous: the legs of an array show what the
+//! array holds. Looking at less makes groups look incomplete, and they are refused.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::settings::DeviceRules;
+use crate::block::{Identity, Listed, Unusable};
+use crate::error::Result;
+use crate::units::Bytes;
+
+mod entry;
+mod pattern;
+
+use entry::Entry;
+use pattern::Filter;
+
+/// The drivers that LVM2 knows to make disks.
+const DRIVERS: [&str; 37] = [
+    "ide",
+    "sd",
+    "md",
+    "mdp",
+    "loop",
+    "dasd",
+    "dac960",
+    "nbd",
+    "ida",
+    "cciss",
+    "ubd",
+    "ataraid",
+    "drbd",
+    "emcpower",
+    "power2",
+    "i2o_block",
+    "iseries/vd",
+    "gnbd",
+    "ramdisk",
+    "aoe",
+    "device-mapper",
+    "xvd",
+    "vdisk",
+    "ps3disk",
+    "virtblk",
+    "mmc",
+    "blkext",
+    "fio",
+    "mtip32xx",
+    "vtms",
+    "skd",
+    "scm",
+    "bcache",
+    "nvme",
+    "zvol",
+    "VxDMP",
+    "rbd",
+];
+
+/// The rules, made ready.
+#[derive(Debug)]
+pub struct Choice {
+    filters: [(&'static str, Filter); 2],
+    /// Major numbers; none: any.
+    majors: Option<BTreeSet<u32>>,
+    /// What the devices file lists; none: it is not obeyed.
+    entries: Option<Vec<Entry>>,
+    scan_lvs: bool,
+    smallest: Bytes,
+}
+
+impl Choice {
+    /// `drivers` is the text of `/proc/devices`, `devices_file` that of the devices file if there is one.
+    pub fn new(rules: &DeviceRules, drivers: Option<&str>, devices_file: Option<&str>) -> Result<Self> {
+        let global = Filter::parse("devices/global_filter", &rules.global_filter)?;
+        let filter = Filter::parse("devices/filter", &rules.filter)?;
+        Ok(Self {
+            filters: [("global_filter", global), ("filter", filter)],
+            majors: drivers.map(|text| majors(text, &rules.types)),
+            entries: devices_file.map(entry::parse),
+            scan_lvs: rules.scan_lvs,
+            smallest: rules.smallest,
+        })
+    }
+
+    /// Why this device may not be a physical volume, known by these names and identities; nothing if it may.
+    pub fn against(
+        &self,
+        listed: &Listed,
+        aliases: &[PathBuf],
+        identity: &dyn Fn(Identity) -> Option<String>,
+    ) -> Option<Unusable> {
+        if let Some(unusable) = listed.layer(self.scan_lvs) {
+            return Some(unusable);
+        }
+        if self.majors.as_ref().is_some_and(|majors| !majors.contains(&listed.number.major)) {
+            return refused("has a driver that LVM2 does not know", "add it to devices/types in lvm.conf");
+        }
+        if listed.size < self.smallest && self.smallest > Bytes::mib(2) {
+            return refused("is smaller than devices/pv_min_size", "name a larger device");
+        }
+        match &self.entries {
+            Some(entries) if !entries.iter().any(|entry| entry.is(listed, aliases, identity)) => {
+                refused("is not in LVM2's devices file", "add it with LVM2's `lvmdevices --adddev`")
+            }
+            Some(_) => None,
+            None => self.filtered(aliases),
+        }
+    }
+
+    fn filtered(&self, aliases: &[PathBuf]) -> Option<Unusable> {
+        let (name, _) = self.filters.iter().find(|(_, filter)| !filter.accepts(aliases))?;
+        refused(&format!("is rejected by devices/{name} in lvm.conf"), "name another device, or change that")
+    }
+
+    /// False if no name of a device makes a difference: names need not be looked for then.
+    pub fn asks_for_names(&self) -> bool {
+        self.entries.is_some() || self.filters.iter().any(|(_, filter)| !filter.is_empty())
+    }
+}
+
+fn refused(what: &str, hint: &'static str) -> Option<Unusable> {
+    Some(Unusable { what: what.to_owned(), hint })
+}
+
+/// The numbers of the drivers that make disks, from the text of `/proc/devices`.
+fn majors(drivers: &str, more: &[String]) -> BTreeSet<u32> {
+    let block = drivers.lines().skip_while(|line| !line.starts_with("Block devices")).skip(1);
+    let pairs = block.filter_map(|line| line.trim().split_once(' '));
+    // The drivers of old disks put a number behind: ide0.
+    let is_known = |name: &str| {
+        let plain = name.trim_end_matches(|character: char| character.is_ascii_digit());
+        let is = |known: &str| known == name || known == plain;
+        DRIVERS.iter().any(|known| is(known)) || more.iter().any(|known| is(known))
+    };
+    pairs.filter(|(_, name)| is_known(name)).filter_map(|(major, _)| major.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The host's devices under lvm2's rules: which may be physical volumes, and none that does not answer holds up the rest.
+//!
+//! A device that does not answer (a dead disk, a suspended mapping) is given up after a time: what is on it is missing then. The
+//! thread that waits for it cannot be ended and goes on waiting.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::choice::Choice;
+use crate::block::sysfs::SysDevices;
+use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
+use crate::error::{Context, Error, Kind, Result};
+use crate::units::Bytes;
+
+/// Disks that sleep take some seconds to wake.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A suspended device is looked at this often.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// So much is read to see whether a device answers.
+const FIRST: usize = 4096;
+
+/// Devices under rules.
+pub struct ChosenDevices {
+    devices: Arc<dyn Devices>,
+    names: SysDevices,
+    choice: Choice,
+    patience: Duration,
+    aliases: Mutex<BTreeMap<DevNo, Vec<PathBuf>>>,
+}
+
+impl ChosenDevices {
+    /// These devices, under these rules; a device has `patience` to answer.
+    pub fn new(devices: Arc<dyn Devices>, choice: Choice, patience: Duration) -> Self {
+        let (names, aliases) = (SysDevices::default(), Mutex::default());
+        Self { devices, names, choice, patience, aliases }
+    }
+
+    fn aliases_of(&self, listed: &Listed) -> Vec<PathBuf> {
+        let aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = aliases.get(&listed.number).cloned().unwrap_or_default();
+        if !own.contains(&listed.path) {
+            own.push(listed.path.clone());
+        }
+        own
+    }
+
+    /// Waits until a suspended device lets reads through.
+    fn wait_until_awake(&self, path: &Path, until: Instant) -> Result<()> {
+        let Ok(listed) = self.devices.lookup(path) else { return Ok(()) };
+        while listed.dm_uuid.is_some() && self.names.is_suspended(listed.number) {
+            if Instant::now() >= until {
+                return Err(dead(path, "is suspended", self.patience));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Opens for reading, and reads, in a thread that may be left behind.
+    fn open_within(&self, path: &Path, until: Instant) -> Result<Arc<dyn Device>> {
+        let (sender, receiver) = channel();
+        let (devices, own) = (self.devices.clone(), path.to_owned());
+        std::thread::spawn(move || {
+            // Nobody listens any more if it took too long.
+            let _ = sender.send(devices.open(&own, Access::Read).and_then(answering));
+        });
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(opened) => opened,
+            Err(RecvTimeoutError::Timeout) => Err(dead(path, "does not answer", self.patience)),
+            Err(RecvTimeoutError::Disconnected) => Err(dead(path, "could not be read", self.patience)),
+        }
+    }
+}
+
+fn answering(device: Arc<dyn Device>) -> Result<Arc<dyn Device>> {
+    let size = usize::try_from(device.size().get()).unwrap_or(FIRST).min(FIRST);
+    device.read_at(Bytes::ZERO, &mut vec![0; size])?;
+    Ok(device)
+}
+
+fn dead(path: &Path, what: &str, patience: Duration) -> Error {
+    let cause = format!("{} {what}, for {} s", path.display(), patience.as_secs());
+    Error::new(Kind::Internal, cause).at(Context::Device(path.to_owned()))
+}
+
+impl Devices for ChosenDevices {
+    fn list(&self) -> Result<Vec<Listed>> {
+        if self.choice.asks_for_names() {
+            *self.aliases.lock().unwrap_or_else(PoisonError::into_inner) = self.names.aliases();
+        }
+        self.devices.list()
+    }
+
+    fn unusable(&self, listed: &Listed) -> Option<Unusable> {
+        let identity = |kind| self.names.identity(listed.number, kind);
+        self.choice.against(listed, &self.aliases_of(listed), &identity)
+    }
+
+    fn lookup(&self, path: &Path) -> Result<Listed> {
+        self.devices.lookup(path)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn Device>> {
+        if access != Access::Read {
+            return self.devices.open(path, access);
+        }
+        let until = Instant::now() + self.patience;
+        self.wait_until_awake(path, until)?;
+        self.open_within(path, until)
+    }
+
+    fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {
+        self.devices.mounts(number)
+    }
+
+    fn sync_mounted(&self, number: DevNo) -> Result<()> {
+        self.devices.sync_mounted(number)
+    }
+
+    fn check_growable(&self, number: DevNo) -> Result<()> {
+        self.devices.check_growable(number)
+    }
+
+    fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
+        self.devices.grow_mounted(number, size)
+    }
+}

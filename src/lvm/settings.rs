@@ -1,0 +1,162 @@
+//! lvm2's own configuration, `lvm.conf` and `lvmlocal.conf`, as far as it says what dmsnap may touch and how.
+//!
+//! Both tools work on the same disks: whoever told LVM2 to keep away from a device, to change nothing, or where its locks are,
+//! means dmsnap too. The texts are parsed as LVM2 does it: of several settings of one name the last counts, and `lvmlocal.conf`
+//! before `lvm.conf`. A text that is damaged is an error; a value of a wrong type is noted and the default taken, as LVM2
+//! does. Nothing here reads a file.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::units::Bytes;
+
+mod reader;
+mod system_id;
+
+use reader::Reader;
+pub use system_id::{SystemId, SystemIdSource};
+
+/// Where the files are unless `LVM_SYSTEM_DIR` says otherwise.
+pub const DIRECTORY: &str = "/etc/lvm";
+
+/// LVM2 takes no smaller physical volume, whatever is set.
+const SMALLEST_PV: Bytes = Bytes::mib(2);
+
+/// What the files say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the lock files are (`global/locking_dir`).
+    pub locking_dir: PathBuf,
+    /// False: a lock that is held is an error at once (`global/wait_for_locks`).
+    pub wait_for_locks: bool,
+    /// No metadata may be changed on this host (`global/metadata_read_only`).
+    pub metadata_read_only: bool,
+    /// The set of volume groups is locked between hosts, by a daemon (`global/use_lvmlockd`).
+    pub use_lvmlockd: bool,
+    /// LVM2 remembers which devices are physical volumes (`devices/hints`).
+    pub hints: bool,
+    /// Who this host is to volume groups that have an owner.
+    pub system_id: SystemId,
+    /// Which devices may be physical volumes.
+    pub devices: DeviceRules,
+    /// Copies of the metadata in files.
+    pub copies: Copies,
+    /// What a person should know: values that cannot be used, and settings that dmsnap does not obey.
+    pub notes: Vec<String>,
+}
+
+/// Which devices may be physical volumes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRules {
+    /// Patterns `a|regex|` and `r|regex|` (`devices/filter`).
+    pub filter: Vec<String>,
+    /// The same, applied first (`devices/global_filter`).
+    pub global_filter: Vec<String>,
+    /// Drivers beside those that LVM2 knows (`devices/types`).
+    pub types: Vec<String>,
+    /// The list of devices to use, if it is to be used (`devices/use_devicesfile`, `devices/devicesfile`).
+    pub devices_file: Option<PathBuf>,
+    /// Physical volumes may be on logical volumes (`devices/scan_lvs`).
+    pub scan_lvs: bool,
+    /// The least size (`devices/pv_min_size`).
+    pub smallest: Bytes,
+}
+
+/// Copies of the metadata in files, for `vgcfgrestore`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copies {
+    /// Where the newest version of each group is kept; none: nowhere.
+    pub backup: Option<PathBuf>,
+    /// Where the version before each change is kept; none: nowhere.
+    pub archive: Option<PathBuf>,
+    /// So many archived versions are kept, however old they are.
+    pub retain_min: usize,
+    /// Archived versions younger than this are kept, however many they are.
+    pub retain_days: u64,
+}
+
+impl Settings {
+    /// Takes both texts apart; none where there is no file. `directory` is where they are from: other files are named
+    /// relative to it.
+    pub fn parse(directory: &Path, conf: Option<&[u8]>, local: Option<&[u8]>) -> Result<Self> {
+        let files = [("lvmlocal.conf", local), ("lvm.conf", conf)];
+        let mut reader = Reader::new(directory, &files)?;
+        let settings = Self {
+            locking_dir: reader.text("global/locking_dir").unwrap_or_else(|| "/run/lock/lvm".into()).into(),
+            wait_for_locks: reader.flag("global/wait_for_locks", true),
+            metadata_read_only: reader.flag("global/metadata_read_only", false),
+            use_lvmlockd: reader.flag("global/use_lvmlockd", false),
+            hints: reader.text("devices/hints").as_deref() != Some("none"),
+            system_id: SystemId::read(&mut reader),
+            devices: DeviceRules::read(&mut reader, directory),
+            copies: Copies::read(&mut reader, directory),
+            notes: Vec::new(),
+        };
+        for path in ["activation/volume_list", "activation/read_only_volume_list"] {
+            if reader.is_set(path) {
+                reader.note(format!("{path} is not obeyed: dmsnap activates what it is told to"));
+            }
+        }
+        Ok(Self { notes: reader.into_notes(), ..settings })
+    }
+
+    /// What holds where there are no files.
+    pub fn of_nothing(directory: &Path) -> Self {
+        Self::parse(directory, None, None).expect("there is nothing in it that could be wrong")
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::of_nothing(Path::new(DIRECTORY))
+    }
+}
+
+impl DeviceRules {
+    fn read(reader: &mut Reader, directory: &Path) -> Self {
+        let name = reader.text("devices/devicesfile").unwrap_or_else(|| "system.devices".to_owned());
+        // A name with a slash would lead out of the directory; LVM2 refuses it too.
+        let is_name = !name.is_empty() && !name.contains('/');
+        if !is_name {
+            reader.note(format!("devices/devicesfile \"{name}\" is no name of a file"));
+        }
+        let use_file = reader.flag("devices/use_devicesfile", false) && is_name;
+        let smallest = Bytes::kib(reader.number("devices/pv_min_size", SMALLEST_PV.get() >> 10).min(1 << 40));
+        if smallest < SMALLEST_PV {
+            reader.note(format!("devices/pv_min_size is too small, {SMALLEST_PV} is taken"));
+        }
+        Self {
+            filter: reader.texts("devices/filter"),
+            global_filter: reader.texts("devices/global_filter"),
+            // Names and numbers of partitions take turns.
+            types: reader.texts_among_numbers("devices/types"),
+            devices_file: use_file.then(|| directory.join("devices").join(name)),
+            scan_lvs: reader.flag("devices/scan_lvs", false),
+            smallest: smallest.max(SMALLEST_PV),
+        }
+    }
+}
+
+impl Copies {
+    fn read(reader: &mut Reader, directory: &Path) -> Self {
+        let mut place = |switch: &str, path: &str, name: &str| {
+            let set = reader.text(path).map(PathBuf::from);
+            // Without a directory of its own LVM2 writes no copies.
+            let usual = (!directory.as_os_str().is_empty()).then(|| directory.join(name));
+            let place = set.or(usual).filter(|place| !place.as_os_str().is_empty());
+            place.filter(|_| reader.flag(switch, true))
+        };
+        let backup = place("backup/backup", "backup/backup_dir", "backup");
+        let archive = place("backup/archive", "backup/archive_dir", "archive");
+        let retain_min = reader.number("backup/retain_min", 10);
+        Self {
+            backup,
+            archive,
+            retain_min: usize::try_from(retain_min).unwrap_or(usize::MAX),
+            retain_days: reader.number("backup/retain_days", 30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use super::*;
+use crate::error::{Context, Kind};
+use crate::lvm::check::Host;
+
+fn parse(conf: &str, local: &str) -> Settings {
+    let texts = [conf, local].map(|text| Some(text.as_bytes()));
+    Settings::parse(Path::new("/etc/lvm"), texts[0], texts[1]).unwrap()
+}
+
+#[test]
+fn without_files_lvm2s_defaults_hold() {
+    let settings = Settings::default();
+    assert_eq!(settings.locking_dir, Path::new("/run/lock/lvm"));
+    assert!(settings.wait_for_locks && settings.hints && settings.notes.is_empty());
+    assert!(!settings.metadata_read_only && !settings.use_lvmlockd);
+    assert_eq!(settings.system_id.source, SystemIdSource::None);
+    assert_eq!(settings.devices.devices_file, None);
+    assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/etc/lvm/backup")));
+    assert_eq!((settings.copies.retain_min, settings.copies.retain_days), (10, 30));
+}
+
+#[test]
+fn values_are_read_however_they_are_spelled() {
+    let text = "global/locking_dir = '/x'\nglobal { wait_for_locks = 0 # no\n metadata_read_only = \"yes\" }\n\
+                devices { filter = \"r|.*|\" types = [ \"ubd\", 16, \"zz\", 1 ] hints = none use_devicesfile = 1 }\n\
+                backup { archive = 0 backup_dir = \"/b\" retain_min = 3 }\n";
+    let settings = parse(text, "");
+    assert_eq!(settings.locking_dir, Path::new("/x"));
+    assert!(!settings.wait_for_locks && settings.metadata_read_only && !settings.hints);
+    assert_eq!(settings.devices.filter, ["r|.*|"]);
+    assert_eq!(settings.devices.types, ["ubd", "zz"]);
+    assert_eq!(settings.devices.devices_file.as_deref(), Some(Path::new("/etc/lvm/devices/system.devices")));
+    assert_eq!(settings.copies.archive, None);
+    assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/b")));
+    assert_eq!(settings.copies.retain_min, 3);
+}
+
+#[test]
+fn lvmlocal_decides_and_of_one_file_the_last() {
+    let conf =
+        "global { wait_for_locks = 0 }\nglobal { locking_dir = \"/a\" }\nglobal { locking_dir = \"/b\" }\n";
+    let settings = parse(conf, "global { wait_for_locks = 1 }\n");
+    assert!(settings.wait_for_locks);
+    assert_eq!(settings.locking_dir, Path::new("/b"));
+}
+
+#[test]
+fn a_damaged_file_is_named_with_line_and_column() {
+    let error = Settings::parse(Path::new("/etc/lvm"), Some(b"global {\n  locking_dir \"x\"\n}\n"), None)
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert!(error.message().contains("/etc/lvm/lvm.conf is damaged: line 2, column 15"), "{error}");
+    assert!(error.context().contains(&Context::Position { line: 2, column: 15 }));
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_noted_and_the_default_taken() {
+    let settings =
+        parse("global { wait_for_locks = \"maybe\" }\nactivation { volume_list = [ \"vg\" ] }\n", "");
+    assert!(settings.wait_for_locks);
+    assert_eq!(settings.notes.len(), 2, "{:?}", settings.notes);
+    assert!(settings.notes[0].contains("wait_for_locks"), "{:?}", settings.notes);
+    assert!(settings.notes[1].contains("volume_list"), "{:?}", settings.notes);
+}
+
+#[test]
+fn a_devices_file_with_a_slash_is_not_obeyed() {
+    let settings = parse("devices { use_devicesfile = 1 devicesfile = \"../x\" }\n", "");
+    assert_eq!(settings.devices.devices_file, None);
+    assert_eq!(settings.notes.len(), 1);
+}
+
+#[test]
+fn without_a_directory_there_are_no_copies() {
+    let settings = Settings::of_nothing(Path::new(""));
+    assert_eq!((settings.copies.backup, settings.copies.archive), (None, None));
+}
+
+#[test]
+fn each_source_of_a_system_id_gives_what_lvm2_makes_of_it() {
+    let read = |path: &Path| match path.to_str() {
+        Some("/etc/machine-id") => Some("0123abcd\n".to_owned()),
+        Some("/id") => Some("# mine\n\n  -rack 7/b\n".to_owned()),
+        _ => None,
+    };
+    let cases = [
+        ("", "", "node", None),
+        ("none", "", "node", None),
+        ("uname", "", "node.example", Some("node.example")),
+        ("uname", "", "localhost.localdomain", None),
+        ("uname", "", "!\u{e4}b c", Some("bc")),
+        ("machineid", "", "node", Some("0123abcd")),
+        ("lvmlocal", "local { system_id = \"me\" }", "node", Some("me")),
+        ("lvmlocal", "", "node", None),
+        ("file\" system_id_file = \"/id", "", "node", Some("rack7b")),
+        ("file\" system_id_file = \"/none", "", "node", None),
+        ("appmachineid", "", "node", None),
+    ];
+    for (source, local, node, id) in cases {
+        let conf = if source.is_empty() {
+            String::new()
+        } else {
+            format!("global {{ system_id_source = \"{source}\" }}")
+        };
+        let (host, _) = parse(&conf, local).system_id.host(node, read);
+        assert_eq!(host.system_id.as_deref(), id, "{source} {local} {node}");
+    }
+}
+
+#[test]
+fn extra_system_ids_are_this_hosts_too() {
+    let settings = parse("", "local { extra_system_ids = [ \"a\", \"localhost\" ] }");
+    let (host, note) = settings.system_id.host("node", |_| None);
+    assert_eq!(host, Host { system_id: None, extra_system_ids: vec!["a".to_owned()] });
+    assert_eq!(note, None);
+}
