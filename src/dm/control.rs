@@ -72,15 +72,26 @@ impl Control {
             }
         }
         let what = "load the table of";
-        match errno(error) {
-            Some(Errno::ENXIO) if table.reads_store() && self.info(name).is_ok_and(|info| info.is_some()) => {
+        if self.info(name).is_ok_and(|info| info.is_none()) {
+            return refused(Errno::ENXIO, what, name);
+        }
+        let there = |device: &DevNo| self.nodes.sys.join("dev/block").join(device.to_string()).exists();
+        let missing = table.references().into_iter().find(|device| !there(device));
+        match (errno(error), missing) {
+            (Some(errno), Some(missing)) => Error::io(
+                format!("the kernel did not {what} {name}: there is no device {missing} below it"),
+                errno,
+            ),
+            (Some(Errno::ENXIO), None)
+                if table.reads_store() && self.info(name).is_ok_and(|info| info.is_some()) =>
+            {
                 Error::io(
                     format!("the kernel did not {what} {name}: it cannot read the COW store"),
                     Errno::ENXIO,
                 )
                 .hint("the kernel's log says why; a new store must begin with zeroes")
             }
-            Some(Errno::EBUSY) => {
+            (Some(Errno::EBUSY), None) => {
                 let cause = format!("the kernel did not {what} {name}: a device below it is in use");
                 Error::new(Kind::InUse, cause).hint("unmount it, or close what holds it")
             }

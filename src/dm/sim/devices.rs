@@ -48,10 +48,12 @@ impl SimDevices {
     }
 
     /// The device-mapper device at `/dev/mapper/NAME` or a published link.
+    /// A device without a live table has no size, and is not there for programs.
     fn mapped(state: &State, path: &Path) -> Option<DmName> {
         let by_node = state.nodes.names().find(|name| mapper(name) == path);
         let links = || state.published.iter().find(|(_, (_, link))| link.as_deref() == Some(path));
-        by_node.or_else(|| links().map(|(name, _)| name)).cloned()
+        let has_size = |name: &&DmName| state.nodes.get(name).is_some_and(|node| !node.size().is_zero());
+        by_node.or_else(|| links().map(|(name, _)| name)).filter(has_size).cloned()
     }
 
     fn listed(&self, state: &State, name: &DmName) -> Option<Listed> {
