@@ -129,7 +129,7 @@ impl Kernel for SteppedKernel {
 
     /// Each suspend and resume is a step, and so is each call that undoes them: a dead process undoes nothing.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        switch::run(self, steps)
+        switch::run_singly(self, steps)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {
@@ -172,6 +172,15 @@ impl Devices for SteppedDevices {
 
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
         self.devices.sync_mounted(number)
+    }
+
+    fn check_growable(&self, number: DevNo) -> Result<()> {
+        self.devices.check_growable(number)
+    }
+
+    fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
+        self.steps.step()?;
+        self.devices.grow_mounted(number, size)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::units::Bytes;
 
 mod buffer;
 pub mod device;
+pub mod grow;
 mod ioctl;
 pub mod mem;
 pub mod mounts;
@@ -123,4 +124,10 @@ pub trait Devices: Send + Sync {
 
     /// Writes back what the file systems mounted from the device hold dirty. Nothing mounted: nothing done.
     fn sync_mounted(&self, number: DevNo) -> Result<()>;
+
+    /// An error unless a file system is mounted from the device that can be grown while it is.
+    fn check_growable(&self, number: DevNo) -> Result<()>;
+
+    /// Grows the file system mounted from the device to `size`, which the device has.
+    fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()>;
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::device::Disk;
-use super::{Access, DevNo, Device, Devices, Listed, mounts};
+use super::{Access, DevNo, Device, Devices, Listed, grow, mounts};
 use crate::error::{Context, Error, Kind, Result};
-use crate::units::Sectors;
+use crate::units::{Bytes, Sectors};
 
 /// What names of devices begin with that are never looked at.
 const PASSED_OVER: [&str; 5] = ["ram", "zram", "fd", "sr", "nbd-"];
@@ -150,9 +150,25 @@ impl Devices for SysDevices {
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
         mounts::sync(&self.mounts(number)?)
     }
+
+    fn check_growable(&self, number: DevNo) -> Result<()> {
+        grow::check(&self.mounted_at(number)?)
+    }
+
+    fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
+        grow::grow(&self.mounted_at(number)?, size)
+    }
 }
 
 impl SysDevices {
+    fn mounted_at(&self, number: DevNo) -> Result<PathBuf> {
+        let place = self.mounts(number)?.into_iter().find(|place| place.is_dir());
+        place.ok_or_else(|| {
+            Error::new(Kind::InUse, "no file system is mounted from it".to_owned())
+                .hint("mount it first, or leave --resize-fs away and grow the file system with its own tool")
+        })
+    }
+
     /// The error for a device that is in use, with the names of what uses it; none if that cannot be found out.
     fn in_use(&self, listed: &Listed) -> Option<Error> {
         let mounts = self.mounts(listed.number).ok()?;

@@ -27,23 +27,22 @@ fn each(
     output: &Output,
     act: impl Fn(&VgName, &[LvName]) -> Result<Report<VolumeView>>,
 ) -> Result<()> {
-    let mut whole: Option<Report<VolumeView>> = None;
-    let mut failed = None;
+    let mut whole = Report::default();
+    let mut errors = Vec::new();
     for (vg, names) in groups(places, engine)? {
         match act(&vg, &names) {
-            Ok(report) => match &mut whole {
-                Some(whole) => whole.absorb(report),
-                None => whole = Some(report),
-            },
-            Err(error) => {
-                if let Some(earlier) = failed.replace(error) {
-                    output.error(&earlier);
-                }
-            }
+            Ok(report) => whole.absorb(report),
+            Err(error) => errors.push(error),
         }
     }
-    output.made("volumes", &whole.unwrap_or_default(), &COLUMNS)?;
-    failed.map_or(Ok(()), Err)
+    let first = (!errors.is_empty()).then(|| errors.remove(0));
+    errors.iter().for_each(|error| output.complain(error));
+    match first {
+        // A program gets one object: the error, which outweighs what went well.
+        Some(error) if output.is_object() => Err(error),
+        Some(error) => output.made("volumes", &whole, &COLUMNS).and(Err(error)),
+        None => output.made("volumes", &whole, &COLUMNS),
+    }
 }
 
 /// The places by volume group; a group named alone stands for all of its volumes.

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::cow::size::ChunkSize;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, Tag, VgName};
-use crate::units::{Bytes, Size};
+use crate::units::{Bytes, Resize, Size};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
 #[derive(Debug, Parser)]
@@ -151,6 +151,13 @@ pub enum Pv {
     /// List physical volumes
     #[command(visible_alias = "ls")]
     List,
+    /// Wipe the labels of physical volumes that belong to no volume group
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
 }
 
 /// On volume groups.
@@ -164,7 +171,7 @@ pub enum Vg {
         /// Its devices
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
-        /// Of one extent, a power of two [default: 4M]
+        /// The size of an extent, a power of two [default: 4M]
         #[arg(long, value_name = "SIZE")]
         extent_size: Option<Bytes>,
         /// Overwrite other signatures
@@ -176,6 +183,39 @@ pub enum Vg {
     List {
         /// Only this one
         vg: Option<VgName>,
+    },
+    /// Add devices; those that are no physical volumes yet are labelled
+    Extend {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+        /// Overwrite other signatures
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Take devices out that no volume lies on
+    Reduce {
+        /// The volume group
+        vg: VgName,
+        /// The devices
+        #[arg(required = true, value_name = "DEV")]
+        devices: Vec<PathBuf>,
+    },
+    /// Give a volume group another name, its volumes in use or not
+    Rename {
+        /// The volume group
+        vg: VgName,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: VgName,
+    },
+    /// Remove a volume group without volumes; its devices stay physical volumes
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The volume group
+        vg: VgName,
     },
 }
 
@@ -190,6 +230,30 @@ pub enum Volume {
         /// Only of this volume group, or only this volume
         #[arg(value_name = "VG[/NAME]")]
         place: Option<Place>,
+    },
+    /// Make a volume larger, in use and under snapshots too
+    Extend {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// To what size, or with + by how much
+        #[arg(short, long, value_name = "[+]SIZE")]
+        size: Resize,
+        /// Grow the mounted ext4 or xfs on it too
+        #[arg(long)]
+        resize_fs: bool,
+        /// Take extents only from these physical volumes
+        #[arg(long, value_name = "DEV")]
+        on: Vec<PathBuf>,
+    },
+    /// Give a volume or a snapshot another name
+    Rename {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        to: LvName,
     },
     /// Remove volumes
     #[command(visible_alias = "rm")]
@@ -221,7 +285,7 @@ pub struct VolumeCreate {
     /// Take extents only from these physical volumes
     #[arg(long, value_name = "DEV")]
     pub on: Vec<PathBuf>,
-    /// Tags
+    /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,
 }
@@ -253,19 +317,19 @@ pub struct SnapshotCreate {
     /// The volumes
     #[arg(required = true, value_name = "VG/ORIGIN")]
     pub origins: Vec<VolumePath>,
-    /// A name for each, in order
+    /// A name for each snapshot, in the order of the volumes
     #[arg(short, long = "name", required = true, value_name = "NAME", num_args = 1..)]
     pub names: Vec<LvName>,
-    /// Of each COW store; without it a snapshot cannot overflow
+    /// The size of each COW store; without it a snapshot cannot overflow
     #[arg(short, long)]
     pub size: Option<Size>,
-    /// Of one COW chunk, a power of two from 4k to 512k
+    /// The size of a COW chunk, a power of two from 4k to 512k
     #[arg(short, long, value_name = "SIZE", default_value = "64k")]
     pub chunk_size: Bytes,
     /// Refuse writes to the snapshots
     #[arg(long)]
     pub read_only: bool,
-    /// Tags
+    /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,
 }

@@ -5,36 +5,40 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::output::Output;
-use crate::engine::{Engine, Mode};
+use crate::engine::recover::Check;
+use crate::engine::{Engine, Mode, Report};
 use crate::error::Result;
 use crate::lvm::VgName;
 
 /// Shows what differs; exit status 1 if anything does.
 pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<ExitCode> {
-    let mut checks = Vec::new();
-    for vg in named(vgs, engine)? {
-        checks.push((vg.clone(), engine.check(&vg, mode)?));
-    }
-    let is_clean = checks.iter().all(|(_, plan)| plan.is_empty());
+    let checks = named(vgs, engine)?.iter().map(|vg| engine.check(vg, mode)).collect::<Result<Vec<_>>>()?;
     if output.is_object() {
-        let rows: Vec<_> =
-            checks.iter().map(|(vg, plan)| json!({ "vg": vg.as_str(), "plan": plan })).collect();
-        output.object(&json!({ "checks": rows }))?;
+        output.object(&json!({ "checks": checks }))?;
     } else {
-        for (vg, plan) in checks.iter().filter(|(_, plan)| !plan.is_empty()) {
-            output.lines(&[format!("{vg}:")])?;
-            output.lines(plan)?;
+        for check in &checks {
+            output.lines(&lines(check))?;
         }
     }
+    let is_clean = checks.iter().all(|check| check.plan.is_empty());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn lines(check: &Check) -> Vec<String> {
+    match &check.reason {
+        Some(reason) => vec![format!("{}: not looked into: {reason}", check.vg)],
+        None if check.plan.is_empty() => Vec::new(),
+        None => [vec![format!("{}:", check.vg)], check.plan.clone()].concat(),
+    }
 }
 
 /// Carries out what `check` shows.
 pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    let mut whole = Report::default();
     for vg in named(vgs, engine)? {
-        output.done(&engine.repair(&vg, mode)?)?;
+        whole.absorb(engine.repair(&vg, mode)?);
     }
-    Ok(())
+    output.done(&whole)
 }
 
 fn named(vgs: &[VgName], engine: &Engine) -> Result<Vec<VgName>> {

@@ -55,7 +55,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
         Command::Repair { vgs } => check::repair(vgs, &engine()?, mode, output),
         Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
-        Command::Completions { shell } => program::completions(*shell),
+        Command::Completions { shell } => program::completions(*shell, output),
         Command::Man { directory } => program::man(directory),
         Command::Version => program::version(output),
     }?;
@@ -85,8 +85,9 @@ fn wanted_format(words: &[&str]) -> Format {
     let after =
         |flag: &str| words.windows(2).find(|pair| pair.first() == Some(&flag)).and_then(|pair| pair.get(1));
     let joined = words.iter().find_map(|w| w.strip_prefix("--output=").or_else(|| w.strip_prefix("-o")));
-    let word = after("-o").or_else(|| after("--output")).copied().or(joined);
-    match word {
+    let set = std::env::var("DMSNAP_OUTPUT").ok();
+    let word = after("-o").or_else(|| after("--output")).copied().or(joined).or(set.as_deref());
+    match word.map(|word| word.trim_start_matches('=')) {
         Some("json") => Format::Json,
         Some("yaml") => Format::Yaml,
         _ => Format::Table,

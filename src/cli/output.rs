@@ -85,7 +85,15 @@ impl Output {
         }
         match &report.planned {
             Some(lines) => self.lines(lines),
-            None => self.table(&report.objects, columns),
+            None => self.table(&report.objects, columns).map(|()| self.times(report)),
+        }
+    }
+
+    /// How long I/O waited, for a person: the rest can be felt.
+    fn times<T>(&self, report: &Report<T>) {
+        if let Some(frozen) = report.frozen {
+            let (frozen, elapsed) = (milliseconds(frozen), milliseconds(report.elapsed));
+            self.notes(&[format!("I/O waited for {frozen} ms; {elapsed} ms in all")]);
         }
     }
 
@@ -151,11 +159,20 @@ impl Output {
     /// Why there is no answer.
     pub fn error(&self, error: &Error) {
         if self.is_object() {
-            let body =
-                json!({ "kind": error.kind().word(), "message": error.message(), "hint": error.way_out() });
+            let body = json!({
+                "kind": error.kind().word(),
+                "message": error.message(),
+                "hint": error.way_out(),
+                "causes": error.chain(),
+            });
             // There is nobody left to tell if standard output is closed.
             let _ = self.object(&json!({ "error": body }));
         }
+        self.complain(error);
+    }
+
+    /// An error in words, on standard error.
+    pub fn complain(&self, error: &Error) {
         let (red, plain) = if self.has_color { (RED, PLAIN) } else { ("", "") };
         eprintln!("{red}dmsnap:{plain} {error}");
         error.chain().iter().for_each(|cause| eprintln!("  because: {cause}"));

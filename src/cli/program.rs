@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::args::Cli;
 use super::output::Output;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 
 /// The completion script for a shell.
-#[allow(clippy::unnecessary_wraps)]
-pub fn completions(shell: clap_complete::Shell) -> Result<()> {
-    clap_complete::generate(shell, &mut Cli::command(), "dmsnap", &mut std::io::stdout());
-    Ok(())
+pub fn completions(shell: clap_complete::Shell, output: &Output) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "dmsnap", &mut script);
+    output.lines(&[String::from_utf8_lossy(&script).trim_end().to_owned()])
 }
 
 /// A man page for each command.
@@ -21,7 +21,6 @@ pub fn man(directory: &Path) -> Result<()> {
     clap_mangen::generate_to(Cli::command(), directory).map_err(|error| {
         Error::io(format!("man pages cannot be written to {}", directory.display()), error)
             .hint("name a directory that exists")
-            .at(Context::Device(directory.to_owned()))
     })
 }
 

@@ -22,6 +22,7 @@ pub fn run(command: &Pv, engine: &Engine, mode: Mode, output: &Output) -> Result
         Pv::Create { devices, wipe } => {
             output.made("pvs", &engine.create_pvs(devices, *wipe, mode)?, &COLUMNS)
         }
+        Pv::Remove { devices } => output.done(&engine.remove_pvs(devices, mode)?),
         Pv::List => output.list("pvs", &engine.pvs()?, &COLUMNS),
     }
 }

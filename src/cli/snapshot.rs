@@ -5,7 +5,7 @@ use super::output::{Column, Output, or_dash, path_or_dash, word};
 use super::volume::{by_group, select};
 use crate::engine::snapshot::NewSnapshots;
 use crate::engine::view::SnapshotView;
-use crate::engine::{Engine, Mode};
+use crate::engine::{Engine, Mode, Report};
 use crate::error::{Error, Kind, Result};
 
 const COLUMNS: [Column<SnapshotView>; 14] = [
@@ -37,10 +37,11 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
             output.list("snapshots", &engine.snapshots(&select(place.as_ref()))?, &COLUMNS)
         }
         Snapshot::Remove { snapshots } => {
+            let mut whole = Report::default();
             for (vg, names) in by_group(snapshots) {
-                output.done(&engine.remove_snapshots(&vg, &names, mode)?)?;
+                whole.absorb(engine.remove_snapshots(&vg, &names, mode)?);
             }
-            Ok(())
+            output.done(&whole)
         }
     }
 }

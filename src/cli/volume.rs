@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::args::{Place, Volume, VolumeCreate, VolumePath};
 use super::output::{Column, Output, path_or_dash, word};
 use crate::engine::list::Select;
+use crate::engine::resize::Growth;
 use crate::engine::view::VolumeView;
 use crate::engine::volume::NewVolume;
-use crate::engine::{Engine, Mode};
+use crate::engine::{Engine, Mode, Report};
 use crate::error::Result;
 use crate::lvm::{LvName, VgName};
 
@@ -32,11 +33,25 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             output.made("volumes", &engine.create_volume(&new_volume(new), mode)?, &COLUMNS)
         }
         Volume::List { place } => output.list("volumes", &engine.volumes(&select(place.as_ref()))?, &COLUMNS),
+        Volume::Extend { volume, size, on, resize_fs } => {
+            let growth = Growth {
+                vg: volume.vg.clone(),
+                name: volume.name.clone(),
+                size: *size,
+                on: on.clone(),
+                resize_fs: *resize_fs,
+            };
+            output.made("volumes", &engine.extend_volume(&growth, mode)?, &COLUMNS)
+        }
+        Volume::Rename { volume, to } => {
+            output.done(&engine.rename_volume(&volume.vg, &volume.name, to, mode)?)
+        }
         Volume::Remove { volumes, with_snapshots } => {
+            let mut whole = Report::default();
             for (vg, names) in by_group(volumes) {
-                output.done(&engine.remove_volumes(&vg, &names, *with_snapshots, mode)?)?;
+                whole.absorb(engine.remove_volumes(&vg, &names, *with_snapshots, mode)?);
             }
-            Ok(())
+            output.done(&whole)
         }
     }
 }
@@ -61,7 +76,7 @@ pub fn select(place: Option<&Place>) -> Select {
     }
 }
 
-/// The volumes of each volume group, in the order of its first mention.
+/// The volumes of each volume group.
 pub fn by_group(paths: &[VolumePath]) -> BTreeMap<VgName, Vec<LvName>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
     for path in paths {

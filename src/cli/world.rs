@@ -20,9 +20,8 @@ const KILL_AT: &str = "DMSNAP_KILL_AT";
 /// This host, for root.
 pub fn real(settings: &Settings) -> Result<World> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(
-            Error::new(Kind::Internal, "block devices and device-mapper are root's").hint("run it as root")
-        );
+        return Err(Error::new(Kind::Internal, "only root may open block devices and device-mapper")
+            .hint("run dmsnap as root"));
     }
     let (kernel, devices) =
         parts(Arc::new(Control::new(crate::dm::nodes::Nodes::default())), Arc::new(SysDevices::default()))?;
@@ -48,7 +47,7 @@ fn parts(kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Result<(Arc<dyn 
 }
 
 fn die() -> Result<()> {
-    let killed = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::SIGKILL);
+    let killed = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
     killed.map_err(|error| Error::io("the process cannot kill itself", error))
 }
 

@@ -10,17 +10,15 @@ use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmOptions};
 use nix::errno::Errno;
 
-use self::switch::Switch;
 use super::ioctl::Prepared;
 use super::nodes::Nodes;
+use super::switch::{self, Before, Calls};
 use super::{
     DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, Target, UdevFlags,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
 use crate::units::Sectors;
-
-mod switch;
 
 const CONTROL: &str = "mapper/control";
 
@@ -301,7 +299,8 @@ impl Kernel for Control {
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        Switch::prepare(self, steps)?.run(self.dm()?.file(), steps)
+        let before = switch::before(self, steps)?;
+        switch::run(steps, &before, &mut Switch::prepare(self, steps, &before)?)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {
@@ -333,4 +332,76 @@ fn require(kernel: &dyn Kernel, kind: &str) -> Result<()> {
     let module = if kind.starts_with("snapshot") { "snapshot" } else { kind };
     Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{kind}\""))
         .hint(format!("load its module with `modprobe dm-{module}`")))
+}
+
+/// The ioctls of one switch, made before its first step.
+struct Switch<'a> {
+    control: &'a File,
+    steps: &'a [SwitchStep],
+    before: &'a [Before],
+    fired: Vec<Prepared>,
+    clear: Vec<Prepared>,
+    load_back: Vec<Prepared>,
+    resume: Vec<Prepared>,
+}
+
+impl<'a> Switch<'a> {
+    fn prepare(kernel: &'a Control, steps: &'a [SwitchStep], before: &'a [Before]) -> Result<Self> {
+        let fired = steps.iter().map(|step| match step {
+            SwitchStep::Suspend(name, freeze) => Prepared::suspend(name, *freeze),
+            SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
+        });
+        Ok(Self {
+            control: kernel.dm()?.file(),
+            steps,
+            before,
+            fired: fired.collect(),
+            clear: before.iter().map(|device| Prepared::clear(&device.name)).collect(),
+            load_back: before
+                .iter()
+                .map(|device| Prepared::load(&device.name, &device.table, device.read_only))
+                .collect(),
+            resume: before
+                .iter()
+                .map(|device| Prepared::resume(&device.name, UdevFlags::unchanged()))
+                .collect(),
+        })
+    }
+
+    /// The error of a step, in words.
+    fn refused(&self, step: usize, errno: Errno) -> Error {
+        match self.steps.get(step) {
+            Some(SwitchStep::Suspend(name, _)) => refused(errno, "suspend", name),
+            Some(SwitchStep::Resume(name, _)) => refused(errno, "resume", name),
+            None => Error::io("the kernel did not switch", errno),
+        }
+    }
+}
+
+fn fire(prepared: Option<&mut Prepared>, control: &File) -> std::result::Result<(), Errno> {
+    prepared.map_or(Ok(()), |prepared| prepared.fire(control))
+}
+
+impl Calls for Switch<'_> {
+    fn fire(&mut self, step: usize) -> Result<()> {
+        fire(self.fired.get_mut(step), self.control).map_err(|errno| self.refused(step, errno))
+    }
+
+    fn clear(&mut self, device: usize) -> Result<()> {
+        fire(self.clear.get_mut(device), self.control)
+            .map_err(|errno| Error::io("a table stays loaded", errno))
+    }
+
+    fn load_back(&mut self, device: usize) -> Result<()> {
+        if self.before.get(device).is_none_or(|before| before.table.is_empty()) {
+            return Ok(());
+        }
+        fire(self.load_back.get_mut(device), self.control)
+            .map_err(|errno| Error::io("a table cannot be put back", errno))
+    }
+
+    fn resume(&mut self, device: usize) -> Result<()> {
+        fire(self.resume.get_mut(device), self.control)
+            .map_err(|errno| Error::io("a device stays suspended", errno))
+    }
 }

@@ -285,6 +285,28 @@ impl<D> Default for Table<D> {
     }
 }
 
+impl<D: PartialEq> Line<D> {
+    /// True if `next` maps what follows on every device of this line.
+    fn is_continued_by(&self, next: &Self) -> bool {
+        let follows = match (&self.target, &next.target) {
+            (Target::Linear { device, offset }, Target::Linear { device: other, offset: behind }) => {
+                device == other && *offset + self.length == *behind
+            }
+            (Target::Striped { chunk, stripes }, Target::Striped { chunk: other, stripes: behind }) => {
+                let share = Sectors(self.length.get() / (stripes.len().max(1) as u64));
+                let pairs = || stripes.iter().zip(behind);
+                chunk == other
+                    && stripes.len() == behind.len()
+                    && pairs().all(|((device, offset), (other, behind))| {
+                        device == other && *offset + share == *behind
+                    })
+            }
+            _ => false,
+        };
+        follows && self.start + self.length == next.start
+    }
+}
+
 impl<D> Table<D> {
     /// A table of one line.
     pub fn single(length: Sectors, target: Target<D>) -> Self {
@@ -304,6 +326,21 @@ impl<D> Table<D> {
     /// True if loading the table reads a COW store: that waits if a device below is suspended.
     pub fn reads_store(&self) -> bool {
         self.0.iter().any(|line| matches!(line.target.kind(), "snapshot" | "snapshot-merge"))
+    }
+
+    /// The same mapping with as few lines as it takes: lines that continue each other are one. lvm2 loads it so.
+    pub fn joined(self) -> Self
+    where
+        D: PartialEq,
+    {
+        let mut lines: Vec<Line<D>> = Vec::new();
+        for line in self.0 {
+            match lines.last_mut() {
+                Some(last) if last.is_continued_by(&line) => last.length += line.length,
+                _ => lines.push(line),
+            }
+        }
+        Self(lines)
     }
 
     /// The devices below, in order, each as often as it is named.

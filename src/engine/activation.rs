@@ -1,36 +1,34 @@
 //! Bringing volumes up and taking them down. No metadata changes: the kernel is all there is to converge.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::operation::{Change, Mode, Report, Session};
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
 use super::view::VolumeView;
 use super::volume::{in_words, is_hidden};
-use super::{Engine, desired::root_of, list, mark::Mark};
+use super::{Engine, mark::Mark};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvName, Role, SegmentKind, VgName};
+use crate::lvm::{LvFlag, LvName, Role, VgName};
 
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(
-            vg,
-            mode,
-            "activate",
-            |session| session.activation(names),
-            |session| session.volume_views(),
-        );
+        let change = |session: &Session<'_>| session.activation(names);
+        let began = Instant::now();
+        let session = self.activation_session(vg, mode);
+        let views = |session: &Session<'_>| session.root_views(names);
+        let report = session.and_then(|session| session.operate(began, mode, "activate", change, views));
         report.map_err(|error| error.doing(format!("activate {}", subject(vg, names))))
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let report = self.run(
-            vg,
-            mode,
-            "deactivate",
-            |session| session.deactivation(names),
-            |session| session.volume_views(),
-        );
+        let change = |session: &Session<'_>| session.deactivation(names);
+        let began = Instant::now();
+        let session = self.activation_session(vg, mode);
+        let views = |session: &Session<'_>| session.root_views(names);
+        let report = session.and_then(|session| session.operate(began, mode, "deactivate", change, views));
         report.map_err(|error| error.doing(format!("deactivate {}", subject(vg, names))))
     }
 }
@@ -40,6 +38,12 @@ fn subject(vg: &VgName, names: &[LvName]) -> String {
 }
 
 impl Session<'_> {
+    /// The volumes that these names stand for; none named: all of the group.
+    fn root_views(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
+        let roots: Vec<_> = names.iter().map(|name| self.vg().root_of(name)).collect();
+        self.volume_views_of(&roots)
+    }
+
     fn activation(&self, names: &[LvName]) -> Result<Change> {
         let mut change = Change::default();
         let roots = if names.is_empty() { self.buildable(&mut change.notes) } else { self.roots(names)? };
@@ -84,7 +88,7 @@ impl Session<'_> {
             if matches!(vg.role(name), Some(Role::Hidden) | None) {
                 return Err(is_hidden(vg, name));
             }
-            roots.insert(root_of(vg, name));
+            roots.insert(vg.root_of(name));
         }
         Ok(roots)
     }
@@ -98,18 +102,18 @@ impl Session<'_> {
             if !is_root || !vg.visible(&lv.name) || Mark::of(lv) == Some(Mark::Deleting) {
                 continue;
             }
-            match list::foreign_type(lv) {
+            let left = |why: &str| format!("{}/{} is left alone: {why}", vg.name, lv.name);
+            match lv.foreign_layout() {
+                Some(kind) => notes.push(left(&format!("it is {kind}"))),
+                // What lvm2's `lvchange -ky` sets.
+                None if lv.flags.has(LvFlag::ActivationSkip.word()) => {
+                    notes.push(left("it is to be activated only when it is named"));
+                }
                 None => {
                     roots.insert(lv.name.clone());
                 }
-                Some(kind) => notes.push(format!("{}/{} is left alone: it is {kind}", vg.name, lv.name)),
             }
         }
         roots
     }
-}
-
-/// True for a segment that dmsnap can build by itself.
-pub(super) fn is_built_here(kind: &SegmentKind) -> bool {
-    matches!(kind, SegmentKind::Striped { areas, .. } if areas.iter().all(|a| matches!(a, crate::lvm::Area::Pv { .. })))
 }

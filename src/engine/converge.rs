@@ -3,7 +3,8 @@
 //! Before the switch, new devices are made and every table that can be loaded is loaded into an inactive slot. The switch
 //! suspends from the top down and resumes from the bottom up, an origin after its snapshots: an origin learns the smallest
 //! chunk of its snapshots when it is resumed, and a snapshot begins when its origin is suspended (dm-snap.c, Linux 6.1).
-//! Devices that nobody wants go last.
+//! Devices that nobody wants go last, but for
+//! snapshots that leave their origins: they go before the switch.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
     difference.clear_stray_tables(&mut plan);
     difference.rename(&mut plan);
     difference.resume_what_is_right(&mut plan);
+    difference.remove_snapshots(&mut plan);
     difference.load(&mut plan);
     difference.switch(&mut plan);
     difference.publish(&mut plan);
@@ -104,7 +106,7 @@ impl<'a> Difference<'a> {
                 to: pair.node.name.clone(),
                 udev: pair.node.udev,
             });
-            plan.cleanup.push(Step::Retract { name: found.info.name.clone(), link: None });
+            plan.cleanup.push(Step::Retract { name: found.info.name.clone(), link: found.link.clone() });
         }
     }
 
@@ -167,13 +169,36 @@ impl<'a> Difference<'a> {
         }));
     }
 
+    /// A snapshot that leaves its origin goes first: the kernel lets go of it at any time, and refuses while somebody has it open,
+    /// before anything else has changed.
+    fn remove_snapshots(&self, plan: &mut Plan) {
+        let leaving = self.gone.iter().filter(|found| self.leaves_its_origin(found));
+        plan.prepare.extend(leaving.flat_map(|found| removal(found)));
+    }
+
     fn remove(&self, plan: &mut Plan) {
-        for found in &self.gone {
-            let name = &found.info.name;
-            plan.cleanup.push(Step::Remove { name: name.clone(), udev: UdevFlags::hidden() });
-            plan.cleanup.push(Step::Retract { name: name.clone(), link: found.link.clone() });
+        let others = self.gone.iter().filter(|found| !self.leaves_its_origin(found));
+        plan.cleanup.extend(others.flat_map(|found| removal(found)));
+    }
+
+    /// True for a snapshot whose origin stays. Where both go the origin goes first: what is written to an origin without its
+    /// snapshots is lost to them.
+    fn leaves_its_origin(&self, snapshot: &FoundNode) -> bool {
+        match first_target(&snapshot.table) {
+            Some(Target::Snapshot { origin: real, .. }) => {
+                !self.gone.iter().any(|other| feeds(&other.table, real))
+            }
+            _ => false,
         }
     }
+}
+
+fn removal(found: &FoundNode) -> [Step; 2] {
+    let name = &found.info.name;
+    [
+        Step::Remove { name: name.clone(), udev: UdevFlags::hidden() },
+        Step::Retract { name: name.clone(), link: found.link.clone() },
+    ]
 }
 
 /// The live ones of these devices, each before what is below it now: origins before their snapshots before data.

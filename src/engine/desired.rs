@@ -23,6 +23,9 @@ pub struct Activation<'a> {
     pub roots: &'a BTreeSet<LvName>,
     /// The number of each physical volume's device, in the metadata's order.
     pub disks: &'a [Option<DevNo>],
+    /// Snapshots that are to be merged, and wait because they or their origins are open and were not being merged yet: what is
+    /// mounted must not change under its file system. As lvm2, which begins such a merge when the origin is next activated.
+    pub waiting: &'a BTreeSet<LvName>,
     /// Where links go: `/dev`.
     pub dev: &'a Path,
 }
@@ -30,7 +33,7 @@ pub struct Activation<'a> {
 /// The devices that `vg` wants while the roots are active. Volumes that are being removed want none.
 pub fn desired(vg: &Vg, activation: &Activation<'_>) -> Result<DeviceTree> {
     let naming = Naming::new(vg, activation.dev);
-    let mut stacks = Stacks { vg, naming, disks: activation.disks, tree: DeviceTree::default() };
+    let mut stacks = Stacks { vg, naming, activation, tree: DeviceTree::default() };
     for name in activation.roots {
         let Some(lv) = vg.lv(name) else { continue };
         if Mark::of(lv) != Some(Mark::Deleting) {
@@ -43,7 +46,7 @@ pub fn desired(vg: &Vg, activation: &Activation<'_>) -> Result<DeviceTree> {
 struct Stacks<'a> {
     vg: &'a Vg,
     naming: Naming<'a>,
-    disks: &'a [Option<DevNo>],
+    activation: &'a Activation<'a>,
     tree: DeviceTree,
 }
 
@@ -59,7 +62,7 @@ impl Stacks<'_> {
         for snapshot in &snapshots {
             self.snapshot(snapshot, &real)?;
         }
-        let merging = snapshots.iter().find(|snapshot| snapshot.merging);
+        let merging = snapshots.iter().find(|snapshot| self.is_merged(snapshot));
         let target = match merging {
             Some(merging) => {
                 let cow = self.below(self.vg.find_lv(&merging.store)?, Layer::Cow);
@@ -71,13 +74,17 @@ impl Stacks<'_> {
         self.add(lv, Layer::Top, table, !lv.writable())
     }
 
+    fn is_merged(&self, snapshot: &Snapshot) -> bool {
+        snapshot.merging && !self.activation.waiting.contains(&snapshot.store)
+    }
+
     fn snapshot(&mut self, snapshot: &Snapshot, real: &Below) -> Result<()> {
         let vg = self.vg;
         let store = vg.find_lv(&snapshot.store)?;
         let data = self.data(store)?;
         // The kernel writes to the store of a read-only snapshot too.
         self.add(store, Layer::Cow, data, false)?;
-        let target = if snapshot.merging {
+        let target = if self.is_merged(snapshot) {
             Target::Error
         } else {
             let cow = self.below(store, Layer::Cow);
@@ -116,7 +123,7 @@ impl Stacks<'_> {
             let (start, length) = (self.sectors(segment.start), self.sectors(segment.length));
             Ok(Line { start, length, target })
         });
-        lines.collect::<Result<_>>().map(Table)
+        lines.collect::<Result<_>>().map(|lines| Table(lines).joined())
     }
 
     fn sectors(&self, extents: crate::units::Extents) -> Sectors {
@@ -142,7 +149,7 @@ impl Stacks<'_> {
         let Area::Pv { pv, start } = area else {
             return Err(not_ours(self.vg, lv, "a stack of volumes"));
         };
-        let number = self.disks.get(*pv).copied().flatten();
+        let number = self.activation.disks.get(*pv).copied().flatten();
         match (self.vg.pvs.get(*pv), number) {
             (Some(pv), Some(number)) => Ok((Below::Disk(number), pv.pe_start + self.sectors(*start))),
             _ => Err(Error::new(
@@ -167,14 +174,9 @@ fn not_ours(vg: &Vg, lv: &Lv, what: &str) -> Error {
     .at(Context::Lv(lv.name.to_string()))
 }
 
-/// The volume that decides whether this one is active: a snapshot's origin, else itself.
-pub fn root_of(vg: &Vg, name: &LvName) -> LvName {
-    vg.snapshot_of_store(name).map_or_else(|| name.clone(), |snapshot| snapshot.origin.clone())
-}
-
 /// The volumes that a change to any of `names` may touch: their roots, and those roots' snapshots.
 pub fn families<'a>(vg: &'a Vg, names: impl IntoIterator<Item = &'a LvName>) -> BTreeMap<LvName, &'a Lv> {
-    let roots: BTreeSet<_> = names.into_iter().map(|name| root_of(vg, name)).collect();
+    let roots: BTreeSet<_> = names.into_iter().map(|name| vg.root_of(name)).collect();
     let mut members = BTreeMap::new();
     for root in &roots {
         let stores = vg.snapshots_of(root).filter_map(|snapshot| vg.lv(&snapshot.store));

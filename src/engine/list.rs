@@ -5,16 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::activation::is_built_here;
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
-use super::operation::Session;
+use super::session::Session;
 use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
 use super::{Engine, World};
 use crate::dm::{Info, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::scan::{OpenPv, OpenVg, Scan, scan};
-use crate::lvm::{Area, Lv, LvName, Role, Segment, SegmentKind, Snapshot, Vg, VgName};
+use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
 use crate::units::{Bytes, Extents};
 
 /// Which objects are listed.
@@ -105,14 +104,9 @@ fn refuse_unknown<'a>(select: &Select, found: impl Iterator<Item = &'a str>, wha
 }
 
 impl Session<'_> {
-    /// The volumes of these names.
+    /// The volumes of these names; none named: all of the group.
     pub(super) fn volume_views_of(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
         volumes_of(&self.engine.world, &self.open, &Select { vg: None, names: names.to_vec() })
-    }
-
-    /// Every volume of the group.
-    pub(super) fn volume_views(&self) -> Result<Vec<VolumeView>> {
-        self.volume_views_of(&[])
     }
 
     /// The snapshots of these names.
@@ -140,6 +134,7 @@ pub(super) fn pv_view(pv: &OpenPv, vg: Option<&Vg>) -> PvView {
         state: match (vg, &pv.device) {
             (_, None) => PvState::Missing,
             (Some(_), _) => PvState::InVg,
+            (None, _) if pv.check_free().is_err() => PvState::Used,
             (None, _) => PvState::Unused,
         },
     }
@@ -181,7 +176,7 @@ fn volume_view(world: &World, vg: &Vg, lv: &Lv) -> Result<VolumeView> {
         name: lv.name.to_string(),
         uuid: lv.id.to_string(),
         size_bytes: lv.extents().sectors(vg.extent_size).bytes(),
-        layout: layout(lv),
+        layout: lv.layout(),
         state: volume_state(lv, info.as_ref(), merging),
         open: info.as_ref().is_some_and(|info| info.open_count > 0),
         snapshots: vg.snapshots_of(&lv.name).map(|snapshot| snapshot.store.to_string()).collect(),
@@ -194,37 +189,11 @@ fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
     match (Mark::of(lv), info) {
         (Some(Mark::Pending), _) => VolumeState::Pending,
         (Some(Mark::Deleting), _) => VolumeState::Deleting,
-        (None, None) => VolumeState::Inactive,
-        (None, Some(info)) if info.suspended => VolumeState::Suspended,
-        (None, Some(_)) if merging => VolumeState::Merging,
-        (None, Some(_)) => VolumeState::Active,
+        (_, None) => VolumeState::Inactive,
+        (_, Some(info)) if info.suspended => VolumeState::Suspended,
+        (_, Some(_)) if merging => VolumeState::Merging,
+        (_, Some(_)) => VolumeState::Active,
     }
-}
-
-/// `linear`, `striped`, or lvm2's words for what dmsnap does not build.
-fn layout(lv: &Lv) -> String {
-    let word = |segment: &Segment| match &segment.kind {
-        SegmentKind::Striped { areas, .. } if areas.len() > 1 => "striped".to_owned(),
-        SegmentKind::Striped { .. } => "linear".to_owned(),
-        SegmentKind::Snapshot { .. } => "snapshot".to_owned(),
-        SegmentKind::Other { type_name, .. } => type_name.clone(),
-    };
-    let mut words: Vec<_> = lv.segments.iter().map(word).collect();
-    words.sort();
-    words.dedup();
-    words.join(",")
-}
-
-/// What a volume is that dmsnap cannot build, in words; none if it can.
-pub(super) fn foreign_type(lv: &Lv) -> Option<String> {
-    let foreign = lv.segments.iter().any(|segment| !is_built_here(&segment.kind));
-    let stacked = |area: &Area| matches!(area, Area::Lv { .. });
-    foreign.then(|| {
-        let is_stacked = lv.segments.iter().any(
-            |segment| matches!(&segment.kind, SegmentKind::Striped { areas, .. } if areas.iter().any(stacked)),
-        );
-        if is_stacked { "a stack of volumes".to_owned() } else { layout(lv) }
-    })
 }
 
 fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<SnapshotView>> {
@@ -254,8 +223,11 @@ fn seen(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<Optio
     };
     // A suspended device's status would wait for its store.
     let speaks = speaks.filter(|info| info.live && !info.suspended);
-    let status = match speaks {
-        Some(info) => world.kernel.status(&info.name)?.into_iter().next(),
+    let status = match speaks.map(|info| world.kernel.status(&info.name)) {
+        Some(Ok(lines)) => lines.into_iter().next(),
+        // It went since it was found.
+        Some(Err(error)) if error.kind() == Kind::NotFound => return Ok(None),
+        Some(Err(error)) => return Err(error),
         None => None,
     };
     Ok(Some(Seen { info, status }))
@@ -311,12 +283,12 @@ fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotSta
     match (Mark::of(store), seen.and_then(|seen| seen.status.as_ref())) {
         (Some(Mark::Pending), _) => SnapshotState::Pending,
         (Some(Mark::Deleting), _) => SnapshotState::Deleting,
-        (None, Some(Status::Invalid)) => SnapshotState::Invalid,
-        (None, Some(Status::Overflow)) => SnapshotState::Overflow,
-        (None, Some(Status::MergeFailed)) => SnapshotState::Failed,
-        (None, _) if merging => SnapshotState::Merging,
-        (None, _) if seen.is_some() => SnapshotState::Active,
-        (None, _) => SnapshotState::Inactive,
+        (_, Some(Status::Invalid)) => SnapshotState::Invalid,
+        (_, Some(Status::Overflow)) => SnapshotState::Overflow,
+        (_, Some(Status::MergeFailed)) => SnapshotState::Failed,
+        _ if merging => SnapshotState::Merging,
+        _ if seen.is_some() => SnapshotState::Active,
+        _ => SnapshotState::Inactive,
     }
 }
 

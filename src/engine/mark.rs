@@ -1,12 +1,14 @@
 //! The tags by which metadata says that an operation is under way.
 //!
-//! Tags are the one private thing that lvm2 keeps. A volume that bears one was never acknowledged, or is as good as gone: the
-//! next command takes it away.
+//! Tags are the one private thing that lvm2 keeps. A volume marked pending was never acknowledged, one marked deleting is as
+//! good as gone: the next command takes it away. One marked changing stays, and the next command sees to its devices.
 
-use crate::lvm::{Lv, Tag};
+use crate::error::{Error, Kind, Result};
+use crate::lvm::{Edit, Lv, LvName, Tag, Vg};
 
 const PENDING: &str = "dmsnap.pending";
 const DELETING: &str = "dmsnap.deleting";
+const CHANGING: &str = "dmsnap.changing";
 const OURS: &str = "dmsnap.";
 
 /// What an operation says of a volume while it runs.
@@ -16,6 +18,8 @@ pub enum Mark {
     Pending,
     /// It is being removed.
     Deleting,
+    /// Its size or its name is new, and its devices may not have followed.
+    Changing,
 }
 
 impl Mark {
@@ -24,21 +28,60 @@ impl Mark {
         let word = match self {
             Self::Pending => PENDING,
             Self::Deleting => DELETING,
+            Self::Changing => CHANGING,
         };
         word.parse::<Tag>().expect("these words are of a tag's characters")
     }
 
-    /// What a volume's tags say. Deleting outweighs pending.
+    /// What a volume's tags say; the first of deleting, pending, changing that is there.
     pub fn of(lv: &Lv) -> Option<Self> {
         let has = |word| lv.tags.iter().any(|tag| tag.as_str() == word);
         if has(DELETING) {
             Some(Self::Deleting)
         } else if has(PENDING) {
             Some(Self::Pending)
+        } else if has(CHANGING) {
+            Some(Self::Changing)
         } else {
             None
         }
     }
+}
+
+/// The edits between which a volume's devices may not be what the metadata says.
+pub fn changing(lv: &LvName) -> (Edit, Edit) {
+    let tag = Mark::Changing.tag();
+    (Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: lv.clone(), tag })
+}
+
+/// The edits without those that say that a volume is being removed.
+pub fn without_deleting(edits: &[Edit]) -> Vec<Edit> {
+    let deleting = Mark::Deleting.tag();
+    edits
+        .iter()
+        .filter(|edit| !matches!(edit, Edit::AddLvTag { tag, .. } if *tag == deleting))
+        .cloned()
+        .collect()
+}
+
+/// The same for a whole group.
+pub fn group_changing() -> (Edit, Edit) {
+    let tag = Mark::Changing.tag();
+    (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
+}
+
+/// True if a group, or a volume of it, bears a mark.
+pub fn is_unfinished(vg: &Vg) -> bool {
+    vg.tags.contains(&Mark::Changing.tag()) || vg.lvs.iter().any(|lv| Mark::of(lv).is_some())
+}
+
+/// Refuses tags that would be taken for the engine's own.
+pub fn refuse_own_tags(tags: &[Tag]) -> Result<()> {
+    let own = tags.iter().find(|tag| tag.as_str().starts_with(OURS));
+    own.map_or(Ok(()), |tag| {
+        Err(Error::new(Kind::Usage, format!("the tag {tag} is one that dmsnap gives"))
+            .hint("choose another tag"))
+    })
 }
 
 /// A volume's tags without the engine's own.

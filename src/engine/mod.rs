@@ -12,9 +12,11 @@ use crate::dm::Kernel;
 use crate::lvm::lock::Locks;
 
 pub mod activation;
+pub mod blank;
 pub mod converge;
 pub mod desired;
 pub mod execute;
+pub mod group;
 
 pub mod inspect;
 pub mod list;
@@ -23,9 +25,11 @@ pub mod naming;
 pub mod operation;
 pub mod plan;
 pub mod recover;
+pub mod resize;
+mod session;
 pub mod setup;
 pub mod snapshot;
-pub mod store;
+
 pub mod tree;
 pub mod view;
 pub mod volume;

@@ -19,7 +19,8 @@ pub enum Layer {
 }
 
 impl Layer {
-    const ALL: [Self; 3] = [Self::Top, Self::Real, Self::Cow];
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Top, Self::Real, Self::Cow];
 
     fn suffix(self) -> Option<&'static str> {
         match self {

@@ -5,20 +5,18 @@
 //! what is there; an operation that was not confirmed never happened.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use super::desired::{Activation, desired, families, root_of};
+use super::blank::{Blank, blank};
+use super::desired::families;
 use super::execute::{Executed, execute};
-use super::naming::{Layer, Naming};
 use super::plan::Plan;
-use super::store::{Blank, blank};
-use super::tree::{Expected, FoundTree};
-use super::{Engine, converge::converge};
-use crate::block::{Access, DevNo};
-use crate::dm::{DmName, Kernel};
-use crate::error::{Error, Result};
-use crate::lvm::lock::{self, Guard, Wait};
-use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Vg, VgName, commit, open_vg};
+use super::session::{Session, roots_in};
+use super::tree::FoundTree;
+use super::{Engine, mark};
+use crate::error::{Error, Kind, Result};
+use crate::lvm::lock::Wait;
+use crate::lvm::{Edit, LvName, Uuid, Vg, VgName, check_room};
 
 /// How an operation is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,22 +88,7 @@ impl<T> Report<T> {
     }
 }
 
-/// A volume group under its lock, read and free of what dead processes left.
-pub(super) struct Session<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) open: OpenVg,
-    _lock: Guard,
-}
-
 impl Engine {
-    /// Locks a volume group for change, reads it, and refuses one that must not be touched.
-    pub(super) fn session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
-        let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
-        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, Access::Write)?;
-        open.check_changeable()?;
-        Ok(Session { engine: self, open, _lock: lock })
-    }
-
     /// Runs one operation on a volume group down the whole road; `views` says afterwards what became of it.
     pub(super) fn run<T>(
         &self,
@@ -116,31 +99,40 @@ impl Engine {
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
         let began = Instant::now();
-        let mut session = self.session(vg, mode)?;
-        let recovery = session.recover(mode)?;
-        let change = change(&session)?;
-        let (planned, executed) = session.carry_out(&change, mode, description)?;
-        let elapsed = began.elapsed();
-        let planned = mode.dry_run.then(|| [recovery, planned].concat());
-        Ok(Report {
-            objects: if mode.dry_run { Vec::new() } else { views(&session)? },
-            elapsed,
-            frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
-            planned,
-            notes: change.notes,
-        })
+        self.session(vg, mode)?.operate(began, mode, description, change, views)
     }
 }
 
 impl Session<'_> {
-    /// The metadata as it is.
-    pub(super) fn vg(&self) -> &Vg {
-        &self.open.vg
-    }
-
-    /// Names of this group's devices.
-    pub(super) fn naming(&self) -> Naming<'_> {
-        Naming::new(&self.open.vg, self.engine.dev())
+    /// The road from here on, for an operation that began when it asked for the lock.
+    pub(super) fn operate<T>(
+        mut self,
+        began: Instant,
+        mode: Mode,
+        description: &str,
+        change: impl FnOnce(&Session<'_>) -> Result<Change>,
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
+    ) -> Result<Report<T>> {
+        let recovery = self.recover(mode)?;
+        let mut change = change(&self)?;
+        if mode.dry_run && !recovery.is_empty() {
+            // The kernel is not yet what it will be: the device steps cannot be said.
+            change.notes.push(
+                "what a dead process left is taken away first; the steps behind that are not shown"
+                    .to_owned(),
+            );
+            let planned = Some([recovery, planned(&change, &Plan::default())].concat());
+            return Ok(Report { planned, notes: change.notes, ..Report::default() });
+        }
+        let (planned, executed) = self.carry_out(&change, mode, description)?;
+        let elapsed = began.elapsed();
+        Ok(Report {
+            objects: if mode.dry_run { Vec::new() } else { views(&self)? },
+            elapsed,
+            frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
+            planned: mode.dry_run.then_some(planned),
+            notes: change.notes,
+        })
     }
 
     fn carry_out(
@@ -149,27 +141,62 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
+        let change = &self.with_room(change, description)?;
         let intended = self.open.vg.apply(&change.intent)?;
-        let plan = self.plan(&intended, change)?;
+        let found = self.found(&intended, &change.touched)?;
+        let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
+        let plan = self.plan_for(&intended, &found, &roots_after(&intended, &active, change))?;
         if mode.dry_run {
             // The confirmation is applied to nothing, but what is wrong with it is found.
             intended.apply(&change.confirm)?;
             return Ok((planned(change, &plan), Executed::default()));
         }
         blank(&self.open, &change.blanks)?;
+        let before = (self.open.vg.clone(), found);
         self.commit(&change.intent, description)?;
         let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
             Ok(executed) => executed,
-            Err(error) => return Err(self.give_up(error)),
+            Err(error) => return Err(self.give_up(error, change, &before, &active)),
         };
         self.commit(&change.confirm, description)?;
         Ok((Vec::new(), executed))
     }
 
-    /// After a failed plan: the metadata says what was going on, so recovery knows what to take away.
-    fn give_up(&mut self, error: Error) -> Error {
-        match self.recover(Mode::default()) {
-            Ok(_) => error,
+    /// The change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
+    /// then goes without, as lvm2's do.
+    fn with_room(&self, change: &Change, description: &str) -> Result<Change> {
+        if change.intent.is_empty() {
+            return Ok(change.clone());
+        }
+        let stamp = self.engine.stamp(description);
+        let fits = |change: &Change| check_room(&self.open, &self.open.vg.apply(&change.intent)?, &stamp);
+        let unmarked = mark::without_deleting(&change.intent);
+        match fits(change) {
+            Err(error) if error.kind() == Kind::NoSpace && unmarked.len() < change.intent.len() => {
+                let change = Change { intent: unmarked, ..change.clone() };
+                if change.intent.is_empty() { Ok(change) } else { fits(&change).map(|()| change) }
+            }
+            fits => fits.map(|()| change.clone()),
+        }
+    }
+
+    /// After a failed plan. If the kernel did nothing yet, the operation has not happened. Else what is marked is recovered, and
+    /// what else was touched is made as active as it was.
+    fn give_up(
+        &mut self,
+        error: Error,
+        change: &Change,
+        (vg, found): &(Vg, FoundTree),
+        active: &BTreeSet<Uuid>,
+    ) -> Error {
+        let is_untouched = self.found(vg, &change.touched).is_ok_and(|now| now.has_same_devices(found));
+        let settled = if is_untouched && !change.intent.is_empty() {
+            self.put(vg.clone(), "take back")
+        } else {
+            self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active))
+        };
+        match settled {
+            Ok(()) => error,
             Err(recovery) => {
                 tracing::error!(%recovery, "what the failed operation left could not be taken away");
                 error.hint(format!("`dmsnap repair {}` takes away what is left of it", self.open.vg.name))
@@ -177,85 +204,18 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn commit(&mut self, edits: &[Edit], description: &str) -> Result<()> {
-        if edits.is_empty() {
-            return Ok(());
-        }
-        let next = self.open.vg.apply(edits)?;
-        let stamp = self.engine.stamp(description);
-        commit(&mut self.open, next, &stamp)
-    }
-
-    fn plan(&self, intended: &Vg, change: &Change) -> Result<Plan> {
-        let before = families(&self.open.vg, &change.touched);
-        let after = families(intended, &change.touched);
-        let found =
-            FoundTree::read(self.kernel(), &self.expected(before.values().chain(after.values()).copied()))?;
-        let mut roots = self.active_roots(&found, before.values().copied());
-        roots.extend(change.activate.iter().map(|name| root_of(intended, name)));
-        roots.retain(|name| !change.deactivate.contains(name));
-        self.plan_for(intended, &found, &roots)
-    }
-
-    pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
-        let disks = self.disks();
-        let activation = Activation { roots, disks: &disks, dev: self.engine.dev() };
-        converge(found, &desired(vg, &activation)?)
-    }
-
-    pub(super) fn expected<'v>(&self, lvs: impl Iterator<Item = &'v Lv>) -> Vec<Expected> {
-        let naming = self.naming();
-        let mut expected: Vec<Expected> = Vec::new();
-        for device in lvs.flat_map(|lv| naming.expected(lv)) {
-            if !expected.contains(&device) {
-                expected.push(device);
-            }
-        }
-        expected
-    }
-
-    /// The volumes that the kernel has, of those given, as roots.
-    pub(super) fn active_roots<'v>(
-        &self,
-        found: &FoundTree,
-        lvs: impl Iterator<Item = &'v Lv>,
-    ) -> BTreeSet<LvName> {
-        let naming = self.naming();
-        let is_live = |lv: &Lv| {
-            let uuid = naming.uuid(&lv.id, Layer::Top);
-            found.nodes.get(&uuid).is_some_and(|node| node.info.live)
-        };
+    fn settle(&self, touched: &BTreeSet<LvName>, active: &BTreeSet<Uuid>) -> Result<()> {
         let vg = &self.open.vg;
-        lvs.filter(|lv| root_of(vg, &lv.name) == lv.name && is_live(lv)).map(|lv| lv.name.clone()).collect()
-    }
-
-    /// The numbers of the physical volumes' devices, in the metadata's order.
-    pub(super) fn disks(&self) -> Vec<Option<DevNo>> {
-        self.open.pvs.iter().map(|pv| pv.number).collect()
-    }
-
-    pub(super) fn kernel(&self) -> &dyn Kernel {
-        self.engine.world.kernel.as_ref()
-    }
-
-    /// What holds a volume's device, in words; none if nothing does or it is not active.
-    pub(super) fn holders(&self, lv: &Lv) -> Result<Option<String>> {
-        let uuid = self.naming().uuid(&lv.id, Layer::Top);
-        let Some(info) = self.kernel().find(&uuid)? else { return Ok(None) };
-        if info.open_count == 0 {
-            return Ok(None);
-        }
-        let mounts = self.engine.world.devices.mounts(info.number)?;
-        Ok(Some(in_words(&info.name, info.open_count, &mounts)))
+        let plan = self.plan_for(vg, &self.found(vg, touched)?, &roots_in(vg, active))?;
+        execute(&plan, self.kernel(), self.engine.world.devices.as_ref()).map(drop)
     }
 }
 
-fn in_words(name: &DmName, open_count: u32, mounts: &[std::path::PathBuf]) -> String {
-    if mounts.is_empty() {
-        return format!("{name} is open ({open_count} times)");
-    }
-    let places: Vec<_> = mounts.iter().map(|place| place.display().to_string()).collect();
-    format!("{name} is mounted on {}", places.join(", "))
+fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTreeSet<LvName> {
+    let mut roots = roots_in(intended, active);
+    roots.extend(change.activate.iter().map(|name| intended.root_of(name)));
+    roots.retain(|name| !change.deactivate.contains(name));
+    roots
 }
 
 /// A change and its plan as lines of text.
@@ -264,22 +224,4 @@ fn planned(change: &Change, plan: &Plan) -> Vec<String> {
     let intent = change.intent.iter().map(|edit| format!("  metadata: {edit}"));
     let confirm = change.confirm.iter().map(|edit| format!("  metadata: {edit}"));
     blanks.chain(intent).chain(plan.lines()).chain(confirm).collect()
-}
-
-impl Engine {
-    /// What the metadata says of who wrote it, and when.
-    pub(super) fn stamp(&self, description: &str) -> Stamp {
-        Stamp {
-            description: format!("dmsnap {description}"),
-            host: self.world.host.name.clone(),
-            system: self.world.host.system.clone(),
-            system_id: self.world.owner.system_id.clone(),
-            time: self.seconds(),
-        }
-    }
-
-    /// Seconds since 1970.
-    pub(super) fn seconds(&self) -> u64 {
-        (self.world.clock)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-    }
 }

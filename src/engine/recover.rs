@@ -6,14 +6,18 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
+use super::desired::families;
 use super::execute::{Executed, execute};
-use super::mark::Mark;
+use super::mark::{Mark, group_changing, is_unfinished};
 use super::naming::Layer;
-use super::operation::{Mode, Session};
+use super::operation::Mode;
 use super::plan::Plan;
+use super::session::{Session, roots_in};
 use super::tree::FoundTree;
 use super::{Engine, Report};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Vg, VgName};
 
 /// What takes away everything unfinished, and brings the kernel to what the metadata then says.
@@ -21,47 +25,87 @@ pub(super) struct Recovery {
     intent: Vec<Edit>,
     plan: Plan,
     confirm: Vec<Edit>,
+    /// Why some families are not planned for.
+    stuck: Vec<Error>,
+    /// Older copies of the metadata are renewed, by a commit of nothing new if there is no other.
+    renews: bool,
 }
 
 impl Recovery {
     fn lines(&self) -> Vec<String> {
         let edit = |edit: &Edit| format!("  metadata: {edit}");
-        self.intent.iter().map(edit).chain(self.plan.lines()).chain(self.confirm.iter().map(edit)).collect()
+        let stuck = self.stuck.iter().map(|error| format!("  stuck: {error}"));
+        let confirm = self.confirm.iter().map(edit);
+        let renewal = self.renews.then(|| "  metadata: renew older copies".to_owned());
+        let intent = self.intent.iter().map(edit);
+        renewal.into_iter().chain(intent).chain(self.plan.lines()).chain(confirm).chain(stuck).collect()
     }
 }
 
 impl Session<'_> {
-    /// Finishes or undoes what other processes began; says what it did, or would do in a dry run.
+    /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
+    /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
-        if !self.vg().lvs.iter().any(|lv| Mark::of(lv).is_some()) {
+        let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies();
+        if is_settled || self.open.refusal.is_some() {
             return Ok(Vec::new());
         }
         let recovery = self.difference()?;
-        if !mode.dry_run {
+        if mode.dry_run {
+            self.open.vg = self.open.vg.apply(&recovery.intent)?.apply(&recovery.confirm)?;
+        } else {
             self.restore_order(&recovery)?;
         }
         Ok(recovery.lines())
     }
 
-    /// Everything that differs between metadata and kernel, in the whole group.
+    /// Everything that differs between metadata and kernel, of the volumes that dmsnap builds.
     fn difference(&self) -> Result<Recovery> {
         let vg = self.vg();
-        let all = || vg.lvs.iter().map(AsRef::as_ref);
         let naming = self.naming();
-        let mut found = FoundTree::read_all(self.kernel(), &naming.uuid_prefix(), &self.expected(all()))?;
-        // A marked volume that somebody has open stays, with its devices, until nobody has.
+        let mut found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
+        // One that is to go and that somebody has open stays until nobody has.
+        let goes = |lv: &&Lv| goes(vg, lv);
         let is_used = |lv: &&Lv| found.users(&naming.uuid(&lv.id, Layer::Top)) > 0;
-        let (used, marked): (Vec<_>, Vec<_>) = all().filter(|lv| Mark::of(lv).is_some()).partition(is_used);
-        let kept: Vec<_> = used.iter().flat_map(|lv| naming.expected(lv)).map(|device| device.uuid).collect();
-        found.nodes.retain(|uuid, _| !kept.contains(uuid));
-        let names: Vec<_> = marked.iter().map(|lv| lv.name.clone()).collect();
+        let (used, gone): (Vec<_>, Vec<_>) = vg.built_here().filter(goes).partition(is_used);
+        let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
+        let kept: Vec<_> = kept.map(|lv| naming.uuid(&lv.id, Layer::Top)).collect();
+        found.leave_alone(kept);
+        let names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
         let intent: Vec<_> = names.iter().flat_map(|name| release(vg, name)).collect();
-        let plan = self.plan_for(&vg.apply(&intent)?, &found, &self.active_roots(&found, all()))?;
-        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).collect();
-        Ok(Recovery { intent, plan, confirm })
+        let intended = vg.apply(&intent)?;
+        let roots = roots_in(&intended, &self.active(&found, vg.built_here()));
+        let (plan, stuck) = match self.plan_for(&intended, &found, &roots) {
+            Err(error) if error.kind() == Kind::Refused => self.plan_each(&intended, &found)?,
+            plan => (plan?, Vec::new()),
+        };
+        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark_kept(vg)).collect();
+        let renews = self.open.has_older_copies();
+        Ok(Recovery { intent, plan, confirm, stuck, renews })
+    }
+
+    /// The plans of those families that can be helped, and why the others cannot.
+    fn plan_each(&self, intended: &Vg, found: &FoundTree) -> Result<(Plan, Vec<Error>)> {
+        let vg = self.vg();
+        let (mut plan, mut stuck) = (Plan::default(), Vec::new());
+        for root in vg.built_here().filter(|lv| vg.root_of(&lv.name) == lv.name) {
+            let members = families(vg, [&root.name]);
+            let found = found.only(&self.expected(members.values().copied()));
+            let roots = roots_in(intended, &self.active(&found, members.values().copied()));
+            match self.plan_for(intended, &found, &roots) {
+                Ok(own) => plan.append(own),
+                Err(error) if error.kind() == Kind::Refused => stuck.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((plan, stuck))
     }
 
     fn restore_order(&mut self, recovery: &Recovery) -> Result<Executed> {
+        recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
+        if recovery.renews && recovery.intent.is_empty() && recovery.confirm.is_empty() {
+            self.renew("recover")?;
+        }
         self.commit(&recovery.intent, "recover")?;
         let executed = execute(&recovery.plan, self.kernel(), self.engine.world.devices.as_ref())?;
         self.commit(&recovery.confirm, "recover")?;
@@ -85,10 +129,42 @@ pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
     edits
 }
 
+/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's: it stays.
+fn goes(vg: &Vg, lv: &Lv) -> bool {
+    let is_marked = |lv: &Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
+    let is_kept = |store: &LvName| vg.lv(store).is_some_and(|store| !is_marked(store));
+    let has_snapshot = vg.snapshots_of(&lv.name).any(|snapshot| is_kept(&snapshot.store));
+    let is_merged = vg.snapshot_of_store(&lv.name).is_some_and(|snapshot| snapshot.merging);
+    is_marked(lv) && !has_snapshot && !is_merged
+}
+
+/// The edits that take the marks off what stays.
+fn unmark_kept(vg: &Vg) -> Vec<Edit> {
+    let group = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
+    let kept = vg.built_here().filter(|lv| !goes(vg, lv));
+    let unmark =
+        kept.filter_map(|lv| Some(Edit::RemoveLvTag { lv: lv.name.clone(), tag: Mark::of(lv)?.tag() }));
+    unmark.chain(group).collect()
+}
+
+/// What differs between a volume group's metadata and the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The volume group.
+    pub vg: String,
+    /// What would bring the kernel to what the metadata says, as lines of a plan.
+    pub plan: Vec<String>,
+    /// Why the group may not be changed, and so is not looked into.
+    pub reason: Option<String>,
+}
+
 impl Engine {
-    /// What differs between a volume group's metadata and the kernel, as lines of a plan. Changes nothing.
-    pub fn check(&self, vg: &VgName, mode: Mode) -> Result<Vec<String>> {
-        Ok(self.session(vg, mode)?.difference()?.lines())
+    /// Says what differs between a volume group's metadata and the kernel, and what is unfinished. Changes nothing.
+    pub fn check(&self, vg: &VgName, mode: Mode) -> Result<Check> {
+        let session = self.reading_session(vg, mode)?;
+        let reason = session.open.refusal.as_ref().map(|refusal| refusal.reason.clone());
+        let plan = if reason.is_none() { session.difference()?.lines() } else { Vec::new() };
+        Ok(Check { vg: vg.to_string(), plan, reason })
     }
 
     /// Carries out what [`Engine::check`] shows.

@@ -8,16 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Engine;
 use super::list::{pv_view, vg_view};
 use super::operation::{Mode, Report};
 use super::view::{PvView, VgView};
-use super::{Engine, World};
 use crate::block::{Access, Device, Listed, probe};
 use crate::error::{Context, Error, Kind, Result};
-use crate::lvm::commit::{PvOptions, create_pv, create_vg};
 use crate::lvm::lock;
-use crate::lvm::scan::{OpenPv, Scan, scan};
-use crate::lvm::{NewVg, Uuid, VgName};
+use crate::lvm::{NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, create_vg, draft_pv, write_pv};
 use crate::units::{Bytes, Sectors};
 
 /// A smaller device is no physical volume to lvm2 (devices/pv_min_size).
@@ -42,127 +40,161 @@ pub struct NewGroup {
     pub wipe: bool,
 }
 
-/// A device that may become a physical volume, or is one that belongs to no group.
-enum Taken {
-    Label { device: Arc<dyn Device>, signatures: bool },
-    Pv(Box<OpenPv>),
+/// A physical volume that belongs to no group, or a draft of one.
+pub(super) struct Taken {
+    /// Nothing of a draft is written yet.
+    pub(super) pv: OpenPv,
+    writes: Writes,
+}
+
+/// What makes a physical volume of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    /// It is one.
+    Nothing,
+    /// A label.
+    Label,
+    /// A label, once other signatures are gone.
+    WipeAndLabel,
 }
 
 impl Engine {
     /// Labels devices. One that is an unused physical volume already stays as it is.
     pub fn create_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
+        self.pvs_created(devices, wipe, mode).map_err(|error| error.doing("create physical volumes"))
+    }
+
+    fn pvs_created(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
         let _lock = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
-        let taken = self.take(devices, wipe).map_err(|error| error.doing("create physical volumes"))?;
-        let planned = mode.dry_run.then(|| planned(&taken));
-        let pvs = if mode.dry_run { Vec::new() } else { self.label(taken)? };
-        let views = pvs.iter().map(|pv| pv_view(pv, None)).collect();
-        Ok(Report { objects: views, elapsed: began.elapsed(), frozen: None, planned, notes: Vec::new() })
+        let taken = self.take(self.scan()?, devices, wipe)?;
+        if mode.dry_run {
+            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
+        }
+        let objects = label(taken)?.iter().map(|pv| pv_view(pv, None)).collect();
+        Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
 
     /// Makes a volume group; devices that are no physical volumes yet are labelled.
     pub fn create_group(&self, new: &NewGroup, mode: Mode) -> Result<Report<VgView>> {
-        self.group(new, mode).map_err(|error| error.doing(format!("create volume group {}", new.name)))
+        self.group_created(new, mode)
+            .map_err(|error| error.doing(format!("create volume group {}", new.name)))
     }
 
-    fn group(&self, new: &NewGroup, mode: Mode) -> Result<Report<VgView>> {
+    fn group_created(&self, new: &NewGroup, mode: Mode) -> Result<Report<VgView>> {
         let began = Instant::now();
         let extent_size = extent_size(new.extent_size.unwrap_or(DEFAULT_EXTENT))?;
         let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
         let _lock = self.world.locks.vg(&new.name, lock::Mode::Exclusive, mode.wait())?;
         let scan = self.scan()?;
-        if scan.vgs.iter().any(|open| open.vg.name == new.name) {
-            return Err(Error::new(Kind::AlreadyExists, format!("there is a volume group {}", new.name))
-                .hint("choose another name"));
-        }
-        let taken = self.take_from(scan, &new.devices, new.wipe)?;
+        self.refuse_taken_group(&scan, &new.name)?;
+        let taken = self.take(scan, &new.devices, new.wipe)?;
         let group = NewVg {
             name: new.name.clone(),
             id: self.new_uuid(),
             extent_size,
             system_id: self.world.owner.system_id.clone(),
         };
-        let mut report = Report {
-            objects: Vec::new(),
-            elapsed: began.elapsed(),
-            frozen: None,
-            planned: None,
-            notes: Vec::new(),
-        };
+        let members = taken.iter().map(|taken| taken.pv.as_new(extent_size)).collect::<Result<Vec<_>>>()?;
+        Vg::new(&group, &members)?;
         if mode.dry_run {
-            let mut lines = planned(&taken);
-            lines.push(format!("  metadata: new volume group {}", new.name));
-            report.planned = Some(lines);
-            return Ok(report);
+            let made = format!("  metadata: make volume group {}", new.name);
+            let planned = Some(planned(&taken).into_iter().chain([made]).collect());
+            return Ok(Report { planned, ..Report::default() });
         }
         let stamp = self.stamp(&format!("vg create {}", new.name));
-        let open = create_vg(self.label(taken)?, &group, &stamp)?;
-        report.objects.push(vg_view(&open));
-        report.elapsed = began.elapsed();
-        Ok(report)
+        let open = create_vg(label(taken)?, &group, &stamp)?;
+        Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
     }
 
-    fn new_uuid(&self) -> Uuid {
+    /// A group's name is a directory's in /dev, where other things have names too.
+    pub(super) fn refuse_taken_group(&self, scan: &Scan, name: &VgName) -> Result<()> {
+        if scan.vgs.iter().any(|open| open.vg.name == *name) {
+            return Err(Error::new(Kind::AlreadyExists, format!("there is a volume group {name}"))
+                .hint("choose another name"));
+        }
+        let path = self.dev().join(name.as_str());
+        match path.symlink_metadata() {
+            Err(_) => Ok(()),
+            Ok(_) => Err(Error::new(Kind::AlreadyExists, format!("{} is something else", path.display()))
+                .hint("choose another name")),
+        }
+    }
+
+    pub(super) fn new_uuid(&self) -> Uuid {
         Uuid::generate(&mut |buffer| (self.world.random)(buffer))
     }
 
-    fn take(&self, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
-        let scan = scan(self.world.devices.as_ref(), &self.world.owner)?;
-        self.take_from(scan, devices, wipe)
-    }
-
     /// Judges every device; nothing is written.
-    fn take_from(&self, mut scan: Scan, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
+    pub(super) fn take(&self, mut scan: Scan, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
         let mut seen = BTreeSet::new();
         let mut taken = Vec::new();
         for path in devices {
             let listed = self.world.devices.lookup(path)?;
             if !seen.insert(listed.number) {
-                return Err(Error::new(Kind::Usage, format!("{} is named twice", path.display())));
+                return Err(Error::new(Kind::Usage, format!("{} is named twice", path.display()))
+                    .hint("name each device once"));
             }
-            taken.push(judge(&self.world, &mut scan, path, &listed, wipe)?);
+            taken.push(self.judge(&mut scan, path, &listed, wipe)?);
         }
         Ok(taken)
     }
 
-    fn label(&self, taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
-        let label = |taken: Taken| match taken {
-            Taken::Pv(pv) => Ok(*pv),
-            Taken::Label { device, signatures } => {
-                if signatures {
-                    probe::erase(device.as_ref())?;
-                }
-                create_pv(device, self.new_uuid(), &PvOptions::default())
+    fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, wipe: bool) -> Result<Taken> {
+        let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number == Some(listed.number));
+        if let Some(open) = scan.vgs.iter().find(holds) {
+            return Err(belongs(path, &open.vg.name));
+        }
+        let orphan = scan.orphans.iter().position(|pv| pv.number == Some(listed.number));
+        let orphan = orphan.map(|at| scan.orphans.remove(at));
+        if orphan.is_none() {
+            refuse_unsuitable(path, listed)?;
+        }
+        // Exclusive: refused while it is mounted or something is built on it.
+        let device = self.world.devices.open(path, Access::Exclusive)?;
+        match orphan {
+            Some(pv) if wipe && pv.check_free().is_err() => self.draft(device, Writes::Label),
+            Some(mut pv) => {
+                pv.check_free()?;
+                pv.device = Some(device);
+                Ok(Taken { pv, writes: Writes::Nothing })
             }
-        };
-        taken.into_iter().map(label).collect()
+            None => match probe::find(device.as_ref())? {
+                None => self.draft(device, Writes::Label),
+                Some(_) if wipe => self.draft(device, Writes::WipeAndLabel),
+                Some(signature) => {
+                    Err(Error::new(Kind::Refused, format!("{} carries {}", path.display(), signature.name))
+                        .hint("give --wipe to overwrite it")
+                        .at(Context::Device(path.to_owned())))
+                }
+            },
+        }
+    }
+
+    fn draft(&self, device: Arc<dyn Device>, writes: Writes) -> Result<Taken> {
+        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &PvOptions::default())?, writes })
     }
 }
 
-fn judge(world: &World, scan: &mut Scan, path: &Path, listed: &Listed, wipe: bool) -> Result<Taken> {
-    if let Some(open) =
-        scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(listed.number)))
-    {
-        let cause = format!("{} is a physical volume of volume group {}", path.display(), open.vg.name);
-        return Err(Error::new(Kind::InUse, cause).at(Context::Device(path.to_owned())));
-    }
-    if let Some(at) = scan.orphans.iter().position(|pv| pv.number == Some(listed.number)) {
-        let mut pv = scan.orphans.remove(at);
-        pv.device = Some(world.devices.open(path, Access::Exclusive)?);
-        return Ok(Taken::Pv(Box::new(pv)));
-    }
-    refuse_unsuitable(path, listed)?;
-    // Exclusive: refused while it is mounted or something is built on it.
-    let device = world.devices.open(path, Access::Exclusive)?;
-    let signature = probe::find(device.as_ref())?;
-    match signature {
-        Some(signature) if !wipe => {
-            Err(Error::new(Kind::Refused, format!("{} carries {}", path.display(), signature.name))
-                .hint("give --wipe to overwrite it")
-                .at(Context::Device(path.to_owned())))
+/// Labels those that are no physical volumes yet.
+pub(super) fn label(taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
+    let label = |Taken { pv, writes }: Taken| {
+        if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
+            probe::erase(device.as_ref())?;
         }
-        signature => Ok(Taken::Label { device, signatures: signature.is_some() }),
-    }
+        if writes != Writes::Nothing {
+            write_pv(&pv)?;
+        }
+        Ok(pv)
+    };
+    taken.into_iter().map(label).collect()
+}
+
+/// The error for a device that a volume group has.
+pub(super) fn belongs(path: &Path, vg: &VgName) -> Error {
+    Error::new(Kind::InUse, format!("{} is a physical volume of volume group {vg}", path.display()))
+        .hint(format!("take it out of the group first with `dmsnap vg reduce {vg} {}`", path.display()))
+        .at(Context::Device(path.to_owned()))
 }
 
 fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
@@ -191,13 +223,12 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
     Ok(())
 }
 
-fn planned(taken: &[Taken]) -> Vec<String> {
-    let line = |taken: &Taken| match taken {
-        Taken::Label { device, signatures } => {
-            let wipe = if *signatures { "wipe and label" } else { "label" };
-            Some(format!("  {wipe} {}", device.path().display()))
-        }
-        Taken::Pv(_) => None,
+/// What is written to make physical volumes of these, as lines of a plan.
+pub(super) fn planned(taken: &[Taken]) -> Vec<String> {
+    let line = |taken: &Taken| match taken.writes {
+        Writes::Nothing => None,
+        Writes::Label => Some(format!("  label {}", taken.pv.name())),
+        Writes::WipeAndLabel => Some(format!("  wipe and label {}", taken.pv.name())),
     };
     taken.iter().filter_map(line).collect()
 }

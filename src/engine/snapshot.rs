@@ -1,14 +1,16 @@
 //! Making and removing snapshots; several at one instant.
 
 use super::Engine;
-use super::operation::{Change, Mode, Report, Session};
-use super::store::{Blank, Purpose};
+use super::blank::{Blank, Purpose};
+use super::mark::refuse_own_tags;
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
 use super::view::SnapshotView;
-use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_taken};
+use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_foreign, refuse_taken};
 use crate::cow::size::{ChunkSize, covering, least};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Tag, Vg, VgName, allocate};
-use crate::units::{Bytes, Extents, Sectors, Size, Whole};
+use crate::units::{Extents, Size, Whole};
 
 /// Snapshots to be made at one instant, all or none.
 #[derive(Debug, Clone)]
@@ -47,6 +49,7 @@ impl Engine {
 
 impl Session<'_> {
     fn new_snapshots(&self, new: &NewSnapshots) -> Result<Change> {
+        refuse_own_tags(&new.tags)?;
         let mut change = Change::default();
         let mut vg = self.vg().clone();
         for (origin, name) in &new.cuts {
@@ -126,10 +129,13 @@ fn refuse_origin(vg: &Vg, lv: &Lv) -> Result<()> {
                 .hint("take a snapshot of the volume that it was taken of"))
         }
         Some(Role::Hidden) | None => Err(is_hidden(vg, name)),
-        Some(Role::Plain | Role::Origin) => match vg.snapshots_of(name).find(|snapshot| snapshot.merging) {
-            Some(snapshot) => Err(merging(vg, &snapshot.store, name)),
-            None => Ok(()),
-        },
+        Some(Role::Plain | Role::Origin) => {
+            refuse_foreign(vg, lv)?;
+            match vg.snapshots_of(name).find(|snapshot| snapshot.merging) {
+                Some(snapshot) => Err(merging(vg, &snapshot.store, name)),
+                None => Ok(()),
+            }
+        }
     }
 }
 
@@ -152,20 +158,18 @@ fn store_extents(vg: &Vg, origin: &Lv, new: &NewSnapshots, notes: &mut Vec<Strin
         }
         size => extents_of(vg, size, None, notes)?,
     };
-    refuse_too_small(size, least(new.chunk))?;
+    let least = least(new.chunk);
+    let asked = match size {
+        Size::Absolute(bytes) => bytes,
+        Size::Percent(..) => wanted.sectors(vg.extent_size).bytes(),
+    };
+    if asked < least.bytes() {
+        return Err(Error::new(Kind::Usage, format!("a store of {asked} holds no copy"))
+            .hint(format!("give at least {least}, three chunks")));
+    }
     if wanted > most {
         let most_bytes = most.sectors(vg.extent_size).bytes();
         notes.push(format!("a store of {most_bytes} can hold everything, more is not taken"));
     }
     Ok(wanted.min(most))
-}
-
-fn refuse_too_small(size: Size, least: Sectors) -> Result<()> {
-    match size {
-        Size::Absolute(bytes) if bytes < least.bytes() => {
-            Err(Error::new(Kind::Usage, format!("a store of {bytes} holds no copy"))
-                .hint(format!("give at least {}, three chunks", Bytes(least.bytes().get()))))
-        }
-        _ => Ok(()),
-    }
 }

@@ -89,27 +89,33 @@ impl FoundTree {
         Ok(Self { nodes, squatted })
     }
 
-    /// Reads every device whose uuid begins with `prefix`, expected or not.
-    pub fn read_all(kernel: &dyn Kernel, prefix: &str, expected: &[Expected]) -> Result<Self> {
-        let links: BTreeMap<_, _> = expected.iter().map(|device| (&device.uuid, &device.link)).collect();
-        let names: BTreeMap<_, _> = expected.iter().map(|device| (&device.name, &device.uuid)).collect();
-        let mut infos = Vec::new();
-        let mut squatted = BTreeSet::new();
-        for info in kernel.list()? {
-            match &info.uuid {
-                Some(uuid) if uuid.as_str().starts_with(prefix) => {
-                    let link = links.get(uuid).and_then(|link| (*link).clone());
-                    infos.push((info, link));
-                }
-                uuid => {
-                    if names.get(&info.name).is_some_and(|wanted| uuid.as_ref() != Some(*wanted)) {
-                        squatted.insert(info.name);
-                    }
-                }
-            }
+    /// True if nothing was done to any device between the two: who has them open may differ.
+    pub fn has_same_devices(&self, other: &Self) -> bool {
+        let closed = |node: &FoundNode| {
+            let info = Info { open_count: 0, ..node.info.clone() };
+            FoundNode { info, ..node.clone() }
+        };
+        self.nodes.len() == other.nodes.len()
+            && self
+                .nodes
+                .iter()
+                .all(|(uuid, node)| other.nodes.get(uuid).is_some_and(|old| closed(old) == closed(node)))
+    }
+
+    /// Those of the devices that are expected.
+    pub fn only(&self, expected: &[Expected]) -> Self {
+        let nodes = expected.iter().filter_map(|device| self.nodes.get_key_value(&device.uuid));
+        let nodes = nodes.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
+        Self { nodes, squatted: self.squatted.clone() }
+    }
+
+    /// Forgets these devices, and every device that is stacked with them, so that no plan touches them.
+    pub fn leave_alone(&mut self, mut uuids: Vec<DmUuid>) {
+        while let Some(uuid) = uuids.pop() {
+            let Some(node) = self.nodes.remove(&uuid) else { continue };
+            let above = self.nodes.iter().filter(|(_, above)| rests_on(&above.table, &uuid));
+            uuids.extend(above.map(|(uuid, _)| uuid.clone()).chain(layers_below(&node.table).cloned()));
         }
-        let nodes = with_tables(kernel, infos)?;
-        Ok(Self { nodes, squatted })
     }
 
     /// How many have a device open besides the other devices of this tree: mounts, processes, foreign layers.
@@ -171,7 +177,7 @@ fn with_tables(
             Some(uuid) => Below::Layer(uuid.clone()),
             None => Below::Disk(number),
         });
-        nodes.insert(uuid, FoundNode { info, table, link });
+        nodes.insert(uuid, FoundNode { info, table: table.joined(), link });
     }
     Ok(nodes)
 }

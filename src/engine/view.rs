@@ -25,7 +25,7 @@ pub struct PvView {
     pub extent_count: u64,
     /// Free ones.
     pub free_extents: u64,
-    /// `in_vg`, `unused` or `missing`.
+    /// `in_vg`, `unused`, `used` or `missing`.
     pub state: PvState,
 }
 
@@ -37,6 +37,8 @@ pub enum PvState {
     InVg,
     /// It belongs to none.
     Unused,
+    /// It belongs to one that cannot be read.
+    Used,
     /// Its volume group names it and its device is not there.
     Missing,
 }

@@ -1,10 +1,12 @@
 //! Making and removing volumes.
 
 use super::Engine;
-use super::mark::Mark;
-use super::operation::{Change, Mode, Report, Session};
+use super::blank::{Blank, Purpose};
+use super::mark::{Mark, changing, refuse_own_tags};
+use super::naming::Layer;
+use super::operation::{Change, Mode, Report};
 use super::recover::release;
-use super::store::{Blank, Purpose};
+use super::session::Session;
 use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{
@@ -65,10 +67,44 @@ pub(super) fn in_words(vg: &VgName, names: &[LvName]) -> String {
     names.iter().map(|name| format!("{vg}/{name}")).collect::<Vec<_>>().join(", ")
 }
 
+impl Engine {
+    /// Gives a volume or a snapshot another name, in use or not.
+    pub fn rename_volume(&self, vg: &VgName, name: &LvName, to: &LvName, mode: Mode) -> Result<Report<()>> {
+        let what = format!("volume rename {vg}/{name} {to}");
+        let report = self.run(vg, mode, &what, |session| session.renaming(name, to), |_| Ok(Vec::new()));
+        report.map_err(|error| error.doing(format!("rename {vg}/{name} to {to}")))
+    }
+}
+
 impl Session<'_> {
+    fn renaming(&self, name: &LvName, to: &LvName) -> Result<Change> {
+        let vg = self.vg();
+        vg.find_lv(name)?;
+        if matches!(vg.role(name), Some(Role::Hidden) | None) {
+            return Err(is_hidden(vg, name));
+        }
+        refuse_foreign(vg, vg.find_lv(name)?)?;
+        refuse_taken(vg, to)?;
+        for layer in Layer::ALL {
+            let device = self.naming().name(to, layer)?;
+            if self.kernel().info(&device)?.is_some() {
+                return Err(Error::new(Kind::AlreadyExists, format!("a device has the name {device}"))
+                    .hint("choose another name"));
+            }
+        }
+        let (begin, end) = changing(to);
+        Ok(Change {
+            intent: vec![Edit::RenameLv { lv: name.clone(), to: to.clone() }, begin],
+            touched: [name.clone(), to.clone()].into(),
+            confirm: vec![end],
+            ..Change::default()
+        })
+    }
+
     fn volume(&self, new: &NewVolume) -> Result<Change> {
         let vg = self.vg();
         refuse_taken(vg, &new.name)?;
+        refuse_own_tags(&new.tags)?;
         let mut change = Change::default();
         let extents = extents_of(vg, new.size, None, &mut change.notes)?;
         let request = Request {
@@ -113,7 +149,7 @@ impl Session<'_> {
     }
 
     pub(super) fn uuid(&self) -> Uuid {
-        Uuid::generate(&mut |buffer| (self.engine.world.random)(buffer))
+        self.engine.new_uuid()
     }
 
     pub(super) fn creation(&self) -> Creation {
@@ -148,6 +184,7 @@ impl Session<'_> {
                 Some(Role::Cow) => return Err(is_snapshot(vg, name)),
                 Some(Role::Hidden) | None => return Err(is_hidden(vg, name)),
             }
+            refuse_foreign(vg, lv)?;
             doomed.push(name.clone());
         }
         self.removal_of(doomed)
@@ -176,6 +213,14 @@ impl Session<'_> {
 /// The edit by which a new volume is acknowledged.
 pub(super) fn acknowledge(name: &LvName) -> Edit {
     Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() }
+}
+
+/// lvm2's RAID, thin, cache and other volumes have parts that dmsnap knows nothing of.
+pub(super) fn refuse_foreign(vg: &Vg, lv: &Lv) -> Result<()> {
+    lv.foreign_layout().map_or(Ok(()), |layout| {
+        let cause = format!("{}/{} is of a kind that dmsnap does not build: {layout}", vg.name, lv.name);
+        Err(Error::new(Kind::Refused, cause).hint("use lvm2 for it"))
+    })
 }
 
 pub(super) fn refuse_taken(vg: &Vg, name: &LvName) -> Result<()> {
@@ -221,7 +266,9 @@ fn percent_of(vg: &Vg, percent: u32, whole: Whole, origin: Option<Bytes>) -> Res
         })?,
     };
     let part = u128::from(whole.get()) * u128::from(percent) / 100;
-    let part = u64::try_from(part).map_err(|_| Error::new(Kind::Usage, "the size is too large"))?;
+    let part = u64::try_from(part).map_err(|_| {
+        Error::new(Kind::Usage, format!("{percent}% is too large")).hint("give a smaller --size")
+    })?;
     let extent = vg.extent_size.bytes();
     Ok(Bytes(part).round_down(extent).max(if part == 0 { Bytes::ZERO } else { extent }))
 }

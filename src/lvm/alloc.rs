@@ -60,7 +60,7 @@ pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
     let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
     let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
     choice.tail.truncate(count(stripes)?);
-    let stripe_size = (stripes > 1).then(|| stripe_size(request)).transpose()?;
+    let stripe_size = (stripes > 1).then(|| stripe_size(vg, request)).transpose()?;
     let rows = match stripes {
         1 => choice.linear(per_stripe)?,
         _ => choice.striped(count(stripes)?, per_stripe)?,
@@ -72,13 +72,14 @@ fn count(stripes: u64) -> Result<usize> {
     usize::try_from(stripes).map_err(|_| Error::new(Kind::Usage, format!("{stripes} stripes are too many")))
 }
 
-fn stripe_size(request: &Request) -> Result<Sectors> {
+fn stripe_size(vg: &Vg, request: &Request) -> Result<Sectors> {
     let size = request.stripe_size.unwrap_or(DEFAULT_STRIPE.sectors_ceil()).bytes();
-    if size.get().is_power_of_two() && size >= LEAST_STRIPE {
+    let most = vg.extent_size.bytes();
+    if size.get().is_power_of_two() && (LEAST_STRIPE..=most).contains(&size) {
         return Ok(size.sectors_ceil());
     }
     Err(Error::new(Kind::Usage, format!("bad stripe size {size}"))
-        .hint(format!("give a power of two of at least {LEAST_STRIPE}")))
+        .hint(format!("give a power of two from {LEAST_STRIPE} to {most}, an extent")))
 }
 
 /// The free runs that may be used, largest first; of equals, the first on disk.

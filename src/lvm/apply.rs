@@ -23,6 +23,7 @@ mod words;
 impl Vg {
     /// An empty volume group on these physical volumes, with seqno 0: the first commit makes it 1.
     pub fn new(new: &NewVg, pvs: &[NewPv]) -> Result<Self> {
+        check::check_new_vg_name(&new.name)?;
         let size = new.extent_size;
         if !size.get().is_power_of_two() || size.get() < 2 {
             let text = format!("bad extent size {size}: not a power of two from 1 KiB");
@@ -110,3 +111,6 @@ impl Vg {
 fn torn(what: &dyn fmt::Display) -> Error {
     Error::new(Kind::Internal, format!("the text has no section for {what}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,8 @@ pub struct Refusal {
     pub reason: String,
     /// The way out, if there is one.
     pub hint: Option<String>,
+    /// True if volumes may be activated all the same, those that lie on what is there.
+    pub allows_activation: bool,
 }
 
 impl From<Refusal> for Error {
@@ -54,16 +56,16 @@ impl From<Refusal> for Error {
 /// Why this volume group, as its text has it, may not be changed by this host; nothing if it may. The first of
 /// several reasons is given, the one that LVM2 would stop at.
 pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
-    let found = ownership(vg, host)
-        .or_else(|| unknown_words(vg))
-        .or_else(|| unknown_segments(vg))
-        .or_else(|| missing(vg))
-        .or_else(|| damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore"))));
-    let (what, hint) = found?;
+    let partial = || unknown_segments(vg).or_else(|| missing(vg));
+    let damaged = || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore")));
+    let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
+    let allows_activation = whole.is_none();
+    let (what, hint) = whole.or_else(partial)?;
     Some(Refusal {
         vg: vg.name.clone(),
         reason: format!("volume group {} {what}", vg.name),
         hint: hint.map(ToOwned::to_owned),
+        allows_activation,
     })
 }
 
@@ -73,6 +75,9 @@ fn ownership(vg: &Vg, host: &Host) -> Found {
     let found = |text: &str, hint| Some((text.to_owned(), hint));
     if vg.status.has("EXPORTED") {
         return found("is exported", Some("import it with LVM2's vgimport"));
+    }
+    if known::TOP_FIELDS.contains(&vg.name.as_str()) {
+        return found("has the name of a field of its own metadata", Some("rename it with LVM2's vgrename"));
     }
     if let Some(owner) = vg.system_id.as_deref().filter(|owner| !host.owns(owner)) {
         return Some((format!("belongs to another host, with system id {owner}"), None));
@@ -191,6 +196,34 @@ pub fn validate(vg: &Vg) -> Result<()> {
     Ok(())
 }
 
+/// An error if a volume group of this name could not be told from a field of its own text.
+pub fn check_new_vg_name(name: &VgName) -> Result<()> {
+    if !known::TOP_FIELDS.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let text = format!("bad volume group name \"{name}\": LVM2's metadata has a field of that name");
+    Err(Error::new(Kind::Usage, text).hint("choose another name"))
+}
+
+/// An error while LVM2 has the volume locked, as it does for the time of a pvmove.
+pub fn check_unlocked(vg: &Vg, name: &LvName) -> Result<()> {
+    let lv = vg.find_lv(name)?;
+    if !lv.status.has("LOCKED") && !lv.status.has("PVMOVE") {
+        return Ok(());
+    }
+    let text = format!("volume {}/{name} is being moved by LVM2's pvmove", vg.name);
+    Err(Error::new(Kind::InUse, text).hint("wait until that is done"))
+}
+
+/// An error if physical volumes may not join or leave.
+pub fn check_resizeable(vg: &Vg) -> Result<()> {
+    if vg.status.has("RESIZEABLE") {
+        return Ok(());
+    }
+    let text = format!("volume group {} may not be extended or reduced", vg.name);
+    Err(Error::new(Kind::Refused, text).hint("allow it with LVM2's vgchange --resizeable y"))
+}
+
 /// An error if a volume has the name, or the volume group's history keeps it.
 pub fn check_free_name(vg: &Vg, name: &LvName) -> Result<()> {
     let taken = |what: &str| {
@@ -222,3 +255,6 @@ pub fn check_device_name(vg: &VgName, lv: &LvName, suffix: &str) -> Result<()> {
     );
     Err(Error::new(Kind::Usage, text).hint("choose a shorter name, or one with fewer hyphens"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::units::{Bytes, SECTOR_BYTES};
 
 mod format;
 
-pub use format::{PvOptions, create_pv, remove_pv};
+pub use format::{PvOptions, create_pv, draft_pv, remove_pv, write_pv};
 
 /// Makes a volume group on physical volumes that belong to none, and commits it as seqno 1.
 pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg> {
@@ -39,13 +39,26 @@ pub fn commit(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
     write(open, next, stamp).map_err(|error| error.at(Context::Vg(name.to_string())))
 }
 
-fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
-    open.check_changeable()?;
-    let seqno =
-        open.vg.seqno.checked_add(1).ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
+/// An error if `next` could not be committed: [`Kind::NoSpace`] if it is too large. Writes nothing.
+pub fn check_room(open: &OpenVg, next: &Vg, stamp: &Stamp) -> Result<()> {
+    let (next, text) = numbered(open, next.clone(), stamp)?;
+    let (members, _) = members(open, &next)?;
+    plan(&members, &text).map(drop).map_err(|error| error.at(Context::Vg(open.vg.name.to_string())))
+}
+
+/// The next version under its number, and its text.
+fn numbered(open: &OpenVg, next: Vg, stamp: &Stamp) -> Result<(Vg, Vec<u8>)> {
+    let seqno = open.vg.seqno.checked_add(1);
+    let seqno = seqno.ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
     let next = next.with_seqno(seqno)?;
     let mut text = next.text(stamp)?;
     text.push(0);
+    Ok((next, text))
+}
+
+fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
+    open.check_changeable()?;
+    let (next, text) = numbered(open, next, stamp)?;
     let (mut members, left) = members(open, &next)?;
     let writes = plan(&members, &text)?;
     mark(&mut members, true)?;
@@ -248,4 +261,4 @@ pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,8 +11,10 @@ pub mod commit;
 pub mod config;
 pub mod edit;
 pub mod free;
+mod index;
 pub mod inspect;
 pub mod label;
+mod layout;
 pub mod lock;
 pub mod model;
 pub mod name;
@@ -24,7 +26,9 @@ mod write;
 
 pub use alloc::{Policy, Request, allocate};
 pub use check::{Host, Refusal};
-pub use commit::{PvOptions, commit, create_pv, create_vg, remove_pv, remove_vg};
+pub use commit::{
+    PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, write_pv,
+};
 pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};

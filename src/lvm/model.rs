@@ -4,12 +4,12 @@
 //! through [`Vg::apply`]. Everything that the text says and this view does not stays in the tree. Volumes are behind
 //! `Arc`: a changed copy of a volume group shares all that did not change.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::config::Tree;
 use super::free::FreeMap;
+use super::index::Index;
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Extents, Sectors};
@@ -250,15 +250,6 @@ pub struct Stamp {
     pub description: String,
 }
 
-/// Finds volumes by name and snapshots by their parts.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Index {
-    pub(super) lvs: HashMap<LvName, usize>,
-    pub(super) snapshots: Vec<Snapshot>,
-    pub(super) by_store: HashMap<LvName, usize>,
-    pub(super) by_origin: HashMap<LvName, Vec<usize>>,
-}
-
 impl Vg {
     /// The volume of this name.
     pub fn lv(&self, name: &LvName) -> Option<&Arc<Lv>> {
@@ -418,37 +409,6 @@ impl Lv {
     /// True for the hidden volume that ties an origin and a store together.
     pub fn is_snapshot_tie(&self) -> bool {
         self.segments.iter().any(|segment| matches!(segment.kind, SegmentKind::Snapshot { .. }))
-    }
-}
-
-impl Index {
-    /// Finds the snapshots among the volumes.
-    pub(super) fn relate(&mut self, lvs: &[Arc<Lv>]) {
-        self.snapshots.clear();
-        self.by_store.clear();
-        self.by_origin.clear();
-        for lv in lvs {
-            self.add_snapshots(lv);
-        }
-    }
-
-    /// Takes in what a further volume, behind all others, says.
-    pub(super) fn add_snapshots(&mut self, lv: &Lv) {
-        for segment in &lv.segments {
-            if let SegmentKind::Snapshot { chunk_size, origin, store, merging } = &segment.kind {
-                let place = self.snapshots.len();
-                self.by_origin.entry(origin.clone()).or_default().push(place);
-                self.by_store.entry(store.clone()).or_insert(place);
-                self.snapshots.push(Snapshot {
-                    hidden: lv.name.clone(),
-                    store: store.clone(),
-                    origin: origin.clone(),
-                    chunk_size: *chunk_size,
-                    length: segment.length,
-                    merging: *merging,
-                });
-            }
-        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::config::{Node, Scalar, Section, Tree};
-use super::model::{Index, Lv, Pv, Vg, Words};
+use super::index::Index;
+use super::model::{Lv, Pv, Vg, Words};
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Extents, Sectors};
@@ -296,3 +297,6 @@ fn words(node: Node<'_>) -> Result<Words> {
 fn tags(node: Node<'_>) -> Result<Vec<Tag>> {
     strings(node)?.iter().map(|tag| tag.parse().map_err(|error| node.error(error))).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

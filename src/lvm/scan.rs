@@ -162,6 +162,25 @@ impl OpenVg {
         self.pvs.push(pv);
     }
 
+    /// True if a metadata area holds another version than the others: what a writer that died in its commit leaves. The next
+    /// commit renews it.
+    pub fn has_older_copies(&self) -> bool {
+        let headers = self.pvs.iter().flat_map(|pv| &pv.mdas).filter_map(|mda| mda.header.as_ref().ok());
+        let mut used = headers.map(|header| header.committed).filter(|committed| !committed.ignored());
+        let first = used.next();
+        used.any(|other| {
+            first.is_some_and(|first| (first.checksum, first.size) != (other.checksum, other.size))
+        })
+    }
+
+    /// An error if none of the volume group's volumes may be activated.
+    pub fn check_activatable(&self) -> Result<()> {
+        match &self.refusal {
+            Some(refusal) if !refusal.allows_activation => Err(refusal.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
     /// An error if the volume group may not be changed.
     pub fn check_changeable(&self) -> Result<()> {
         match &self.refusal {
@@ -190,8 +209,7 @@ impl OpenPv {
         }
         let text =
             format!("physical volume {} belongs to a volume group that cannot be read whole", self.name());
-        Err(Error::new(Kind::Refused, text)
-            .hint("if its content is not needed, label it anew with `dmsnap pv create`"))
+        Err(Error::new(Kind::Refused, text).hint("if its content is not needed, overwrite it with --wipe"))
     }
 
     /// This physical volume as a member of a volume group with extents of this size.

@@ -46,19 +46,30 @@ acknowledged() { "$TOOLS/writer" state /tmp/state acknowledged; }
 # Runs a command beside the writer; what it printed and what it was like can be asked for afterwards.
 during() { # COMMAND...
     printf '\n$ %s\n' "$*"
-    "$TOOLS/writer" during --log /tmp/log --report /tmp/report -- "$@" >/tmp/answer || fail "it failed with status $?"
+    "$TOOLS/writer" during --log /tmp/log --report /tmp/report -- "$@" >/tmp/answer || fail "status $? from: $*"
     cat /tmp/answer
 }
 
 report() { jq ".$1" /tmp/report; }                       # KEY: of the last measurement
 field() { jq "[.. | objects | .$1 // empty][0]" /tmp/answer; } # KEY: of the last command's JSON
 
-# One turn of one tool, into the table.
-take() { # PRIORITY WHAT COMMAND...
-    local priority=$1 what=$2 elapsed=null frozen=null
-    shift 2
+# One turn of each tool.
+lvm2-turn() {
+    take lvm2-create lvcreate -q -s -n turn -L 64M lvm2vg/data
+    take lvm2-remove lvremove -q -y lvm2vg/turn
+}
+
+dmsnap-turn() {
+    take dmsnap-create dmsnap -o json snapshot create lvm2vg/data --name turn --size 64M
+    take dmsnap-remove dmsnap snapshot remove lvm2vg/turn
+}
+
+# One command, into the table.
+take() { # WHAT COMMAND...
+    local what=$1 elapsed=null frozen=null
+    shift
     sleep 0.3
-    "$TOOLS/writer" during --log /tmp/log --report /tmp/report -- "$@" >/tmp/answer || fail "it failed with status $?: $*"
+    "$TOOLS/writer" during --log /tmp/log --report /tmp/report -- "$@" >/tmp/answer || fail "status $? from: $*"
     if [ "$what" = dmsnap-create ]; then
         elapsed=$(field elapsed_ms) frozen=$(field frozen_ms)
     fi
@@ -95,13 +106,11 @@ declare -A names=(
 ratios() {
     jq -rs '
         def median: map(select(. != null)) | sort | .[length / 2 | floor];
-        def of($what): map(select(.what == $what));
-        def round1: . * 10 | round / 10;
-        (of("lvm2-create") | map(.wall) | median) as $lvm2
-        | (of("dmsnap-create") | map(.wall) | median) as $wall
-        | (of("dmsnap-create") | map(.elapsed) | median) as $engine
-        | (of("lvm2-create") | map(.stall) | max) as $theirs
-        | (of("dmsnap-create") | map(.stall) | max) as $ours
-        | "its snapshot took 1/\($lvm2 / $wall | round1) of the time (1/\($lvm2 / $engine | round1) by the engine'"'"'s own clock)"
-        + " and its longest stall was 1/\($theirs / $ours | round1) of lvm2'"'"'s"' $measured
+        def column($what; $key): map(select(.what == $what) | .[$key]);
+        def part($of): if . > 0 then "1/\($of / . * 10 | round / 10)" else "nothing" end;
+        (column("lvm2-create"; "wall") | median) as $theirs
+        | "its snapshot took \(column("dmsnap-create"; "wall") | median | part($theirs)) of the time"
+        + " (\(column("dmsnap-create"; "elapsed") | median | part($theirs)) by the engine\u0027s own clock)"
+        + " and its longest stall \((column("lvm2-create"; "stall") | max) as $stall | column("dmsnap-create"; "stall") | max | part($stall)) of lvm2\u0027s"
+        ' $measured
 }

@@ -47,7 +47,7 @@ load_off() {
     wait $writer || fail "the writer failed"
     kill -INT $fio
     wait $fio || [ $? = 128 ] || { cat /tmp/fio; fail "fio failed"; }
-    jq -c . /tmp/writer
+    cat /tmp/writer
 }
 
 # Log replay by a writable mount, then what the snapshot holds, then the file system's own checker.

@@ -79,23 +79,56 @@ lvm2_content() { # VG
 
 # Everything device-mapper knows, in an order that can be compared.
 kernel_state() {
-    dmsetup table --showkeys | sort
-    dmsetup table --inactive | sort
-    dmsetup info -c --noheadings | sort
+    {
+        dmsetup table
+        dmsetup table --inactive | sed 's/^/inactive /'
+        dmsetup info -c --noheadings
+    } | sort
 }
 
 # No operation has left a trace in the kernel: nothing suspended, no table waiting in the second slot.
 kernel_at_rest() {
     local unrest
-    unrest=$(dmsetup info -c --noheadings --separator ' ' -o name,attr | awk '$2 !~ /^L--[rw]$/')
+    unrest=$(dmsetup info -c --noheadings --separator ' ' -o name,attr | awk '$2 !~ /^L--[rw]$/ && !/^No devices found$/')
     [ -z "$unrest" ] || fail "suspended, or with an inactive table: $unrest"
 }
 
-# Checksums of the disks as they are below every cache.
-disk_sum() { # DEV... (all the guest's disks)
+# One checksum over all disks as they are below every cache.
+disk_sum() {
     local dev
-    [ $# -gt 0 ] || set -- /dev/ubd?
-    for dev; do
-        printf '%s %s\n' "$dev" "$(dd "if=$dev" iflag=direct bs=1M status=none | md5sum | cut -d' ' -f1)"
-    done
+    for dev in /dev/ubd?; do dd "if=$dev" iflag=direct bs=1M status=none; done | md5sum
+}
+
+# Runs a dmsnap command that must succeed, and holds its work against lvm2, the kernel and its own check.
+agreed() { # VG ARGUMENT...
+    local vg=$1
+    shift
+    echo "$ dmsnap $*"
+    dmsnap "$@"
+    all_agree "$vg"
+}
+
+# The same after something that lvm2 did.
+all_agree() { # VG
+    dmsnap check "$1" || fail "dmsnap check finds something to do in $1"
+    lvm2_content "$1"
+    kernel_at_rest
+}
+
+# One value of one volume or snapshot as dmsnap lists it, and of one logical volume as lvm2 reports it.
+listed() { # volume|snapshot VG/NAME KEY
+    dmsnap -o json "$1" list "$2" | jq -r ".${1}s[0].$3"
+}
+
+reported() { # VG/NAME FIELD
+    lvs --noheadings --nosuffix --units b -o "$2" "$1" | tr -d ' '
+}
+
+lvm2_knows_not() { # VG/NAME
+    ! lvs "$1" >/dev/null 2>&1
+}
+
+# The names in a list of dmsnap's, in order.
+names() { # volume|snapshot VG
+    dmsnap -o json "$1" list "$2" | jq -r "[.${1}s[].name] | sort | join(\" \")"
 }

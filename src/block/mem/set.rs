@@ -220,6 +220,17 @@ impl Devices for MemDevices {
         }
         Ok(())
     }
+
+    fn check_growable(&self, number: DevNo) -> Result<()> {
+        if self.mounts(number)?.is_empty() {
+            return Err(Error::new(Kind::InUse, "no file system is mounted from it"));
+        }
+        Ok(())
+    }
+
+    fn grow_mounted(&self, number: DevNo, _size: Bytes) -> Result<()> {
+        self.check_growable(number)
+    }
 }
 
 /// One opening of a device: what it may do, and the claim that its end gives back.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::units::Bytes;
 
 /// A sysfs with a partitioned disk, a device-mapper device, an empty loop device and a ramdisk.
 fn host() -> (tempfile::TempDir, SysDevices) {

@@ -139,6 +139,17 @@ impl Devices for SimDevices {
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
         self.disks.sync_mounted(number)
     }
+
+    fn check_growable(&self, number: DevNo) -> Result<()> {
+        if self.mounts(number)?.is_empty() {
+            return Err(Error::new(Kind::InUse, "no file system is mounted from it"));
+        }
+        Ok(())
+    }
+
+    fn grow_mounted(&self, number: DevNo, _size: Bytes) -> Result<()> {
+        self.check_growable(number)
+    }
 }
 
 /// An open device-mapper device.

@@ -13,6 +13,7 @@ use crate::lvm::write;
 
 impl Vg {
     pub(super) fn add_pv(&mut self, new: &NewPv) -> Result<()> {
+        check::check_resizeable(self)?;
         if self.pv_by_id(&new.id).is_some() {
             let text = format!("physical volume {} is already in volume group {}", new.id, self.name);
             return Err(Error::new(Kind::AlreadyExists, text));
@@ -30,6 +31,7 @@ impl Vg {
     }
 
     pub(super) fn remove_pv(&mut self, id: &Uuid) -> Result<()> {
+        check::check_resizeable(self)?;
         let found = self.pvs.iter().enumerate().find(|(_, pv)| pv.id == *id);
         let Some((place, pv)) = found.map(|(place, pv)| (place, pv.clone())) else {
             let text = format!("volume group {} has no physical volume {id}", self.name);
@@ -51,6 +53,7 @@ impl Vg {
     }
 
     pub(super) fn rename_vg(&mut self, to: &VgName) -> Result<()> {
+        check::check_new_vg_name(to)?;
         for lv in &self.lvs {
             check::check_device_name(to, &lv.name, self.device_suffix(&lv.name))?;
         }

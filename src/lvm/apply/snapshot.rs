@@ -60,7 +60,7 @@ impl Vg {
     }
 
     fn check_store(&self, store: &LvName, origin: &LvName) -> Result<()> {
-        self.find_lv(store)?;
+        check::check_unlocked(self, store)?;
         let refuse = |why: &str| {
             Err(Error::new(
                 Kind::Usage,
@@ -77,7 +77,7 @@ impl Vg {
     }
 
     fn check_origin(&self, origin: &LvName) -> Result<()> {
-        self.find_lv(origin)?;
+        check::check_unlocked(self, origin)?;
         let refuse = |kind, why: &str| {
             Err(Error::new(kind, format!("volume {}/{origin} cannot have snapshots: {why}", self.name)))
         };

@@ -64,7 +64,7 @@ impl Vg {
     }
 
     pub(super) fn remove_lv(&mut self, name: &LvName) -> Result<()> {
-        self.find_lv(name)?;
+        check::check_unlocked(self, name)?;
         self.check_unreferred(name)?;
         self.drop_lv(name)
     }
@@ -115,7 +115,7 @@ impl Vg {
 
     pub(super) fn rename_lv(&mut self, name: &LvName, to: &LvName) -> Result<()> {
         to.check_new()?;
-        self.find_lv(name)?;
+        check::check_unlocked(self, name)?;
         check::check_free_name(self, to)?;
         check::check_device_name(&self.name, to, self.device_suffix(name))?;
         if self.role(name) == Some(Role::Hidden) || self.lvs.iter().any(|lv| is_built_on(lv, name)) {
@@ -132,6 +132,7 @@ impl Vg {
     }
 
     pub(super) fn set_segments(&mut self, name: &LvName, segments: &[Segment]) -> Result<()> {
+        check::check_unlocked(self, name)?;
         let old = self.find_lv(name)?.clone();
         // Segments that stay keep their text: it may say more than the view does.
         let same = match self.in_text_order(name)? {

@@ -1,8 +1,8 @@
 //! The words and segment types of LVM2 2.03. What is not among them makes a volume group listed but not changed,
 //! where LVM2 itself would refuse it.
 
-pub(super) const VG_STATUS: [&str; 8] =
-    ["EXPORTED", "RESIZEABLE", "PVMOVE", "READ", "WRITE", "CLUSTERED", "SHARED", "PARTIAL"];
+pub(super) const VG_STATUS: [&str; 7] =
+    ["EXPORTED", "RESIZEABLE", "PVMOVE", "READ", "WRITE", "CLUSTERED", "SHARED"];
 
 pub(super) const PV_STATUS: [&str; 3] = ["ALLOCATABLE", "EXPORTED", "MISSING"];
 
@@ -58,6 +58,10 @@ const SEGMENT_FLAGS: [&str; 8] = [
     "CROP_METADATA",
     "CACHE_USES_CACHEVOL",
 ];
+
+/// Fields beside the volume group at the top of the text: LVM2 takes the first of a name.
+pub(super) const TOP_FIELDS: [&str; 6] =
+    ["contents", "version", "description", "creation_host", "creation_host_system_id", "creation_time"];
 
 /// A type with its flags: `cache+CACHE_USES_CACHEVOL`.
 pub(super) fn is_segment_type(text: &str) -> bool {

@@ -69,20 +69,13 @@ impl PvOptions {
     }
 }
 
-/// Labels a device. Whether it may be overwritten is the caller's to know. The label is written last: a device that
-/// is cut off before is none.
-pub fn create_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Result<OpenPv> {
+/// A physical volume to be, on this device: nothing is written before [`write_pv`].
+pub fn draft_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Result<OpenPv> {
     let at = |error: Error| error.at(Context::Device(device.path().to_owned()));
     let (areas, data) = options.layout(device.size()).map_err(at)?;
-    device.zero(Bytes::ZERO, Bytes(LABEL_AREA as u64))?;
-    let mut mdas = Vec::new();
-    for area in &areas {
-        let header = MdaHeader::empty(*area);
-        device.zero(area.offset, ZEROED.min(area.size))?;
-        device.write_at(area.offset, &header.pack())?;
-        mdas.push(OpenMda { start: area.offset, size: area.size, header: Ok(header) });
-    }
-    device.flush()?;
+    let mda =
+        |area: &Range| OpenMda { start: area.offset, size: area.size, header: Ok(MdaHeader::empty(*area)) };
+    let mdas = areas.iter().map(mda).collect();
     let label = PvLabel {
         sector: 1,
         id,
@@ -93,7 +86,6 @@ pub fn create_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Resu
         extension: 2,
         flags: 0,
     };
-    write_label(&*device, &label)?;
     Ok(OpenPv {
         id,
         number: Some(device.number()),
@@ -102,6 +94,28 @@ pub fn create_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Resu
         label: Some(label),
         mdas,
     })
+}
+
+/// Labels the device of a draft. Whether it may be overwritten is the caller's to know. The label is written last: a device
+/// that is cut off before is none.
+pub fn write_pv(draft: &OpenPv) -> Result<()> {
+    let missing = || Error::new(Kind::NotFound, format!("physical volume {} is missing", draft.name()));
+    let (device, label) = draft.device.as_ref().zip(draft.label.as_ref()).ok_or_else(missing)?;
+    device.zero(Bytes::ZERO, Bytes(LABEL_AREA as u64))?;
+    for mda in &draft.mdas {
+        let Ok(header) = &mda.header else { continue };
+        device.zero(mda.start, ZEROED.min(mda.size))?;
+        device.write_at(mda.start, &header.pack())?;
+    }
+    device.flush()?;
+    write_label(&**device, label)
+}
+
+/// Labels a device.
+pub fn create_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Result<OpenPv> {
+    let draft = draft_pv(device, id, options)?;
+    write_pv(&draft)?;
+    Ok(draft)
 }
 
 /// Wipes the labels of a physical volume that belongs to no volume group.

@@ -1,11 +1,14 @@
+#![allow(clippy::indexing_slicing)]
+
 use super::*;
-use crate::block::mem::MemDevices;
+use crate::block::mem::{Event, MemDevices, Operation, Remains};
 use crate::block::{Access, Devices};
 use crate::lvm::alloc::{Request, allocate};
 use crate::lvm::check::Host;
 use crate::lvm::edit::{Edit, NewLv};
+use crate::lvm::label::LABEL_AREA;
 use crate::lvm::name::Uuid;
-use crate::lvm::scan::{open_vg, scan};
+use crate::lvm::scan::{Scan, open_vg, scan};
 use crate::units::{Extents, Sectors};
 
 pub(crate) fn uuid(text: &str) -> Uuid {
@@ -22,8 +25,12 @@ pub(crate) fn stamp() -> Stamp {
     }
 }
 
-/// A volume group `vg` on so many disks of 64 MiB.
-pub(crate) fn world(disks: usize, options: &PvOptions) -> MemDevices {
+fn new_vg() -> NewVg {
+    NewVg { name: "vg".parse().unwrap(), id: uuid("vg"), extent_size: Sectors(2048), system_id: None }
+}
+
+/// So many labelled disks of 64 MiB, pv0 to pvN.
+fn labelled(disks: usize, options: &PvOptions) -> (MemDevices, Vec<OpenPv>) {
     let host = MemDevices::new();
     let pvs = (0..disks).map(|number| {
         let path = format!("/dev/sd{number}");
@@ -31,14 +38,23 @@ pub(crate) fn world(disks: usize, options: &PvOptions) -> MemDevices {
         let device = host.open(path.as_ref(), Access::Write).unwrap();
         create_pv(device, uuid(&format!("pv{number}")), options).unwrap()
     });
-    let new =
-        NewVg { name: "vg".parse().unwrap(), id: uuid("vg"), extent_size: Sectors(2048), system_id: None };
-    create_vg(pvs.collect(), &new, &stamp()).unwrap();
+    let pvs = pvs.collect();
+    (host, pvs)
+}
+
+/// A volume group `vg` on them.
+pub(crate) fn world(disks: usize, options: &PvOptions) -> MemDevices {
+    let (host, pvs) = labelled(disks, options);
+    create_vg(pvs, &new_vg(), &stamp()).unwrap();
     host
 }
 
 pub(crate) fn open(host: &MemDevices) -> OpenVg {
     open_vg(host, &Host::default(), &"vg".parse().unwrap(), Access::Write).unwrap()
+}
+
+fn find(host: &MemDevices) -> Scan {
+    scan(host, &Host::default()).unwrap()
 }
 
 pub(crate) fn new_lv(vg: &Vg, name: &str, extents: u64) -> Edit {
@@ -55,16 +71,100 @@ pub(crate) fn new_lv(vg: &Vg, name: &str, extents: u64) -> Edit {
     })
 }
 
+/// The next version has one more volume of one extent.
+fn grow(host: &MemDevices, name: &str) -> Result<()> {
+    let mut vg = open(host);
+    let next = vg.vg.apply(&[new_lv(&vg.vg, name, 1)])?;
+    commit(&mut vg, next, &stamp())
+}
+
+fn small() -> PvOptions {
+    PvOptions { metadata_size: Some(Bytes::kib(32)), data_alignment: Bytes::kib(4), ..PvOptions::default() }
+}
+
 #[test]
 fn a_new_volume_group_is_found_again() {
     let host = world(2, &PvOptions::default());
-    let found = scan(&host, &Host::default()).unwrap();
+    let found = find(&host);
     assert_eq!((found.vgs.len(), found.orphans.len(), found.findings), (1, 0, Vec::new()));
     let open = &found.vgs[0];
     assert_eq!(open.refusal, None);
     assert_eq!(open.vg.seqno, 1);
     assert_eq!(open.vg.extents(), Extents(126));
     assert!(open.pvs.iter().all(|pv| pv.label.as_ref().unwrap().used()));
+}
+
+#[test]
+fn new_physical_volumes_are_laid_out_as_lvm2_does() {
+    let kib = Bytes::kib;
+    let cases = [
+        (PvOptions::default(), vec![(4096, 1_044_480)], kib(1024)),
+        (
+            PvOptions { metadata_copies: 2, ..PvOptions::default() },
+            vec![(4096, 1_044_480), (63 << 20, 1 << 20)],
+            kib(1024),
+        ),
+        (PvOptions { metadata_copies: 0, ..PvOptions::default() }, vec![], kib(1024)),
+        (
+            PvOptions { metadata_size: Some(Bytes::mib(1)), ..PvOptions::default() },
+            vec![(4096, 2_093_056)],
+            kib(2048),
+        ),
+        (small(), vec![(4096, 32768)], kib(36)),
+    ];
+    for (options, areas, data) in cases {
+        let (_, pvs) = labelled(1, &options);
+        let label = pvs[0].label.as_ref().unwrap();
+        let found: Vec<_> = label.metadata.iter().map(|area| (area.offset.get(), area.size.get())).collect();
+        assert_eq!(found, areas, "{options:?}");
+        assert_eq!((label.data[0].offset, label.data[0].size), (data, Bytes::ZERO), "{options:?}");
+        assert!(!label.used());
+    }
+}
+
+#[test]
+fn devices_that_are_too_small_and_odd_options_are_usage_errors() {
+    let host = MemDevices::new();
+    host.add("/dev/small", Bytes::mib(1));
+    host.add("/dev/disk", Bytes::mib(4));
+    let create = |path: &str, options: PvOptions| {
+        create_pv(host.open(path.as_ref(), Access::Write).unwrap(), uuid("x"), &options).unwrap_err().kind()
+    };
+    assert_eq!(create("/dev/small", PvOptions::default()), Kind::Usage);
+    assert_eq!(create("/dev/disk", PvOptions { metadata_copies: 3, ..PvOptions::default() }), Kind::Usage);
+    assert_eq!(
+        create("/dev/disk", PvOptions { metadata_size: Some(Bytes(u64::MAX)), ..small() }),
+        Kind::Usage
+    );
+    for align in [0, 512, 5000] {
+        assert_eq!(create("/dev/disk", PvOptions { data_alignment: Bytes(align), ..small() }), Kind::Usage);
+    }
+    assert!(host.log().is_empty());
+}
+
+#[test]
+fn labelling_clears_stale_labels_in_all_four_sectors() {
+    let host = MemDevices::new();
+    let disk = host.add("/dev/sda", Bytes::mib(64));
+    let (_, old) = labelled(1, &PvOptions::default());
+    for sector in [0, 3] {
+        let label = PvLabel { sector, ..old[0].label.clone().unwrap() };
+        disk.poke(label.offset(), &label.pack().unwrap());
+    }
+    let device = host.open("/dev/sda".as_ref(), Access::Write).unwrap();
+    let pv = create_pv(device, uuid("new"), &PvOptions::default()).unwrap();
+    let found = crate::lvm::label::find(&disk.peek(Bytes::ZERO, LABEL_AREA));
+    assert_eq!((found.label, found.notes), (pv.label.clone(), Vec::new()));
+    remove_pv(&pv).unwrap();
+    assert!(crate::lvm::label::label_sectors(&disk.peek(Bytes::ZERO, LABEL_AREA)).is_empty());
+}
+
+#[test]
+fn a_physical_volume_in_use_is_neither_taken_nor_removed() {
+    let host = world(1, &PvOptions::default());
+    let open = open(&host);
+    assert_eq!(remove_pv(&open.pvs[0]).unwrap_err().kind(), Kind::Refused);
+    assert_eq!(create_vg(open.pvs.clone(), &new_vg(), &stamp()).unwrap_err().kind(), Kind::Refused);
 }
 
 #[test]
@@ -78,4 +178,329 @@ fn a_commit_is_read_back_with_its_seqno_one_higher() {
     assert_eq!(again.vg.seqno, 2);
     assert_eq!(again.vg.lvs, vg.vg.lvs);
     assert_eq!(again.pvs[0].mdas, vg.pvs[0].mdas);
+}
+
+#[test]
+fn each_step_of_a_commit_is_flushed_before_the_next() {
+    let host = world(2, &PvOptions::default());
+    host.settle();
+    grow(&host, "a").unwrap();
+    let words: Vec<String> =
+        host.log().records().iter().map(|one| format!("{} {:?}", one.device.minor, one.event)).collect();
+    let size = |text: &str| text.split('+').nth(1).unwrap().parse::<u64>().unwrap();
+    let expected = [
+        "0 write 5632+",
+        "1 write 5632+",
+        "0 flush",
+        "1 flush",
+        "0 write 4096+512",
+        "1 write 4096+512",
+        "0 flush",
+        "1 flush",
+        "0 write 4096+512",
+        "0 flush",
+        "1 write 4096+512",
+        "1 flush",
+    ];
+    assert_eq!(words.len(), expected.len(), "{words:?}");
+    for (word, expected) in words.iter().zip(expected) {
+        assert!(word.starts_with(expected), "{words:?}");
+    }
+    // Whole sectors, the rest of the last one zeroed.
+    assert_eq!(size(&words[0]) % 512, 0);
+}
+
+#[test]
+fn precommitted_places_are_cleared_and_what_a_dead_writer_left_is_ignored() {
+    let host = world(1, &PvOptions::default());
+    host.settle();
+    grow(&host, "a").unwrap();
+    let precommitted = host.images_after_cut(4).pop().unwrap().devices;
+    let left = open(&precommitted);
+    let header = left.pvs[0].mdas[0].header.clone().unwrap();
+    assert!(!header.precommitted.is_empty());
+    assert_eq!(left.vg.seqno, 1);
+    grow(&precommitted, "b").unwrap();
+    let header = open(&precommitted).pvs[0].mdas[0].header.clone().unwrap();
+    assert!(header.precommitted.is_empty());
+}
+
+#[test]
+fn a_long_chain_of_commits_on_a_small_area_follows_the_ring() {
+    let host = world(1, &small());
+    let mut place = open(&host).pvs[0].mdas[0].header.clone().unwrap().committed;
+    let mut wraps = 0;
+    for number in 0..60 {
+        let mut vg = open(&host);
+        let tag = format!("{number}-{}", "t".repeat((number * 37) % 900)).parse().unwrap();
+        let next = vg.vg.apply(&[Edit::AddVgTag { tag }]).unwrap();
+        let next = match vg.vg.tags.first().cloned() {
+            Some(tag) if number % 5 == 0 => next.apply(&[Edit::RemoveVgTag { tag }]).unwrap(),
+            _ => next,
+        };
+        match commit(&mut vg, next, &stamp()) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::NoSpace);
+                let tags: Vec<_> =
+                    vg.vg.tags.iter().map(|tag| Edit::RemoveVgTag { tag: tag.clone() }).collect();
+                let next = vg.vg.apply(&tags).unwrap();
+                commit(&mut vg, next, &stamp()).unwrap();
+            }
+        }
+        let now = open(&host).pvs[0].mdas[0].header.clone().unwrap().committed;
+        assert_eq!(now.offset, Ring::new(Bytes::kib(32)).next(place, now.size).unwrap());
+        wraps += u32::from(now.offset < place.offset);
+        place = now;
+    }
+    assert!(wraps >= 5, "{wraps}");
+}
+
+#[test]
+fn a_text_of_exactly_the_maximum_fits_and_one_byte_more_changes_nothing() {
+    let host = world(1, &small());
+    let mut vg = open(&host);
+    let room = usize::try_from(Ring::new(Bytes::kib(32)).max_text().get()).unwrap();
+    // Several tags, each at most as long as a tag may be.
+    let tagged = |vg: &Vg, length: usize, most: usize| {
+        let parts = (0..length.div_ceil(most)).map(|number| (number, most.min(length - number * most)));
+        let tags =
+            parts.map(|(number, length)| format!("{number:03}{}", "t".repeat(length)).parse().unwrap());
+        vg.apply(&tags.map(|tag| Edit::AddVgTag { tag }).collect::<Vec<_>>()).unwrap()
+    };
+    let length = |vg: &Vg| vg.clone().with_seqno(2).unwrap().text(&stamp()).unwrap().len() + 1;
+    // A tag more is several bytes more: not every length can be had with every size of tags.
+    let fitting = |most| {
+        let (mut low, mut high) = (1, room);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if length(&tagged(&vg.vg, middle, most)) < room { low = middle + 1 } else { high = middle }
+        }
+        (length(&tagged(&vg.vg, low, most)) == room).then_some((low, most))
+    };
+    let (wanted, most) = (900..1000).find_map(fitting).unwrap();
+    host.settle();
+    let too_large = tagged(&vg.vg, wanted + 1, most);
+    let error = commit(&mut vg, too_large, &stamp()).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace);
+    assert!(host.log().is_empty());
+    let next = tagged(&vg.vg, wanted, most);
+    commit(&mut vg, next, &stamp()).unwrap();
+    assert_eq!(open(&host).vg.seqno, 2);
+}
+
+#[test]
+fn an_error_before_the_commit_point_leaves_the_old_version() {
+    for (operation, nth) in
+        [(Operation::Write, 1), (Operation::Write, 2), (Operation::Flush, 1), (Operation::Flush, 2)]
+    {
+        let host = world(3, &PvOptions::default());
+        host.device("/dev/sd1").unwrap().fail_nth(operation, nth);
+        assert_eq!(grow(&host, "a").unwrap_err().kind(), Kind::Internal, "{operation:?} {nth}");
+        let after = open(&host);
+        assert_eq!((after.vg.seqno, after.vg.lvs.len(), after.refusal), (1, 0, None));
+        assert!(after.pvs.iter().all(|pv| pv.mdas[0].header.as_ref().unwrap().precommitted.is_empty()));
+        grow(&host, "b").unwrap();
+        assert_eq!(open(&host).vg.seqno, 2);
+    }
+}
+
+#[test]
+fn one_area_that_has_the_new_version_is_enough() {
+    let host = world(2, &PvOptions::default());
+    host.device("/dev/sd0").unwrap().fail_nth(Operation::Write, 3);
+    grow(&host, "a").unwrap();
+    assert_eq!(open(&host).vg.seqno, 2);
+    grow(&host, "b").unwrap();
+    assert_eq!(open(&host).vg.lvs.len(), 2);
+}
+
+#[test]
+fn a_group_that_may_not_be_changed_is_not_written() {
+    let host = world(2, &PvOptions::default());
+    let mut vg = open(&host);
+    host.remove("/dev/sd1".as_ref());
+    let mut partial = open(&host);
+    host.settle();
+    let next = partial.vg.clone();
+    assert_eq!(commit(&mut partial, next, &stamp()).unwrap_err().kind(), Kind::Refused);
+    assert!(host.log().is_empty());
+    let stranger = Vg::new(&new_vg(), &[]).unwrap();
+    assert!(commit(&mut vg, stranger, &stamp()).is_err());
+}
+
+#[test]
+fn physical_volumes_join_and_leave_with_their_labels() {
+    let host = world(1, &PvOptions::default());
+    host.add("/dev/new", Bytes::mib(64));
+    let pv =
+        create_pv(host.open("/dev/new".as_ref(), Access::Write).unwrap(), uuid("new"), &PvOptions::default())
+            .unwrap();
+    let mut vg = open(&host);
+    let edit = Edit::AddPv(pv.as_new(vg.vg.extent_size).unwrap());
+    let next = vg.vg.apply(&[edit]).unwrap();
+    assert_eq!(commit(&mut vg, next.clone(), &stamp()).unwrap_err().kind(), Kind::Internal);
+    vg.join(pv);
+    commit(&mut vg, next, &stamp()).unwrap();
+    let mut vg = open(&host);
+    assert_eq!((vg.pvs.len(), vg.refusal.clone(), vg.vg.seqno), (2, None, 2));
+    assert!(vg.pvs[1].label.as_ref().unwrap().used());
+    let next = vg.vg.apply(&[Edit::RemovePv { pv: uuid("pv0") }]).unwrap();
+    commit(&mut vg, next, &stamp()).unwrap();
+    assert_eq!(vg.pvs.len(), 1);
+    let found = find(&host);
+    assert_eq!((found.vgs[0].pvs.len(), found.orphans.len(), found.findings), (1, 1, Vec::new()));
+    assert!(found.orphans[0].check_free().is_ok());
+}
+
+#[test]
+fn a_removed_volume_group_leaves_free_physical_volumes() {
+    let host = world(2, &PvOptions { metadata_copies: 2, ..PvOptions::default() });
+    grow(&host, "a").unwrap();
+    assert_eq!(remove_vg(open(&host)).unwrap_err().kind(), Kind::InUse);
+    let mut vg = open(&host);
+    let next = vg.vg.apply(&[Edit::RemoveLv { lv: "a".parse().unwrap() }]).unwrap();
+    commit(&mut vg, next, &stamp()).unwrap();
+    let pvs = remove_vg(vg).unwrap();
+    assert!(pvs.iter().all(|pv| pv.check_free().is_ok()));
+    let found = find(&host);
+    assert_eq!((found.vgs.len(), found.orphans.len(), found.findings), (0, 2, Vec::new()));
+}
+
+#[test]
+fn disks_with_blocks_of_4_kib_work_as_others() {
+    let host = MemDevices::new();
+    let disk = host.add_with_block_size("/dev/sd0", Bytes::mib(64), Bytes::kib(4));
+    let pv =
+        create_pv(host.open("/dev/sd0".as_ref(), Access::Write).unwrap(), uuid("pv0"), &PvOptions::default())
+            .unwrap();
+    create_vg(vec![pv], &new_vg(), &stamp()).unwrap();
+    grow(&host, "a").unwrap();
+    assert_eq!(open(&host).vg.seqno, 2);
+    assert_eq!(disk.peek(Bytes(512), 8), b"LABELONE");
+}
+
+/// Everything that the disks may hold after a power cut at any moment of what the log has.
+fn cuts(host: &MemDevices) -> impl Iterator<Item = Remains> {
+    (0..=host.log().len()).flat_map(|done| host.images_after_cut(done))
+}
+
+#[test]
+fn a_power_cut_at_any_write_of_a_commit_leaves_the_old_version_or_the_new() {
+    let host = world(3, &PvOptions { metadata_copies: 2, ..small() });
+    (0..4).for_each(|number| grow(&host, &format!("old{number}")).unwrap());
+    host.settle();
+    grow(&host, "new").unwrap();
+    assert!(
+        host.log()
+            .records()
+            .iter()
+            .any(|one| matches!(&one.event, Event::Write { data, .. } if data.len() > 512))
+    );
+    let (mut old, mut new) = (0_u32, 0_u32);
+    for Remains { words, devices } in cuts(&host) {
+        let found = find(&devices);
+        assert_eq!((found.vgs.len(), found.orphans.len(), found.findings), (1, 0, Vec::new()), "{words}");
+        let open = &found.vgs[0];
+        assert_eq!(open.refusal, None, "{words}");
+        match (open.vg.seqno, open.vg.lvs.len()) {
+            (5, 4) => old += 1,
+            (6, 5) => new += 1,
+            other => panic!("{other:?}: {words}"),
+        }
+        let seqno = open.vg.seqno;
+        grow(&devices, "next").unwrap_or_else(|error| panic!("{error}: {words}"));
+        assert_eq!(self::open(&devices).vg.seqno, seqno + 1, "{words}");
+    }
+    assert!(old > 100 && new > 10, "{old} {new}");
+}
+
+#[test]
+fn a_commit_that_returned_survives_any_power_cut() {
+    let host = world(3, &PvOptions::default());
+    host.settle();
+    grow(&host, "new").unwrap();
+    for Remains { words, devices } in host.images_after_cut(host.log().len()) {
+        assert_eq!(open(&devices).vg.seqno, 2, "{words}");
+    }
+}
+
+#[test]
+fn a_power_cut_while_a_group_is_made_leaves_none_or_a_whole_one() {
+    let (host, pvs) = labelled(3, &PvOptions::default());
+    host.settle();
+    create_vg(pvs, &new_vg(), &stamp()).unwrap();
+    for Remains { words, devices } in cuts(&host) {
+        let found = find(&devices);
+        match found.vgs.as_slice() {
+            [] => assert_eq!(found.orphans.len(), 3, "{words}"),
+            [open] => assert_eq!(
+                (open.vg.seqno, open.refusal.clone(), found.orphans.len()),
+                (1, None, 0),
+                "{words}"
+            ),
+            _ => panic!("{words}"),
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_while_a_group_is_removed_leaves_a_whole_one_or_none() {
+    let host = world(3, &PvOptions::default());
+    let vg = open(&host);
+    host.settle();
+    remove_vg(vg).unwrap();
+    for Remains { words, devices } in cuts(&host) {
+        let found = find(&devices);
+        match found.vgs.as_slice() {
+            [] => assert_eq!(found.orphans.len(), 3, "{words}"),
+            [open] => assert_eq!(open.refusal, None, "{words}"),
+            _ => panic!("{words}"),
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_while_physical_volumes_join_and_leave_leaves_one_of_the_two_groups() {
+    let host = world(2, &PvOptions::default());
+    host.add("/dev/new", Bytes::mib(64));
+    let pv =
+        create_pv(host.open("/dev/new".as_ref(), Access::Write).unwrap(), uuid("new"), &PvOptions::default())
+            .unwrap();
+    let mut vg = open(&host);
+    let add = Edit::AddPv(pv.as_new(vg.vg.extent_size).unwrap());
+    let next = vg.vg.apply(&[add, Edit::RemovePv { pv: uuid("pv0") }]).unwrap();
+    vg.join(pv);
+    host.settle();
+    commit(&mut vg, next, &stamp()).unwrap();
+    for Remains { words, devices } in cuts(&host) {
+        let found = find(&devices);
+        assert_eq!((found.vgs.len(), found.orphans.len()), (1, 1), "{words}");
+        let open = &found.vgs[0];
+        assert_eq!(open.refusal, None, "{words}");
+        let second = match open.vg.seqno {
+            1 => uuid("pv0"),
+            2 => uuid("new"),
+            other => panic!("{other}: {words}"),
+        };
+        assert!(open.vg.pv_by_id(&second).is_some() && open.vg.pvs.len() == 2, "{words}");
+        grow(&devices, "next").unwrap_or_else(|error| panic!("{error}: {words}"));
+    }
+}
+
+#[test]
+fn a_power_cut_while_a_device_is_labelled_leaves_a_label_or_none() {
+    let host = MemDevices::new();
+    host.add("/dev/sd0", Bytes::mib(64));
+    host.settle();
+    create_pv(host.open("/dev/sd0".as_ref(), Access::Write).unwrap(), uuid("pv0"), &PvOptions::default())
+        .unwrap();
+    for Remains { words, devices } in cuts(&host) {
+        let found = find(&devices);
+        assert_eq!(found.findings, [], "{words}");
+        assert!(
+            found.orphans.iter().all(|pv| pv.check_free().is_ok() && pv.mdas[0].header.is_ok()),
+            "{words}"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::probe::{Probe, Text};
 use super::{Finding, OpenPv, OpenVg, Scan};
@@ -56,7 +57,7 @@ impl Texts {
         versions: &mut BTreeMap<Uuid, Vec<Version>>,
     ) -> Result<(), Finding> {
         let seen = self.seen.entry(text.checksum).or_default();
-        if seen.iter().any(|one| one.bytes == text.bytes) {
+        if seen.iter().any(|one| Arc::ptr_eq(&one.bytes, &text.bytes)) {
             return Ok(());
         }
         let vg = Vg::from_shared(&text.bytes).map_err(|error| Finding {
@@ -96,6 +97,7 @@ fn refuse_equal_names(vgs: &mut [OpenVg]) {
             vg: open.vg.name.clone(),
             reason: format!("there are two volume groups named {}", open.vg.name),
             hint: Some("rename one of them by its uuid with LVM2's vgrename".to_owned()),
+            allows_activation: false,
         });
     }
 }
@@ -114,15 +116,17 @@ impl Pvs {
 
     fn group(&mut self, vg: Vg, doubt: Option<String>, host: &Host) -> OpenVg {
         let mut refusal = check::refusal(&vg, host);
-        let mut refuse = |what: String, hint: &str| {
-            refusal.get_or_insert_with(|| Refusal {
+        let mut refuse = |what: String, hint: &str, allows_activation: bool| {
+            let first = refusal.get_or_insert_with(|| Refusal {
                 vg: vg.name.clone(),
                 reason: format!("volume group {} {what}", vg.name),
                 hint: (!hint.is_empty()).then(|| hint.to_owned()),
+                allows_activation,
             });
+            first.allows_activation &= allows_activation;
         };
         if let Some(doubt) = doubt {
-            refuse(doubt, "restore the metadata with LVM2's vgcfgrestore");
+            refuse(doubt, "restore the metadata with LVM2's vgcfgrestore", false);
         }
         let mut pvs = Vec::with_capacity(vg.pvs.len());
         for known in &vg.pvs {
@@ -133,10 +137,15 @@ impl Pvs {
                 refuse(
                     format!("has a physical volume that is there twice: {}", paths.join(", ")),
                     "take the copy away",
+                    false,
                 );
             }
             let Some(pv) = choose(found, known) else {
-                refuse(format!("lacks a physical volume: {}", describe(known)), "bring the device back");
+                refuse(
+                    format!("lacks a physical volume: {}", describe(known)),
+                    "bring the device back",
+                    true,
+                );
                 pvs.push(absent(known));
                 continue;
             };
@@ -145,12 +154,13 @@ impl Pvs {
                 refuse(
                     format!("has extents beyond the end of {}", pv.name()),
                     "bring back the larger device",
+                    false,
                 );
             }
             pvs.push(pv.clone());
         }
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
-            refuse("has no metadata area that can be written".to_owned(), "");
+            refuse("has no metadata area that can be written".to_owned(), "", true);
         }
         OpenVg { vg, pvs, refusal }
     }

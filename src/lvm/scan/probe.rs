@@ -40,7 +40,23 @@ pub(super) fn all(devices: &dyn Devices) -> Result<Vec<Probe>> {
     let listed = devices.list()?;
     let by_number: HashMap<DevNo, &Listed> = listed.iter().map(|one| (one.number, one)).collect();
     let candidates = listed.iter().filter(|one| may_be_pv(one, &by_number));
-    Ok(candidates.map(|one| probe(devices, one)).collect())
+    let mut known = Known::default();
+    Ok(candidates.map(|one| probe(devices, one, &mut known)).collect())
+}
+
+/// The texts so far: the copies on many disks take memory once.
+#[derive(Default)]
+struct Known(HashMap<u32, Vec<Text>>);
+
+impl Known {
+    fn share(&mut self, text: Text) -> Text {
+        let alike = self.0.entry(text.checksum).or_default();
+        if let Some(known) = alike.iter().find(|known| known.bytes == text.bytes) {
+            return known.clone();
+        }
+        alike.push(text.clone());
+        text
+    }
 }
 
 /// A logical volume is not scanned for volume groups of guests inside it, a disk with partitions is not one itself,
@@ -54,9 +70,10 @@ fn may_be_pv(listed: &Listed, by_number: &HashMap<DevNo, &Listed>) -> bool {
     !uuid_starts(listed, "LVM-") && !listed.partitioned && !component && listed.size >= SMALLEST
 }
 
-fn probe(devices: &dyn Devices, listed: &Listed) -> Probe {
+fn probe(devices: &dyn Devices, listed: &Listed, known: &mut Known) -> Probe {
     let mut probe = Probe::default();
     let result = devices.open(&listed.path, Access::Read).and_then(|device| read(&mut probe, listed, device));
+    probe.texts = probe.texts.into_iter().map(|(place, text)| (place, known.share(text))).collect();
     if let Err(error) = result {
         probe.note(listed, format!("{} cannot be read: {error}", listed.path.display()));
     }

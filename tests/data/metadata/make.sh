@@ -18,7 +18,7 @@ lvcreate -qy -Wn -L16M -pr -n read-only vg-a 2>/dev/null
 vgchange -q --addtag vgtag vg-a
 pvchange -q --addtag pvtag --addtag second /dev/ubdb
 pvchange -qxn /dev/ubdf
-lvchange -q -ky linear
+lvchange -qy -ky vg-a/linear
 lvextend -q -L+32M vg-a/linear
 dump plain
 clean vg-a

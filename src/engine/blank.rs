@@ -12,7 +12,8 @@ use crate::units::Bytes;
 /// The kernel takes a store whose first four bytes are zero for a new one, and lvm2 clears this much.
 const COW_HEADER: Bytes = Bytes::kib(4);
 
-/// What is cleared at the start of a new volume.
+/// What is cleared at the start of a new volume beside the signatures that are known: boot sectors and superblocks of most
+/// file systems lie within it. lvm2 clears 4 KiB.
 const VOLUME_START: Bytes = Bytes::kib(64);
 
 /// What is wiped before the metadata names a volume.

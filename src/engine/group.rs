@@ -1,0 +1,147 @@
+//! Changing volume groups as a whole: devices that join and leave, a new name, the end.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::list::{pv_view, vg_view};
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
+use super::setup::{Taken, belongs, label, planned};
+use super::view::{PvView, VgView};
+use super::{Engine, mark};
+use crate::block::Access;
+use crate::error::{Context, Error, Kind, Result};
+use crate::lvm::lock;
+use crate::lvm::{Edit, VgName, remove_pv, remove_vg};
+
+impl Engine {
+    /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
+    pub fn extend_group(
+        &self,
+        vg: &VgName,
+        devices: &[PathBuf],
+        wipe: bool,
+        mode: Mode,
+    ) -> Result<Report<VgView>> {
+        self.group_extended(vg, devices, wipe, mode)
+            .map_err(|error| error.doing(format!("extend volume group {vg}")))
+    }
+
+    fn group_extended(
+        &self,
+        vg: &VgName,
+        devices: &[PathBuf],
+        wipe: bool,
+        mode: Mode,
+    ) -> Result<Report<VgView>> {
+        let began = Instant::now();
+        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let mut session = self.session(vg, mode)?;
+        session.recover(mode)?;
+        let taken = self.take(self.scan()?, devices, wipe)?;
+        let extent_size = session.vg().extent_size;
+        let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
+        let edits = taken.iter().map(new).collect::<Result<Vec<_>>>()?;
+        session.vg().apply(&edits)?;
+        if mode.dry_run {
+            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
+        }
+        label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
+        session.commit(&edits, &format!("vg extend {vg}"))?;
+        Ok(Report { objects: vec![vg_view(&session.open)], elapsed: began.elapsed(), ..Report::default() })
+    }
+
+    /// Takes devices out of a volume group; no volume may lie on them. They stay physical volumes.
+    pub fn reduce_group(&self, vg: &VgName, devices: &[PathBuf], mode: Mode) -> Result<Report<VgView>> {
+        let global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let change = |session: &Session<'_>| {
+            let pvs = session.pvs_on(devices)?;
+            let intent = pvs.into_iter().map(|pv| Edit::RemovePv { pv }).collect();
+            Ok(Change { intent, ..Change::default() })
+        };
+        let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
+        let report = self.run(vg, mode, &format!("vg reduce {vg}"), change, views);
+        drop(global);
+        report.map_err(|error| error.doing(format!("reduce volume group {vg}")))
+    }
+
+    /// Gives a volume group another name, its volumes in use or not.
+    pub fn rename_group(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
+        self.group_renamed(vg, to, mode)
+            .map_err(|error| error.doing(format!("rename volume group {vg} to {to}")))
+    }
+
+    fn group_renamed(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
+        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        // The global lock keeps every other renaming away, so the order of these two does not matter.
+        let _new = self.world.locks.vg(to, lock::Mode::Exclusive, mode.wait())?;
+        self.refuse_taken_group(&self.scan()?, to)?;
+        let change = |session: &Session<'_>| {
+            let (begin, end) = mark::group_changing();
+            Ok(Change {
+                intent: vec![Edit::RenameVg { to: to.clone() }, begin],
+                touched: session.vg().lvs.iter().map(|lv| lv.name.clone()).collect(),
+                confirm: vec![end],
+                ..Change::default()
+            })
+        };
+        let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
+        self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)
+    }
+
+    /// Removes a volume group without volumes; its devices stay physical volumes.
+    pub fn remove_group(&self, vg: &VgName, mode: Mode) -> Result<Report<PvView>> {
+        self.group_removed(vg, mode).map_err(|error| error.doing(format!("remove volume group {vg}")))
+    }
+
+    fn group_removed(&self, vg: &VgName, mode: Mode) -> Result<Report<PvView>> {
+        let began = Instant::now();
+        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let mut session = self.session(vg, mode)?;
+        session.recover(mode)?;
+        if mode.dry_run {
+            let planned = Some(vec![format!("  metadata: remove volume group {vg}")]);
+            return Ok(Report { planned, ..Report::default() });
+        }
+        let pvs = remove_vg(session.open)?;
+        let objects = pvs.iter().map(|pv| pv_view(pv, None)).collect();
+        Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
+    }
+
+    /// Wipes the labels of physical volumes that belong to no volume group.
+    pub fn remove_pvs(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
+        self.pvs_removed(devices, mode).map_err(|error| error.doing("remove physical volumes"))
+    }
+
+    fn pvs_removed(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
+        let began = Instant::now();
+        let _global = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let scan = self.scan()?;
+        let mut unused = Vec::new();
+        for path in devices {
+            let number = self.world.devices.lookup(path)?.number;
+            if let Some(open) =
+                scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(number)))
+            {
+                return Err(belongs(path, &open.vg.name));
+            }
+            let found = scan.orphans.iter().find(|pv| pv.number == Some(number));
+            let mut pv = found.ok_or_else(|| no_label(path))?.clone();
+            pv.check_free()?;
+            pv.device = Some(self.world.devices.open(path, Access::Exclusive)?);
+            unused.push(pv);
+        }
+        if mode.dry_run {
+            let lines = unused.iter().map(|pv| format!("  wipe the label of {}", pv.name())).collect();
+            return Ok(Report { planned: Some(lines), ..Report::default() });
+        }
+        unused.iter().try_for_each(remove_pv)?;
+        Ok(Report { elapsed: began.elapsed(), ..Report::default() })
+    }
+}
+
+fn no_label(path: &Path) -> Error {
+    Error::new(Kind::NotFound, format!("{} is no physical volume", path.display()))
+        .hint("`dmsnap pv list` shows which devices are")
+        .at(Context::Device(path.to_owned()))
+}

@@ -1,0 +1,129 @@
+//! Making volumes larger, in use and under snapshots.
+//!
+//! The metadata says the new size first; the kernel follows with a switch that only waits for I/O in flight. If the process dies
+//! between, the next command ends the growth. Snapshots keep their size: what is
+//! written beyond their end concerns them not (Linux 6.1).
+
+use super::Engine;
+use super::mark::changing;
+use super::naming::Layer;
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
+use super::view::VolumeView;
+use super::volume::{extents_of, is_hidden, refuse_foreign};
+use crate::dm::Info;
+use crate::error::{Error, Kind, Result};
+use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Segment, SegmentKind, VgName, allocate};
+use crate::units::{Extents, Resize, Sectors};
+
+/// A volume to be made larger.
+#[derive(Debug, Clone)]
+pub struct Growth {
+    /// Its volume group.
+    pub vg: VgName,
+    /// Its name.
+    pub name: LvName,
+    /// To what size, or by how much; rounded up to extents.
+    pub size: Resize,
+    /// The physical volumes to choose from, by device; empty for all.
+    pub on: Vec<std::path::PathBuf>,
+    /// Grow the file system that is mounted from it too.
+    pub resize_fs: bool,
+}
+
+impl Engine {
+    /// Makes a volume larger. One that has the size already stays as it is.
+    pub fn extend_volume(&self, growth: &Growth, mode: Mode) -> Result<Report<VolumeView>> {
+        let what = format!("volume extend {}/{}", growth.vg, growth.name);
+        let grown = |session: &Session<'_>| {
+            if growth.resize_fs {
+                session.grow_file_system(&growth.name)?;
+            }
+            session.volume_views_of(std::slice::from_ref(&growth.name))
+        };
+        let report = self.run(&growth.vg, mode, &what, |session| session.extension(growth), grown);
+        report.map_err(|error| error.doing(format!("extend volume {}/{}", growth.vg, growth.name)))
+    }
+}
+
+impl Session<'_> {
+    fn extension(&self, growth: &Growth) -> Result<Change> {
+        let vg = self.vg();
+        let lv = vg.find_lv(&growth.name)?;
+        match vg.role(&growth.name) {
+            Some(Role::Plain | Role::Origin) => {}
+            Some(Role::Cow) => {
+                return Err(Error::new(Kind::Usage, format!("{}/{} is a snapshot", vg.name, lv.name)).hint(
+                    format!("`dmsnap snapshot extend {}/{}` makes its store larger", vg.name, lv.name),
+                ));
+            }
+            Some(Role::Hidden) | None => return Err(is_hidden(vg, &growth.name)),
+        }
+        refuse_foreign(vg, lv)?;
+        if growth.resize_fs {
+            self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
+        }
+        let mut change = Change::default();
+        let more = self.missing(lv, growth.size, &mut change.notes)?;
+        if more.is_zero() {
+            change.notes.push(format!("{}/{} has that size already", vg.name, lv.name));
+            return Ok(change);
+        }
+        let (stripes, stripe_size) = last_layout(lv);
+        let on = self.pvs_on(&growth.on)?;
+        let grows = Some(lv.name.clone());
+        let request = Request { extents: more, stripes, stripe_size, on, policy: Policy::Normal, grows };
+        let added = allocate(vg, &request)?;
+        let segments = lv.segments.iter().cloned().chain(added).collect();
+        let (begin, end) = changing(&lv.name);
+        change.intent.extend([begin, Edit::SetLvSegments { lv: lv.name.clone(), segments }]);
+        change.confirm.push(end);
+        change.touched.insert(lv.name.clone());
+        Ok(change)
+    }
+
+    fn active_device(&self, lv: &Lv) -> Result<Info> {
+        let info = self.kernel().find(&self.naming().uuid(&lv.id, Layer::Top))?;
+        info.ok_or_else(|| {
+            let vg = &self.vg().name;
+            Error::new(
+                Kind::InUse,
+                format!("{vg}/{} is not active: its file system cannot be grown", lv.name),
+            )
+            .hint(format!("`dmsnap activate {vg}/{}` and mount it first", lv.name))
+        })
+    }
+
+    fn grow_file_system(&self, name: &LvName) -> Result<()> {
+        let lv = self.vg().find_lv(name)?;
+        let size = lv.extents().sectors(self.vg().extent_size).bytes();
+        self.engine.world.devices.grow_mounted(self.active_device(lv)?.number, size)
+    }
+
+    /// The extents that a volume lacks of the size asked for.
+    fn missing(&self, lv: &Lv, size: Resize, notes: &mut Vec<String>) -> Result<Extents> {
+        let vg = self.vg();
+        let present = lv.extents();
+        let wanted = match size {
+            Resize::By(more) => return extents_of(vg, more, None, notes),
+            Resize::To(size) => extents_of(vg, size, None, notes)?,
+        };
+        wanted.checked_sub(present).ok_or_else(|| {
+            let bytes = |extents: Extents| extents.sectors(vg.extent_size).bytes();
+            let (has, asked) = (bytes(present), bytes(wanted));
+            Error::new(
+                Kind::Usage,
+                format!("{}/{} has {has} and is not made smaller, to {asked}", vg.name, lv.name),
+            )
+            .hint("give a larger --size, or +SIZE for so much more")
+        })
+    }
+}
+
+/// How the end of a volume is laid out: what is added continues it.
+fn last_layout(lv: &Lv) -> (u64, Option<Sectors>) {
+    match lv.segments.last().map(|segment: &Segment| &segment.kind) {
+        Some(SegmentKind::Striped { stripe_size, areas }) => (areas.len() as u64, *stripe_size),
+        _ => (1, None),
+    }
+}

@@ -1,0 +1,192 @@
+//! A volume group under its lock: its metadata, and what the kernel has of it.
+
+use std::collections::BTreeSet;
+use std::time::UNIX_EPOCH;
+
+use super::Engine;
+use super::converge::converge;
+use super::desired::{Activation, desired, families};
+use super::naming::{Layer, Naming};
+use super::operation::Mode;
+use super::plan::Plan;
+use super::tree::{Expected, FoundTree};
+use crate::block::{Access, DevNo};
+use crate::dm::{DmName, Kernel, Target};
+use crate::error::Result;
+use crate::lvm::lock::{self, Guard};
+use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg};
+
+/// A volume group under its lock, read and free of what dead processes left.
+pub(super) struct Session<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) open: OpenVg,
+    _lock: Guard,
+}
+
+impl Engine {
+    /// Locks a volume group for change, reads it, and refuses one that must not be touched.
+    pub(super) fn session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
+        let session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
+        session.open.check_changeable()?;
+        Ok(session)
+    }
+
+    /// The same for operations that change no metadata: devices may be missing that the volumes do not need.
+    pub(super) fn activation_session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
+        let session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
+        session.open.check_activatable()?;
+        Ok(session)
+    }
+
+    /// Keeps others from changing a volume group, and reads it.
+    pub(super) fn reading_session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
+        self.session_for(vg, lock::Mode::Shared, Access::Read, mode)
+    }
+
+    fn session_for(
+        &self,
+        vg: &VgName,
+        sharing: lock::Mode,
+        access: Access,
+        mode: Mode,
+    ) -> Result<Session<'_>> {
+        let lock = self.world.locks.vg(vg, sharing, mode.wait())?;
+        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, access)?;
+        Ok(Session { engine: self, open, _lock: lock })
+    }
+
+    /// What the metadata says of who wrote it, and when.
+    pub(super) fn stamp(&self, description: &str) -> Stamp {
+        Stamp {
+            description: format!("dmsnap {description}"),
+            host: self.world.host.name.clone(),
+            system: self.world.host.system.clone(),
+            system_id: self.world.owner.system_id.clone(),
+            time: self.seconds(),
+        }
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn seconds(&self) -> u64 {
+        (self.world.clock)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+}
+
+impl Session<'_> {
+    /// The metadata as it is.
+    pub(super) fn vg(&self) -> &Vg {
+        &self.open.vg
+    }
+
+    /// Names of this group's devices.
+    pub(super) fn naming(&self) -> Naming<'_> {
+        Naming::new(&self.open.vg, self.engine.dev())
+    }
+
+    /// Writes the metadata with these edits; without any, nothing.
+    pub(super) fn commit(&mut self, edits: &[Edit], description: &str) -> Result<()> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let next = self.open.vg.apply(edits)?;
+        self.put(next, description)
+    }
+
+    /// Writes the metadata as it is into every area.
+    pub(super) fn renew(&mut self, description: &str) -> Result<()> {
+        self.put(self.open.vg.clone(), description)
+    }
+
+    /// Writes this as the next version of the metadata.
+    pub(super) fn put(&mut self, next: Vg, description: &str) -> Result<()> {
+        let stamp = self.engine.stamp(description);
+        commit(&mut self.open, next, &stamp)
+    }
+
+    /// The devices that the kernel has of the families of these volumes, as the metadata is and as it will be.
+    pub(super) fn found(&self, intended: &Vg, touched: &BTreeSet<LvName>) -> Result<FoundTree> {
+        let before = families(&self.open.vg, touched);
+        let after = families(intended, touched);
+        FoundTree::read(self.kernel(), &self.expected(before.into_values().chain(after.into_values())))
+    }
+
+    pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
+        let disks = self.disks();
+        let waiting = self.waiting_merges(vg, found);
+        let activation = Activation { roots, disks: &disks, waiting: &waiting, dev: self.engine.dev() };
+        converge(found, &desired(vg, &activation)?)
+    }
+
+    /// The snapshots whose merge may not begin now; see [`Activation::waiting`].
+    fn waiting_merges(&self, vg: &Vg, found: &FoundTree) -> BTreeSet<LvName> {
+        let naming = self.naming();
+        let top = |name: &LvName| vg.lv(name).map(|lv| naming.uuid(&lv.id, Layer::Top));
+        let is_open = |name: &LvName| top(name).is_some_and(|uuid| found.users(&uuid) > 0);
+        let has_begun = |origin: &LvName| {
+            let node = top(origin).and_then(|uuid| found.nodes.get(&uuid));
+            node.is_some_and(|node| {
+                node.table.0.iter().any(|line| matches!(line.target, Target::Merge { .. }))
+            })
+        };
+        let merging =
+            vg.snapshots().iter().filter(|snapshot| snapshot.merging && !has_begun(&snapshot.origin));
+        let open = merging.filter(|snapshot| is_open(&snapshot.origin) || is_open(&snapshot.store));
+        open.map(|snapshot| snapshot.store.clone()).collect()
+    }
+
+    pub(super) fn expected<'v>(&self, lvs: impl Iterator<Item = &'v Lv>) -> Vec<Expected> {
+        let naming = self.naming();
+        let mut expected: Vec<Expected> = Vec::new();
+        for device in lvs.flat_map(|lv| naming.expected(lv)) {
+            // A volume that is renamed is expected twice: it has the name from before.
+            if expected.iter().all(|known| known.uuid != device.uuid) {
+                expected.push(device);
+            }
+        }
+        expected
+    }
+
+    /// The volumes, of those given, that the kernel has and that decide about themselves.
+    pub(super) fn active<'v>(&self, found: &FoundTree, lvs: impl Iterator<Item = &'v Lv>) -> BTreeSet<Uuid> {
+        let naming = self.naming();
+        let is_live = |lv: &Lv| {
+            let uuid = naming.uuid(&lv.id, Layer::Top);
+            found.nodes.get(&uuid).is_some_and(|node| node.info.live)
+        };
+        let vg = &self.open.vg;
+        lvs.filter(|lv| vg.root_of(&lv.name) == lv.name && is_live(lv)).map(|lv| lv.id).collect()
+    }
+
+    /// The numbers of the physical volumes' devices, in the metadata's order.
+    pub(super) fn disks(&self) -> Vec<Option<DevNo>> {
+        self.open.pvs.iter().map(|pv| pv.number).collect()
+    }
+
+    pub(super) fn kernel(&self) -> &dyn Kernel {
+        self.engine.world.kernel.as_ref()
+    }
+
+    /// What holds a volume's device, in words; none if nothing does or it is not active.
+    pub(super) fn holders(&self, lv: &Lv) -> Result<Option<String>> {
+        let uuid = self.naming().uuid(&lv.id, Layer::Top);
+        let Some(info) = self.kernel().find(&uuid)? else { return Ok(None) };
+        if info.open_count == 0 {
+            return Ok(None);
+        }
+        let mounts = self.engine.world.devices.mounts(info.number)?;
+        Ok(Some(in_words(&info.name, info.open_count, &mounts)))
+    }
+}
+
+/// What these volumes are called in a version of the metadata, those that are there.
+pub(super) fn roots_in(vg: &Vg, ids: &BTreeSet<Uuid>) -> BTreeSet<LvName> {
+    vg.lvs.iter().filter(|lv| ids.contains(&lv.id)).map(|lv| lv.name.clone()).collect()
+}
+
+fn in_words(name: &DmName, open_count: u32, mounts: &[std::path::PathBuf]) -> String {
+    if mounts.is_empty() {
+        return format!("{name} is open ({open_count} times)");
+    }
+    let places: Vec<_> = mounts.iter().map(|place| place.display().to_string()).collect();
+    format!("{name} is mounted on {}", places.join(", "))
+}

@@ -1,0 +1,88 @@
+use super::*;
+use crate::lvm::read::tests::{SAMPLES, sample};
+
+fn owner(id: &str) -> Host {
+    Host { system_id: Some(id.into()), ..Host::default() }
+}
+
+/// The reason, after `old` became `new` in a sample.
+fn reason(name: &str, old: &str, new: &str) -> Option<String> {
+    let (_, text) = SAMPLES.iter().find(|(known, _)| *known == name).unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains(old), "{old}");
+    let vg = Vg::from_text(text.replacen(old, new, 1).as_bytes()).unwrap();
+    refusal(&vg, &Host::default()).map(|refusal| refusal.reason)
+}
+
+#[test]
+fn volume_groups_of_all_known_types_may_be_changed() {
+    for name in ["empty", "plain", "snapshot", "snapshots", "merging", "thin", "cache", "raid"] {
+        assert_eq!(refusal(&sample(name), &Host::default()), None, "{name}");
+    }
+}
+
+#[test]
+fn a_group_with_a_system_id_is_for_its_owner_only() {
+    let vg = sample("system-id");
+    assert_eq!(refusal(&vg, &owner("guest")), None);
+    let more = Host { extra_system_ids: vec!["guest".into()], ..owner("me") };
+    assert_eq!(refusal(&vg, &more), None);
+    for stranger in [Host::default(), owner("me")] {
+        let error = Error::from(refusal(&vg, &stranger).unwrap());
+        assert_eq!(error.kind(), Kind::Refused);
+        assert_eq!(error.to_string(), "volume group own belongs to another host, with system id guest");
+    }
+    assert_eq!(reason("empty", "extent_size", "system_id = \"\"\nextent_size"), None);
+}
+
+#[test]
+fn groups_that_lvm2_would_not_change_are_refused_in_words() {
+    let exported = refusal(&sample("exported"), &Host::default()).unwrap();
+    assert_eq!(exported.reason, "volume group gone is exported");
+    assert!(exported.hint.unwrap().contains("vgimport"));
+    let vg_status = "[\"RESIZEABLE\", \"READ\", \"WRITE\"]";
+    let locks = |kind: &str| reason("empty", "extent_size", &format!("lock_type = \"{kind}\"\nextent_size"));
+    let cases = [
+        (locks("sanlock"), "shared between hosts with sanlock locks"),
+        (locks("dlm"), "shared between hosts with dlm locks"),
+        (locks("idm"), "shared between hosts with idm locks"),
+        (reason("empty", vg_status, "[\"RESIZEABLE\", \"READ\", \"WRITE\", \"CLUSTERED\"]"), "is clustered"),
+        (reason("empty", vg_status, "[\"RESIZEABLE\", \"READ\"]"), "is read-only"),
+        (reason("empty", vg_status, "[\"READ\", \"WRITE\", \"NEW\"]"), "it has the status NEW"),
+        (reason("empty", "[\"ALLOCATABLE\"]", "[\"ODD\"]"), "pv0 has the status ODD"),
+        (
+            reason("plain", "[\"READ\", \"WRITE\", \"VISIBLE\"]", "[\"READ\", \"ODD\"]"),
+            "linear has the status ODD",
+        ),
+        (reason("raid", "type = \"raid1\"", "type = \"raid99\""), "r1 has segments of type raid99"),
+        (reason("raid", "type = \"raid1\"", "type = \"raid1+NEW\""), "segments of type raid1+NEW"),
+        (reason("plain", "type = \"striped\"", "type = \"striped+NEW\""), "segments of type striped+NEW"),
+        (reason("empty", "flags = []\ndev_size", "flags = [\"MISSING\"]\ndev_size"), "/dev/ubda was missing"),
+        (reason("plain", "\"pv0\", 16", "\"pv0\", 15"), "in two volumes"),
+        (reason("snapshots", "cow_store = \"db-2\"", "cow_store = \"db-1\""), "two snapshots in one store"),
+        (reason("snapshots", "chunk_size = 8", "chunk_size = 9"), "no power of two"),
+        (
+            reason("merging", "cow_store = \"db-2\"", "merging_store = \"db-2\""),
+            "two snapshots to be merged into db",
+        ),
+    ];
+    for (reason, words) in cases {
+        assert!(reason.as_ref().is_some_and(|reason| reason.contains(words)), "{words}: {reason:?}");
+    }
+    assert_eq!(locks("none"), None);
+    assert_eq!(reason("raid", "type = \"raid1\"", "type = \"raid1+RESHAPE\""), None);
+    assert_eq!(reason("empty", "flags = []", "flags = [\"NEW\"]"), None);
+}
+
+#[test]
+fn limits_of_a_volume_group_are_kept() {
+    let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "snapshots").unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let with =
+        |old: &str, new: &str| validate(&Vg::from_text(text.replacen(old, new, 1).as_bytes()).unwrap());
+    // Two origins and three snapshots are seen.
+    assert!(with("max_lv = 0", "max_lv = 5").is_ok());
+    assert_eq!(with("max_lv = 0", "max_lv = 4").unwrap_err().kind(), Kind::NoSpace);
+    assert!(with("max_pv = 0", "max_pv = 2").is_ok());
+    assert_eq!(with("max_pv = 0", "max_pv = 1").unwrap_err().kind(), Kind::NoSpace);
+}

@@ -1,0 +1,89 @@
+# A command killed before its N-th step, for every N until it lives to its end: each time the next command must put everything
+# right. The product kills itself: DMSNAP_KILL_AT=N is a SIGKILL right before its N-th disk write, flush, or change of a device.
+
+# A volume group over two disks; in vg/origin a mounted file system with a known file.
+killing_ground() {
+    dmsnap vg create vg /dev/ubda /dev/ubdb
+    dmsnap volume create vg/origin --size 16M
+    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/vg/origin
+    mkdir origin snapshot
+    mount /dev/vg/origin origin
+    head -c 1M /dev/urandom >origin/file
+    sync
+    known=$(md5sum <origin/file)
+}
+
+# For each N: prepare, kill the command, let the next command run, and judge.
+# Functions the test provides: prepare (bring the world to where the command makes sense), the_command (run it, through "$@"),
+# judge (what must hold afterwards beyond what always must).
+killed_at_every_step() {
+    local step status
+    survey
+    for ((step = 1; step <= 500; step++)); do
+        prepare >/dev/null
+        status=0
+        the_command env DMSNAP_KILL_AT=$step timeout 60 "$DMSNAP" -q >killed.said 2>&1 || status=$?
+        if [ $status = 0 ]; then
+            [ $step -gt 1 ] || fail "DMSNAP_KILL_AT=1 killed nothing"
+            echo "lived from step $step on"
+            always
+            judge
+            lvm2_content vg
+            return
+        fi
+        [ $status = 137 ] || { cat killed.said; fail "step $step: status $status and not a kill"; }
+        # Before the next command runs the origin may be suspended: nothing here may touch it. lvm2 can read the metadata all the same.
+        timeout 60 vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
+        timeout 60 "$DMSNAP" -q volume create vg/next --size 4M >next.said 2>&1 ||
+            { cat next.said; fail "step $step: the next command failed with status $?"; }
+        echo "killed before step $step"
+        always
+        judge
+        dmsnap -q volume remove vg/next
+    done
+    fail "no end after 500 steps"
+}
+
+# What must hold after every kill and the next command.
+always() {
+    local said
+    kernel_at_rest
+    dmsnap check vg || fail "dmsnap check finds something to do"
+    # The heart of lvm2_content, in one process.
+    said=$(printf 'vgck vg\nlvs -a -o all --noheadings vg\n' | lvm 2>&1 >lvm2.rows) || fail "lvm2: $said"
+    [ -z "$said" ] || fail "lvm2 said: $said"
+    ! grep -i warning lvm2.rows || fail "lvm2 warns"
+    equal "the origin's file" "$known" "$(md5sum <origin/file)"
+    date +%N >origin/written
+    timeout 60 sync -f origin || fail "the origin cannot be written"
+    survey
+}
+
+# What there is: NAME:STATE of each volume and each snapshot.
+survey() {
+    volumes=$(dmsnap -o json volume list vg | jq -r '[.volumes[] | "\(.name):\(.state)"] | join(" ")')
+    snapshots=$(dmsnap -o json snapshot list vg | jq -r '[.snapshots[] | "\(.name):\(.state)"] | join(" ")')
+}
+
+exists() { # volume|snapshot NAME
+    local all=$volumes
+    [ "$1" = volume ] || all=$snapshots
+    [[ " $all" == *" $2:"* ]]
+}
+
+# The snapshots among these that exist hold the known file.
+hold_the_file() { # NAME...
+    local name
+    for name; do
+        exists snapshot $name || continue
+        [[ " $snapshots " == *" $name:active "* ]] || fail "$name is not active: $snapshots"
+        mount -o ro /dev/vg/$name snapshot
+        equal "the file in $name" "$known" "$(md5sum <snapshot/file)"
+        umount snapshot
+    done
+}
+
+# Brings a snapshot or a volume to be no more, whatever the last kill left.
+without() { # volume|snapshot NAME
+    ! exists "$1" "$2" || dmsnap -q "$1" remove "vg/$2"
+}
