@@ -122,7 +122,7 @@ impl Devices for SimDevices {
             return Err(in_use(&name, "it is mounted or held by another device"));
         }
         if access != Access::Read && node.live.as_ref().is_some_and(|live| live.read_only) {
-            return Err(Error::new(Kind::Internal, format!("{} is read-only", path.display())));
+            return Err(Error::new(Kind::Refused, format!("{} is read-only", path.display())));
         }
         let (number, size) = (node.number, node.size().bytes());
         drop(state);

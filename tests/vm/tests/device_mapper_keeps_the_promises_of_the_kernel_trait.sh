@@ -1,5 +1,5 @@
 # disks: 256M
-# timeout: 60
+# timeout: 180
 
 "$TOOLS/dm_smoke" /dev/ubda names tables snapshot merge failed-switch failed-resume busy nodes many no-control
 
