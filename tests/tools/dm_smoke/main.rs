@@ -17,6 +17,7 @@ mod lab;
 mod paths;
 mod snapshots;
 mod tables;
+mod transfers;
 
 type Scenario = fn(&Lab) -> Result<()>;
 
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn scenarios() -> BTreeMap<&'static str, Scenario> {
-    let table: [(&str, Scenario); 11] = [
+    let table: [(&str, Scenario); 12] = [
         ("names", tables::names),
         ("tables", tables::tables),
         ("snapshot", snapshots::snapshot),
@@ -55,6 +56,7 @@ fn scenarios() -> BTreeMap<&'static str, Scenario> {
         ("links", paths::links),
         ("many", tables::many),
         ("no-control", paths::no_control),
+        ("transfers", transfers::transfers),
     ];
     table.into_iter().collect()
 }
