@@ -1,7 +1,10 @@
 //! Which file systems are mounted from a device, as this process sees them; swap in use counts as one.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::sys::stat::makedev;
 
 use super::DevNo;
 use crate::error::{Error, Result};
@@ -62,16 +65,22 @@ pub fn read(number: DevNo, number_of: impl Fn(&Path) -> Option<DevNo>) -> Result
     Ok(places)
 }
 
-/// Writes back what the file system mounted at one of these places holds dirty. All of them are the same file system: one
-/// that can be reached is enough, none is none of our business.
-pub fn sync(places: &[PathBuf]) -> Result<()> {
+/// Writes back what the file system of the device holds dirty, through one of the places where it is mounted. All of them are
+/// the same file system: one that can be reached is enough, none is none of our business.
+pub fn sync(number: DevNo, places: &[PathBuf]) -> Result<()> {
     for place in places.iter().filter(|place| place.as_os_str() != SWAP) {
-        let Ok(file) = File::open(place) else { continue };
+        let Some(file) = File::open(place).ok().filter(|file| is_on(file, number)) else { continue };
         return nix::unistd::syncfs(&file).map_err(|errno| {
             Error::io(format!("the file system on {} cannot be synced", place.display()), errno)
         });
     }
     Ok(())
+}
+
+/// Another file system may be mounted over a place: what is opened there is then on another device.
+fn is_on(file: &File, number: DevNo) -> bool {
+    let device = makedev(number.major.into(), number.minor.into());
+    file.metadata().is_ok_and(|data| data.dev() == device)
 }
 
 #[cfg(test)]
@@ -99,6 +108,17 @@ garbage
         {
             assert_eq!(unescaped(text), plain);
         }
+    }
+
+    #[test]
+    fn a_place_counts_only_if_it_is_on_the_device() {
+        let root = File::open("/").unwrap();
+        let device = root.metadata().unwrap().dev();
+        let part = |number| u32::try_from(number).unwrap();
+        let number =
+            DevNo { major: part(nix::sys::stat::major(device)), minor: part(nix::sys::stat::minor(device)) };
+        assert!(is_on(&root, number));
+        assert!(!is_on(&root, DevNo { minor: number.minor + 1, ..number }));
     }
 
     #[test]

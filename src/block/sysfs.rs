@@ -145,7 +145,7 @@ impl Devices for SysDevices {
     }
 
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
-        mounts::sync(&self.mounts(number)?)
+        mounts::sync(number, &self.mounts(number)?)
     }
 
     fn check_growable(&self, number: DevNo) -> Result<()> {

@@ -15,6 +15,7 @@ use super::nodes::Nodes;
 use super::switch::{self, Before, Calls};
 use super::{
     DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, Target, UdevFlags,
+    no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -65,20 +66,28 @@ impl Control {
     /// below that somebody has claimed.
     fn not_loaded(&self, name: &DmName, table: &Table<DevNo>, error: &DmError) -> Error {
         for line in &table.0 {
-            if let Err(missing) = require(self, line.target.kind()) {
-                return missing;
+            let kind = line.target.kind();
+            if self.supports(kind).is_ok_and(|known| !known) {
+                return no_such_target(name, kind);
             }
         }
         let what = "load the table of";
-        match errno(error) {
-            Some(Errno::ENXIO) if table.reads_store() && self.info(name).is_ok_and(|info| info.is_some()) => {
-                Error::io(
-                    format!("the kernel did not {what} {name}: it cannot read the COW store"),
-                    Errno::ENXIO,
-                )
-                .hint("the kernel's log says why; a new store must begin with zeroes")
-            }
-            Some(Errno::EBUSY) => {
+        if self.info(name).is_ok_and(|info| info.is_none()) {
+            return refused(Errno::ENXIO, what, name);
+        }
+        let there = |device: &DevNo| self.nodes.sys.join("dev/block").join(device.to_string()).exists();
+        let missing = table.references().into_iter().find(|device| !there(device));
+        match (errno(error), missing) {
+            (Some(errno), Some(missing)) => Error::io(
+                format!("the kernel did not {what} {name}: there is no device {missing} below it"),
+                errno,
+            ),
+            (Some(Errno::ENXIO), None) if table.reads_store() => Error::io(
+                format!("the kernel did not {what} {name}: it cannot read the COW store"),
+                Errno::ENXIO,
+            )
+            .hint("the kernel's log says why; a new store must begin with zeroes"),
+            (Some(Errno::EBUSY), None) => {
                 let cause = format!("the kernel did not {what} {name}: a device below it is in use");
                 Error::new(Kind::InUse, cause).hint("unmount it, or close what holds it")
             }
@@ -311,16 +320,6 @@ impl Kernel for Control {
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.nodes.retract(name, link)
     }
-}
-
-/// An error if the kernel has no such target.
-fn require(kernel: &dyn Kernel, kind: &str) -> Result<()> {
-    if kernel.supports(kind)? {
-        return Ok(());
-    }
-    let module = if kind.starts_with("snapshot") { "snapshot" } else { kind };
-    Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{kind}\""))
-        .hint(format!("load its module with `modprobe dm-{module}`")))
 }
 
 /// The ioctls of one switch, made before its first step.

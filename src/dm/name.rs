@@ -11,23 +11,10 @@ use crate::error::{Error, Kind, Result};
 const NAME_MAX: usize = 127;
 const UUID_MAX: usize = 128;
 const LVM_PREFIX: &str = "LVM-";
-/// Characters of an LVM id without its hyphens.
-const ID_LENGTH: usize = 32;
 
 /// The name of a device-mapper device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DmName(String);
-
-/// The parts of a volume's device name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeName {
-    /// The volume group.
-    pub vg: String,
-    /// The volume.
-    pub lv: String,
-    /// What the device is to the volume: `real`, `cow`; none for the volume itself.
-    pub layer: Option<String>,
-}
 
 impl DmName {
     /// A name that the kernel takes: ASCII, not empty, no slash, not too long.
@@ -71,25 +58,6 @@ impl DmName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The parts, if it has the form of a volume's device name. Names cannot begin with a hyphen, so hyphens pair from the left.
-    pub fn volume(&self) -> Option<VolumeName> {
-        let mut parts = vec![String::new()];
-        let mut rest = self.0.chars().peekable();
-        while let Some(character) = rest.next() {
-            let pair = character == '-' && rest.next_if_eq(&'-').is_some();
-            match parts.last_mut() {
-                Some(part) if character != '-' || pair => part.push(character),
-                _ => parts.push(String::new()),
-            }
-        }
-        if parts.iter().any(String::is_empty) {
-            return None;
-        }
-        let mut parts = parts.into_iter();
-        let name = VolumeName { vg: parts.next()?, lv: parts.next()?, layer: parts.next() };
-        parts.next().is_none().then_some(name)
-    }
 }
 
 impl fmt::Display for DmName {
@@ -101,17 +69,6 @@ impl fmt::Display for DmName {
 /// The uuid of a device-mapper device: any text, made by its creator to recognise the device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DmUuid(String);
-
-/// The parts of a volume's device uuid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeUuid {
-    /// The volume group's id, 32 characters.
-    pub vg_id: String,
-    /// The volume's id, 32 characters.
-    pub lv_id: String,
-    /// What the device is to the volume.
-    pub layer: Option<String>,
-}
 
 impl DmUuid {
     /// A uuid that the kernel takes.
@@ -134,19 +91,6 @@ impl DmUuid {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The parts, if it has the form of a volume's device uuid.
-    pub fn volume(&self) -> Option<VolumeUuid> {
-        let ids = self.0.strip_prefix(LVM_PREFIX)?;
-        let (vg_id, rest) = ids.split_at_checked(ID_LENGTH)?;
-        let (lv_id, layer) = rest.split_at_checked(ID_LENGTH)?;
-        let layer = match layer.strip_prefix('-') {
-            Some(layer) if !layer.is_empty() => Some(layer.to_owned()),
-            None if layer.is_empty() => None,
-            _ => return None,
-        };
-        Some(VolumeUuid { vg_id: vg_id.to_owned(), lv_id: lv_id.to_owned(), layer })
     }
 }
 
@@ -173,15 +117,6 @@ mod tests {
         for (vg, lv, layer, text) in cases {
             let name = DmName::for_volume(vg, lv, layer).unwrap();
             assert_eq!(name.as_str(), text);
-            let parts = VolumeName { vg: vg.into(), lv: lv.into(), layer: layer.map(Into::into) };
-            assert_eq!(name.volume(), Some(parts), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_that_are_not_a_volumes_have_no_parts() {
-        for text in ["luks", "a-b-c-d", "-a", "a-", "a--b", "a-b-"] {
-            assert_eq!(DmName::new(text).unwrap().volume(), None, "{text}");
         }
     }
 
@@ -207,38 +142,32 @@ mod tests {
     #[test]
     fn uuids_carry_ids_and_layer() {
         let (vg, lv) = ("A".repeat(32), "b".repeat(32));
-        let uuid = DmUuid::for_volume(&vg, &lv, Some("real")).unwrap();
-        assert_eq!(uuid.as_str(), format!("LVM-{vg}{lv}-real"));
-        assert_eq!(uuid.volume().unwrap().layer.as_deref(), Some("real"));
-        let plain = DmUuid::for_volume(&vg, &lv, None).unwrap();
-        assert_eq!(plain.volume(), Some(VolumeUuid { vg_id: vg, lv_id: lv, layer: None }));
+        let uuid = |layer| DmUuid::for_volume(&vg, &lv, layer).unwrap();
+        assert_eq!(uuid(Some("real")).as_str(), format!("LVM-{vg}{lv}-real"));
+        assert_eq!(uuid(None).as_str(), format!("LVM-{vg}{lv}"));
     }
 
     #[test]
-    fn uuids_of_others_have_no_parts() {
-        let almost = format!("LVM-{}", "a".repeat(63));
-        let trailing = format!("LVM-{}x", "a".repeat(64));
-        for text in ["CRYPT-LUKS2-0123", "LVM-short", &almost, &trailing] {
-            assert_eq!(DmUuid::new(text).unwrap().volume(), None, "{text}");
+    fn uuids_that_the_kernel_refuses_are_refused() {
+        for text in ["", "a\nb", "ü", &"x".repeat(129)] {
+            assert_eq!(DmUuid::new(text).unwrap_err().kind(), Kind::Usage, "{text}");
         }
-        assert!(DmUuid::new("").is_err() && DmUuid::new("x".repeat(129)).is_err());
     }
 
     proptest! {
         #[test]
-        fn a_volumes_name_splits_into_what_it_was_made_of(
-            vg in "[A-Za-z0-9._+][A-Za-z0-9._+-]{0,20}",
-            lv in "[A-Za-z0-9._+][A-Za-z0-9._+-]{0,20}",
-            layer in prop::option::of("[a-z]{1,6}"),
+        fn volumes_of_different_names_have_different_devices(
+            one in ("[a-b][ab-]{0,4}", "[a-b][ab-]{0,4}"),
+            other in ("[a-b][ab-]{0,4}", "[a-b][ab-]{0,4}"),
         ) {
-            let name = DmName::for_volume(&vg, &lv, layer.as_deref()).unwrap();
-            prop_assert_eq!(name.volume(), Some(VolumeName { vg, lv, layer }));
+            let name = |(vg, lv): &(String, String)| DmName::for_volume(vg, lv, None).unwrap();
+            prop_assert_eq!(name(&one) == name(&other), one == other);
         }
 
         #[test]
         fn any_text_is_taken_or_refused(text in "\\PC{0,140}") {
-            let _ = DmName::new(text.clone()).map(|name| name.volume());
-            let _ = DmUuid::new(text).map(|uuid| uuid.volume());
+            let _ = DmName::new(text.clone());
+            let _ = DmUuid::new(text);
         }
     }
 }

@@ -73,7 +73,7 @@ impl Nodes {
         match link {
             Some(link) if !self.leads(link, name, number) => {
                 let relative = udev_runs && self.dev.join(kernel_name(number)).exists();
-                clear_the_way(link)?;
+                refuse_foreign(link)?;
                 link_at(link, &if relative { beside(number) } else { node })
             }
             _ => Ok(()),
@@ -167,7 +167,7 @@ impl Nodes {
     }
 
     fn make_node(&self, node: &Path, number: DevNo, udev_runs: bool) -> Result<()> {
-        clear_the_way(node)?;
+        refuse_foreign(node)?;
         let kernels = self.dev.join(kernel_name(number));
         if udev_runs && kernels.exists() {
             return link_at(node, &beside(number));
@@ -246,7 +246,7 @@ fn found(path: &Path) -> Found {
     }
 }
 
-fn clear_the_way(path: &Path) -> Result<()> {
+fn refuse_foreign(path: &Path) -> Result<()> {
     if found(path) != Found::Foreign {
         return Ok(());
     }

@@ -17,9 +17,6 @@ const DISABLE_DISK_RULES: u16 = 0x04;
 const DISABLE_OTHER_RULES: u16 = 0x08;
 const LOW_PRIORITY: u16 = 0x10;
 const PRIMARY_SOURCE: u16 = 0x40;
-/// The first flag of the subsystem that the uuid names; LVM's means: do not look into it yet.
-const LVM_NOSCAN: u16 = 0x100;
-
 impl UdevFlags {
     /// A volume that people see: every rule applies.
     pub const fn visible() -> Self {
@@ -34,11 +31,6 @@ impl UdevFlags {
     /// A layer below a volume (`-real`, `-cow`): no links, no probing.
     pub const fn hidden() -> Self {
         Self(PRIMARY_SOURCE | DISABLE_SUBSYSTEM_RULES | DISABLE_DISK_RULES | DISABLE_OTHER_RULES)
-    }
-
-    /// A new volume that still holds old data: links, but no probing. A later event without the flag makes up for it.
-    pub const fn unwiped() -> Self {
-        Self(PRIMARY_SOURCE | LVM_NOSCAN | DISABLE_DISK_RULES | DISABLE_OTHER_RULES)
     }
 
     /// Nothing new: the rules go on with what their database has of the device. For a resume that undoes.
@@ -72,6 +64,6 @@ mod tests {
         assert_eq!(UdevFlags::visible().event_number(), 0x0040_0000);
         assert_eq!(UdevFlags::snapshot().event_number(), 0x0050_0000);
         assert_eq!(UdevFlags::hidden().event_number(), 0x004e_0000);
-        assert_eq!(UdevFlags::unwiped().event_number(), 0x014c_0000);
+        assert_eq!(UdevFlags::unchanged().event_number(), 0);
     }
 }

@@ -199,7 +199,7 @@ impl Devices for MemDevices {
         let mut entries = self.entries();
         let entry = entries.get_mut(&number).ok_or_else(|| Self::missing(path))?;
         if access != Access::Read && entry.attributes.read_only {
-            return Err(Error::new(Kind::Internal, format!("{} is read-only", path.display())));
+            return Err(Error::new(Kind::Refused, format!("{} is read-only", path.display())));
         }
         if access == Access::Exclusive {
             entry.claim()?;

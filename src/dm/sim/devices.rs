@@ -48,10 +48,12 @@ impl SimDevices {
     }
 
     /// The device-mapper device at `/dev/mapper/NAME` or a published link.
+    /// A device without a live table has no size, and is not there for programs.
     fn mapped(state: &State, path: &Path) -> Option<DmName> {
         let by_node = state.nodes.names().find(|name| mapper(name) == path);
         let links = || state.published.iter().find(|(_, (_, link))| link.as_deref() == Some(path));
-        by_node.or_else(|| links().map(|(name, _)| name)).cloned()
+        let has_size = |name: &&DmName| state.nodes.get(name).is_some_and(|node| !node.size().is_zero());
+        by_node.or_else(|| links().map(|(name, _)| name)).filter(has_size).cloned()
     }
 
     fn listed(&self, state: &State, name: &DmName) -> Option<Listed> {
@@ -120,7 +122,7 @@ impl Devices for SimDevices {
             return Err(in_use(&name, "it is mounted or held by another device"));
         }
         if access != Access::Read && node.live.as_ref().is_some_and(|live| live.read_only) {
-            return Err(Error::new(Kind::Internal, format!("{} is read-only", path.display())));
+            return Err(Error::new(Kind::Refused, format!("{} is read-only", path.display())));
         }
         let (number, size) = (node.number, node.size().bytes());
         drop(state);

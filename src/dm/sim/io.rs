@@ -117,7 +117,8 @@ impl State {
             disks.insert(device);
             return Ok(());
         };
-        if node.suspended {
+        // Without a table there is nothing to wait for: the kernel refuses at once.
+        if node.suspended && node.live.is_some() {
             return Err(waits(name));
         }
         let lower = node.live.as_ref().map(|live| live.table.references()).unwrap_or_default();
@@ -131,7 +132,8 @@ impl State {
     /// A range of a mapped device, cut at the borders of lines and stripes, and where each piece leads. None for a disk.
     fn pieces(&self, device: DevNo, offset: Bytes, length: Bytes) -> Result<Option<Vec<(Piece, Way)>>> {
         let Some((name, node)) = self.nodes.by_number(device) else { return Ok(None) };
-        if node.suspended {
+        // Without a table there is nothing to wait for: the kernel refuses at once.
+        if node.suspended && node.live.is_some() {
             return Err(waits(name));
         }
         let lines = node.live.as_ref().map(|live| live.table.0.as_slice()).unwrap_or_default();
@@ -151,6 +153,9 @@ impl State {
     }
 
     fn read_snapshot(&self, device: DevNo, within: Bytes, buffer: &mut [u8]) -> Result<()> {
+        if let Some(origin) = self.given_up(device) {
+            return self.read(origin, within, buffer);
+        }
         let (instance, store) = self.usable(device)?;
         for (chunk, inside, at, length) in chunks(store, within, Bytes(buffer.len() as u64)) {
             let part = &mut buffer[index(at)..index(at + length)];
@@ -162,6 +167,13 @@ impl State {
         Ok(())
     }
 
+    /// The origin of a merge that is invalid: I/O goes there.
+    fn given_up(&self, device: DevNo) -> Option<DevNo> {
+        let (name, _) = self.nodes.by_number(device)?;
+        let instance = self.nodes.instance(&(name.clone(), Place::Live))?;
+        (instance.merging && !instance.valid).then_some(instance.origin)
+    }
+
     fn write_snapshot(
         &mut self,
         device: DevNo,
@@ -169,10 +181,15 @@ impl State {
         within: Bytes,
         content: Content<'_>,
     ) -> Result<()> {
+        if let Some(origin) = self.given_up(device) {
+            return self.write_origin(origin, within, content);
+        }
         let (instance, store) = self.usable(device)?;
         let (origin, cow) = (instance.origin, instance.cow);
-        let place = (self.name_of(device)?, Place::Live);
         let parts: Vec<_> = chunks(store, within, content.length()).collect();
+        self.check_flow(origin)?;
+        self.check_flow(cow)?;
+        let place = (self.name_of(device)?, Place::Live);
         for (chunk, inside, at, length) in parts {
             let part = content.part(at, length);
             let known = self.usable(device)?.1.exception(chunk);
@@ -180,8 +197,14 @@ impl State {
                 self.write_origin(origin, within + at, part)?;
                 continue;
             }
+            let store = self.usable(device)?.1;
+            if known.is_none() && length == store.chunk.bytes() {
+                // Nothing of the origin's content would be left: nothing is read.
+                self.copy_chunk(&place, chunk, Some(part))?;
+                continue;
+            }
             if known.is_none() {
-                self.copy_chunk(&place, chunk)?;
+                self.copy_chunk(&place, chunk, None)?;
             }
             let store = self.usable(device)?.1;
             let new = store.exception(chunk).ok_or_else(|| failed("the store lost a chunk"))?;
@@ -191,29 +214,49 @@ impl State {
         Ok(())
     }
 
+    /// Whether I/O to a device would go through: nothing below it is suspended, and neither is it.
+    fn check_flow(&self, device: DevNo) -> Result<()> {
+        self.disks_below(device, &mut BTreeSet::new())
+    }
+
     /// A write to an origin: first what its active snapshots do not have yet is copied. A snapshot whose store cannot take
     /// it becomes invalid; the write goes on.
     fn write_origin(&mut self, origin: DevNo, within: Bytes, content: Content<'_>) -> Result<()> {
+        self.check_flow(origin)?;
+        let mut copies = Vec::new();
         for place in self.nodes.tracking(origin) {
-            let Some(store) = self.nodes.instance(&place).and_then(|instance| instance.store.as_ref()) else {
-                continue;
-            };
-            let size = self.nodes.existing(&place.0)?.size().bytes();
-            let parts: Vec<_> = chunks(store, within, content.length())
-                .filter(|(chunk, ..)| store.position(*chunk) < size && store.exception(*chunk).is_none())
-                .map(|(chunk, ..)| chunk)
-                .collect();
-            let _ = parts.into_iter().try_for_each(|chunk| self.copy_chunk(&place, chunk));
+            let chunks = self.uncopied(&place, within, content.length())?;
+            if let Some(instance) = self.nodes.instance(&place).filter(|_| !chunks.is_empty()) {
+                self.check_flow(instance.cow)?;
+            }
+            copies.push((place, chunks));
+        }
+        for (place, chunks) in copies {
+            let _ = chunks.into_iter().try_for_each(|chunk| self.copy_chunk(&place, chunk, None));
         }
         self.write(origin, within, content)
     }
 
-    /// Gives a snapshot its own copy of a chunk, or makes it invalid.
-    fn copy_chunk(&mut self, place: &(DmName, Place), chunk: u64) -> Result<()> {
+    /// The chunks of a range of the origin that a snapshot has no copy of yet.
+    fn uncopied(&self, place: &(DmName, Place), within: Bytes, length: Bytes) -> Result<Vec<u64>> {
+        let store = self.nodes.instance(place).and_then(|instance| instance.store.as_ref());
+        let Some(store) = store else { return Ok(Vec::new()) };
+        let size = self.nodes.existing(&place.0)?.size().bytes();
+        let missing = |chunk: &u64| store.position(*chunk) < size && store.exception(*chunk).is_none();
+        Ok(chunks(store, within, length).map(|(chunk, ..)| chunk).filter(missing).collect())
+    }
+
+    /// Gives a snapshot its own copy of a chunk, of the origin's content or of `content`, or makes it invalid.
+    fn copy_chunk(
+        &mut self,
+        place: &(DmName, Place),
+        chunk: u64,
+        content: Option<Content<'_>>,
+    ) -> Result<()> {
         let Some(instance) = self.nodes.instance_mut(place) else { return Ok(()) };
         let (origin, cow) = (instance.origin, instance.cow);
         let Some(mut store) = instance.store.take() else { return Ok(()) };
-        let done = self.copy_into(&mut store, origin, cow, chunk);
+        let done = self.copy_into(&mut store, (origin, cow), chunk, content);
         if let Some(instance) = self.nodes.instance_mut(place) {
             instance.store = Some(store);
         }
@@ -223,20 +266,35 @@ impl State {
         done
     }
 
-    fn copy_into(&mut self, store: &mut Store, origin: DevNo, cow: DevNo, chunk: u64) -> Result<()> {
+    fn copy_into(
+        &mut self,
+        store: &mut Store,
+        (origin, cow): (DevNo, DevNo),
+        chunk: u64,
+        content: Option<Content<'_>>,
+    ) -> Result<()> {
         let total = self.nodes.size(&self.disks, cow).unwrap_or(Sectors::ZERO);
         let new = store.allocate(total).ok_or_else(|| failed("the COW store is full"))?;
-        let end = self.nodes.size(&self.disks, origin).unwrap_or(Sectors::ZERO).bytes();
-        let position = store.position(chunk);
-        let length = store.chunk.bytes().min(end - position);
-        let mut data = vec![0; index(length)];
-        self.read(origin, position, &mut data)?;
-        self.write(cow, store.position(new), Content::Data(&data))?;
+        let copy = if content.is_none() { self.origin_chunk(store, origin, chunk)? } else { Vec::new() };
+        self.write(cow, store.position(new), content.unwrap_or(Content::Data(&copy)))?;
         self.flush(cow)?;
         for (at, bytes) in store.commit(chunk, new) {
             self.write(cow, at, Content::Data(&bytes))?;
         }
         self.flush(cow)
+    }
+
+    /// What the origin holds of a chunk; the last one may be short.
+    fn origin_chunk(&self, store: &Store, origin: DevNo, chunk: u64) -> Result<Vec<u8>> {
+        let end = self.nodes.size(&self.disks, origin).unwrap_or(Sectors::ZERO).bytes();
+        let position = store.position(chunk);
+        let length = store.chunk.bytes().min(end - position);
+        if length.is_zero() {
+            return Err(failed(format!("device {origin} has nothing at byte {}", position.get())));
+        }
+        let mut data = vec![0; index(length)];
+        self.read(origin, position, &mut data)?;
+        Ok(data)
     }
 
     /// Carries on a merge by one chunk. Answers whether there was one.

@@ -1,7 +1,6 @@
 //! The devices of the simulated kernel, their tables, and who has them open.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use super::snapshot::Instance;
 use crate::block::mem::MemDevices;
@@ -21,7 +20,28 @@ pub struct Loaded {
     pub instance: Option<Instance>,
 }
 
+/// How a table opens a device below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    Read,
+    Write,
+    Both,
+}
+
 impl Loaded {
+    /// The modes in which it opens a device. A snapshot only reads its origin, a merge only writes it.
+    fn modes(&self, device: DevNo) -> BTreeSet<Mode> {
+        let usual = if self.read_only { Mode::Read } else { Mode::Both };
+        let modes = self.table.0.iter().flat_map(|line| {
+            line.target.references().into_iter().map(|below| match &line.target {
+                Target::Snapshot { origin, .. } if *origin == below => (below, Mode::Read),
+                Target::Merge { origin, .. } if *origin == below => (below, Mode::Write),
+                _ => (below, usual),
+            })
+        });
+        modes.filter(|(below, _)| *below == device).map(|(_, mode)| mode).collect()
+    }
+
     /// The table as the kernel prints it: the chunk size is the store's, and 0 while exceptions are awaited.
     pub fn printed(&self) -> Table<DevNo> {
         let mut table = self.table.clone();
@@ -48,6 +68,8 @@ pub struct Node {
     /// The table that a resume is replacing; it is destroyed when the resume is over.
     pub retiring: Option<Loaded>,
     pub suspended: bool,
+    /// There is a block device: it appears with the first table that is loaded (Linux 5.15 and later).
+    pub visible: bool,
     /// Mounts and processes; devices above are counted from their tables.
     pub openers: u32,
 }
@@ -133,12 +155,17 @@ impl Nodes {
             return Err(Error::new(Kind::AlreadyExists, cause));
         }
         let number = DevNo { major: MAJOR, minor: self.free_minor() };
-        let (live, inactive, retiring) = (None, None, None);
-        let uuid = uuid.clone();
-        self.0.insert(
-            name.clone(),
-            Node { number, uuid, live, inactive, retiring, suspended: false, openers: 0 },
-        );
+        let node = Node {
+            number,
+            uuid: uuid.clone(),
+            live: None,
+            inactive: None,
+            retiring: None,
+            suspended: false,
+            visible: false,
+            openers: 0,
+        };
+        self.0.insert(name.clone(), node);
         Ok(number)
     }
 
@@ -149,14 +176,12 @@ impl Nodes {
     }
 
     pub fn rename(&mut self, name: &DmName, new: &DmName) -> Result<()> {
-        self.existing(name)?;
         if self.0.contains_key(new) {
             let cause = format!("cannot rename {name}: there is a device {new} already");
             return Err(Error::new(Kind::AlreadyExists, cause));
         }
-        if let Some(node) = self.0.remove(name) {
-            self.0.insert(new.clone(), node);
-        }
+        let node = self.0.remove(name).ok_or_else(|| no_such_device(name))?;
+        self.0.insert(new.clone(), node);
         Ok(())
     }
 
@@ -173,19 +198,30 @@ impl Nodes {
         }
     }
 
-    /// Each table opens each device below it once (Linux 6.1, `dm_get_device`).
+    /// A device opens each device below it once for each mode, however many tables and lines name it (Linux 6.1,
+    /// `dm_get_table_device`).
     pub fn open_count(&self, node: &Node) -> u32 {
-        let tables = self.0.values().flat_map(Node::tables);
-        let above = tables.filter(|loaded| loaded.table.references().contains(&node.number)).count();
+        let opens = |upper: &Node| {
+            let modes: BTreeSet<_> = upper.tables().flat_map(|loaded| loaded.modes(node.number)).collect();
+            modes.len()
+        };
+        let above = self.0.values().map(opens).sum::<usize>();
         node.openers.saturating_add(u32::try_from(above).unwrap_or(u32::MAX))
     }
 
-    /// A device's size, or none if there is no such device. A device without a table has size 0.
+    /// A device's size, or none if there is no such device. A device without a live table has size 0.
     pub fn size(&self, disks: &MemDevices, device: DevNo) -> Option<Sectors> {
         match self.by_number(device) {
-            Some((_, node)) => Some(node.size()),
+            Some((_, node)) => node.visible.then(|| node.size()),
             None => disks.by_number(device).map(|disk| disk.size().sectors_floor()),
         }
+    }
+
+    /// Whether I/O to `upper` gets to `lower`, through any table.
+    pub fn is_above(&self, upper: DevNo, lower: DevNo) -> bool {
+        let Some((_, node)) = self.by_number(upper) else { return false };
+        let mut references = node.tables().flat_map(|loaded| loaded.table.references());
+        upper == lower || references.any(|below| self.is_above(below, lower))
     }
 
     /// The first suspended device among those below `node`, however deep.

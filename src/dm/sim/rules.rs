@@ -22,29 +22,42 @@ fn invalid(name: &DmName, why: impl std::fmt::Display) -> Error {
 impl State {
     pub fn load(&mut self, name: &DmName, table: &Table<DevNo>, read_only: bool) -> Result<()> {
         let number = self.nodes.existing(name)?.number;
+        // Linux 6.1 takes it, and goes round for ever with the first I/O.
+        if table.references().into_iter().any(|device| self.nodes.is_above(device, number)) {
+            return Err(self.hang(format!("I/O to {name} would go round: the device is below itself")));
+        }
+        self.check_readable(name, table)?;
+        // As the real `Control` does: the kernel makes the new table beside an inactive one that is there, and refuses the second
+        // of two inactive snapshots of one store.
+        if table.reads_store() {
+            self.clear(name)?;
+        }
         check_shape(name, table)?;
         for line in &table.0 {
-            self.check_target(name, number, line)?;
+            self.check_target(name, line)?;
         }
-        // The kernel builds the new table beside an inactive one that is there, and two inactive snapshot tables
-        // of one store are refused; so what was in the slot goes first, here as in the real `Control`.
-        self.clear(name)?;
         let instance = self.instance(name, table)?;
+        // The first table makes the block device, whose limits are computed at once; later ones are checked when they
+        // are swapped in.
+        if !self.nodes.existing(name)?.visible
+            && let Some(why) = self.misfit(table)
+        {
+            return Err(invalid(name, why));
+        }
+        self.clear(name)?;
         let node = self.nodes.existing_mut(name)?;
         node.inactive = Some(Loaded { table: table.clone(), read_only, instance });
+        node.visible = true;
         Ok(())
     }
 
-    fn check_target(&self, name: &DmName, number: DevNo, line: &Line<DevNo>) -> Result<()> {
+    fn check_target(&self, name: &DmName, line: &Line<DevNo>) -> Result<()> {
         let kind = line.target.kind();
         if !TARGETS.contains(&kind) || self.missing_targets.iter().any(|missing| missing == kind) {
             return Err(crate::dm::no_such_target(name, kind));
         }
         check_parameters(name, line)?;
         for device in line.target.references() {
-            if device == number {
-                return Err(invalid(name, "a device cannot be below itself"));
-            }
             if self.nodes.size(&self.disks, device).is_none() {
                 return Err(invalid(name, format!("device {device} lookup failed")));
             }
@@ -66,7 +79,6 @@ impl State {
         }
         let awaits = self.nodes.awaits_handover(&instance).map_err(|why| invalid(name, why))?;
         if !awaits {
-            self.check_readable(name, instance.cow)?;
             let (store, valid) = self.open_store(instance.cow, chunk).map_err(|why| invalid(name, why))?;
             instance.store = Some(store);
             instance.valid = valid;
@@ -74,15 +86,18 @@ impl State {
         Ok(Some(instance))
     }
 
-    /// Loading reads the store; through a suspended device that never ends.
-    fn check_readable(&mut self, name: &DmName, cow: DevNo) -> Result<()> {
-        let Some((lower, node)) = self.nodes.by_number(cow) else { return Ok(()) };
+    /// Loading reads the store, unless it waits for a source's exceptions; through a suspended device that never ends.
+    fn check_readable(&mut self, name: &DmName, table: &Table<DevNo>) -> Result<()> {
+        let Some((instance, _)) = table.0.iter().find_map(|line| Instance::of(&line.target)) else {
+            return Ok(());
+        };
+        let Some((lower, node)) = self.nodes.by_number(instance.cow) else { return Ok(()) };
         let stuck = if node.suspended { Some(lower) } else { self.nodes.suspended_below(node) };
         match stuck.cloned() {
-            Some(stuck) => {
+            Some(stuck) if !self.nodes.has_source(&instance) => {
                 Err(self.hang(format!("loading {name} would wait for {stuck}, which is suspended")))
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

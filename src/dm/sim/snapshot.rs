@@ -80,7 +80,11 @@ impl Instance {
         }
         match &self.store {
             Some(store) => store.status(total, self.merging),
-            None => Status::Other("Unknown".to_owned()),
+            // What awaits its exceptions has a chunk size of 0, and so says 0 of everything.
+            None => {
+                let (used, metadata) = (Sectors::ZERO, Sectors::ZERO);
+                Status::Store { used, total, metadata, merging: self.merging }
+            }
         }
     }
 
@@ -135,6 +139,11 @@ impl Nodes {
             return Err("a snapshot is already merging");
         }
         Ok(sharing.source.is_some())
+    }
+
+    /// Whether an active target has the exceptions that `new` would take over.
+    pub fn has_source(&self, new: &Instance) -> bool {
+        self.sharing(new).source.is_some()
     }
 
     /// The live snapshots that must see what was on `origin` before a write.
@@ -219,7 +228,7 @@ impl State {
     /// Throws a table away. A source that goes before its exceptions were taken over leaves the destination invalid.
     pub fn destroy(&mut self, loaded: Option<super::node::Loaded>) {
         let Some(instance) = loaded.and_then(|loaded| loaded.instance) else { return };
-        if !instance.active || instance.store.is_none() {
+        if !instance.active {
             return;
         }
         let sharing = self.nodes.sharing(&instance);

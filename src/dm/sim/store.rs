@@ -139,18 +139,16 @@ impl Store {
 
     /// Records an exception. A full area is followed by a zeroed one, which is written first.
     pub fn commit(&mut self, old: u64, new: u64) -> Vec<Write> {
-        let entry = self.entry_position(self.committed);
         self.by_old.insert(old, new);
         self.order.push((old, new));
         self.committed += 1;
-        let mut writes = Vec::new();
-        if self.committed == self.per_area() {
-            self.area += 1;
-            self.committed = 0;
-            writes.push((self.area_position(), vec![0; self.chunk_length()]));
+        let area = (self.area_position(), self.area_bytes());
+        if self.committed < self.per_area() {
+            return vec![area];
         }
-        writes.push((entry, [old.to_le_bytes(), new.to_le_bytes()].concat()));
-        writes
+        self.area += 1;
+        self.committed = 0;
+        vec![(self.area_position(), self.area_bytes()), area]
     }
 
     /// Takes the last exception back, as a merge does.
@@ -163,8 +161,7 @@ impl Store {
         }
         self.committed -= 1;
         self.next_free = self.area_chunk(self.area) + self.committed + 1;
-        let length = usize::try_from(EXCEPTION).unwrap_or(0);
-        Some((self.entry_position(self.committed), vec![0; length]))
+        Some((self.area_position(), self.area_bytes()))
     }
 
     pub fn status(&self, total: Sectors, merging: bool) -> Status {
@@ -180,8 +177,15 @@ impl Store {
         1 + (self.per_area() + 1).saturating_mul(area)
     }
 
-    fn entry_position(&self, index: u64) -> Bytes {
-        self.area_position() + Bytes(index * EXCEPTION)
+    /// The area that is being filled; it is always written whole.
+    fn area_bytes(&self) -> Vec<u8> {
+        let count = usize::try_from(self.committed).unwrap_or(0);
+        let last = self.order.len().saturating_sub(count);
+        let entries = self.order.get(last..).unwrap_or_default();
+        let mut bytes: Vec<u8> =
+            entries.iter().flat_map(|(old, new)| [old.to_le_bytes(), new.to_le_bytes()].concat()).collect();
+        bytes.resize(self.chunk_length(), 0);
+        bytes
     }
 
     /// Data does not go where an area stands.

@@ -141,7 +141,7 @@ fn bad_tables_are_refused() {
         (Table(vec![line(0, 0)]), "zero-length"),
         (Table(vec![line(0, 8), line(9, 8)]), "gap"),
         (Table::single(SIZE, Target::Linear { device: far, offset: Sectors(0) }), "lookup failed"),
-        (Table::single(SIZE, Target::Origin { device: number }), "below itself"),
+        (Table::single(SIZE, Target::Origin { device: number }), "go round"),
         (
             Table::single(
                 Sectors(9),
@@ -179,6 +179,43 @@ fn a_table_beyond_the_end_fails_at_resume_and_leaves_the_old_one_suspended() {
 }
 
 #[test]
+fn the_first_table_of_a_device_is_checked_when_it_is_loaded() {
+    let world = World::new();
+    world.create("v");
+    let far = Target::Linear { device: world.disk.number(), offset: Sectors(32_000) };
+    let load = || world.kernel.load(&name("v"), &Table::single(SIZE, far.clone()), false);
+    assert!(reason(load()).contains("too small"));
+    world.load("v", Target::Zero);
+    load().unwrap();
+}
+
+#[test]
+fn a_device_opens_another_once_for_each_mode() {
+    let world = World::new();
+    let low = world.linear("low", 0);
+    world.create("high");
+    let opened = || world.kernel.info(&name("low")).unwrap().unwrap().open_count;
+    world.load("high", Target::Origin { device: low });
+    world.resume("high").unwrap();
+    world.load("high", Target::Linear { device: low, offset: Sectors(0) });
+    assert_eq!(opened(), 1);
+    world.kernel.load(&name("high"), &Table::single(SIZE, Target::Origin { device: low }), true).unwrap();
+    assert_eq!(opened(), 2);
+}
+
+#[test]
+fn a_device_below_itself_is_a_violation() {
+    let world = World::new();
+    let low = world.linear("low", 0);
+    world.create("high");
+    world.load("high", Target::Origin { device: low });
+    world.resume("high").unwrap();
+    let round = Table::single(SIZE, Target::Origin { device: world.number("high") });
+    assert!(world.kernel.load(&name("low"), &round, false).is_err());
+    assert_eq!(world.kernel.violations(), ["I/O to low would go round: the device is below itself"]);
+}
+
+#[test]
 fn a_device_in_use_is_not_removed() {
     let world = World::with_snapshot();
     for text in ["real", "cow"] {
@@ -212,9 +249,10 @@ fn a_snapshot_needs_a_live_store_that_was_zeroed() {
     world.create("cow");
     world.create("s");
     let load = || world.kernel.load(&name("s"), &Table::single(SIZE, world.snapshot()), false);
-    assert!(reason(load()).contains("live first"));
+    assert!(reason(load()).contains("lookup failed"), "there is no block device before the first table");
     world.disk.write_at(SIZE.bytes(), b"old data").unwrap();
     world.load("cow", Target::Linear { device: world.disk.number(), offset: SIZE });
+    assert!(reason(load()).contains("live first"));
     world.resume("cow").unwrap();
     assert!(reason(load()).contains("ENXIO"));
     world.disk.zero(SIZE.bytes(), Bytes(4096)).unwrap();
@@ -311,6 +349,14 @@ fn a_running_source_makes_the_resume_fail_with_its_table_already_in() {
     world.load("org", Target::Origin { device: world.number("real") });
     world.resume("org").unwrap();
     assert_eq!(world.status("s"), empty_store());
+}
+
+#[test]
+fn a_merge_that_awaits_its_exceptions_says_nothing_is_used() {
+    let world = World::with_snapshot();
+    world.load("org", world.merge());
+    world.resume("org").unwrap_err();
+    assert_eq!(world.status("org").to_string(), "0/2048 0", "which is not a merge at its end");
 }
 
 #[test]

@@ -1,7 +1,14 @@
 # disks: 256M
-# timeout: 60
+# timeout: 180
 
 "$TOOLS/dm_smoke" /dev/ubda names tables snapshot merge failed-switch failed-resume busy nodes many no-control
+
+# Blocks of 512 and of 4096 bytes.
+truncate -s 64M /tmp/disk
+loop=$(losetup -f --show -b 4096 /tmp/disk)
+"$TOOLS/dm_smoke" /dev/ubda transfers
+"$TOOLS/dm_smoke" "$loop" transfers snapshot merge
+losetup -d "$loop"
 
 # A udevd that never answers: nothing waits for it for ever.
 mkdir -p /run/udev

@@ -1,6 +1,6 @@
 # udev: yes
 # disks: 256M
-# timeout: 90
+# timeout: 180
 
 "$TOOLS/dm_smoke" /dev/ubda links merge failed-switch busy links
 udevadm settle

@@ -185,11 +185,44 @@ fn siblings_keep_their_content_while_another_merges() {
 }
 
 #[test]
+fn a_merge_without_exceptions_to_take_over_shows_the_origin() {
+    let world = World::with_snapshot();
+    world.put("org", 0, 1).unwrap();
+    world.load("org", world.merge());
+    world.suspend("org");
+    world.kernel.remove(&name("s"), VISIBLE).unwrap();
+    world.resume("org").unwrap();
+    assert_eq!(world.chunks("org", 2), [1, 0]);
+    world.put("org", 1, 2).unwrap();
+    assert_eq!(world.chunks("real", 2), [1, 2]);
+}
+
+#[test]
+fn a_whole_chunk_written_to_a_snapshot_needs_nothing_of_the_origin() {
+    let world = World::with_snapshot();
+    world.disk.fail_from(crate::block::mem::Operation::Read, 1);
+    world.put("s", 0, 1).unwrap();
+    world.disk.heal();
+    assert_eq!((world.at("s", 0).unwrap(), world.at("org", 0).unwrap()), (1, 0));
+}
+
+#[test]
 fn a_store_that_cannot_be_written_costs_the_snapshot_and_not_the_origin() {
     let world = World::with_snapshot();
     world.disk.fail_nth(crate::block::mem::Operation::Write, 1);
     world.put("org", 0, 1).unwrap();
     assert_eq!((world.status("s"), world.at("org", 0).unwrap()), (Status::Invalid, 1));
+}
+
+#[test]
+fn a_copy_that_would_wait_for_a_suspended_store_costs_nothing() {
+    let world = World::with_snapshot();
+    world.suspend("cow");
+    let error = world.put("org", 0, 1).unwrap_err();
+    assert_eq!(error.to_string(), "I/O would wait: cow is suspended");
+    world.resume("cow").unwrap();
+    world.put("org", 0, 1).unwrap();
+    assert_eq!((world.at("org", 0).unwrap(), world.at("s", 0).unwrap()), (1, 0));
 }
 
 proptest::proptest! {
