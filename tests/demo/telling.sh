@@ -27,7 +27,7 @@ run_line() { # TEXT
 
 start_writer() { # FILE OPTION...
     local as=()
-    [ "${priority-}" != real-time ] || as=(chrt -f 10)
+    [ "${load-}" != real-time ] || as=(chrt -f 10)
     rm -f /tmp/log /tmp/state
     "${as[@]}" "$TOOLS/writer" write "$@" --slots $slots --log /tmp/log --state /tmp/state >/tmp/summary &
     writer=$!
@@ -64,34 +64,43 @@ dmsnap-turn() {
     take dmsnap-remove dmsnap snapshot remove lvm2vg/turn
 }
 
-# One command, into the table.
+# One command, into the table; the table shows the medians of the turns.
 take() { # WHAT COMMAND...
-    local what=$1 elapsed=null frozen=null
+    local what=$1 log=(--log /tmp/log) elapsed=null frozen=null
     shift
+    [ $load != none ] || log=()
     sleep 0.3
-    "$TOOLS/writer" during --log /tmp/log --report /tmp/report -- "$@" >/tmp/answer || fail "status $? from: $*"
+    "$TOOLS/writer" during "${log[@]}" --report /tmp/report -- "$@" >/tmp/answer || fail "status $? from: $*"
     if [ "$what" = dmsnap-create ]; then
         elapsed=$(field elapsed_ms) frozen=$(field frozen_ms)
     fi
-    jq -c --arg priority "$priority" --arg what "$what" --argjson elapsed "$elapsed" --argjson frozen "$frozen" \
-        '{priority: $priority, what: $what, wall: .wall_ms, stall: .longest_stall_ms, elapsed: $elapsed, frozen: $frozen}' \
+    jq -c --arg load "$load" --arg what "$what" --argjson elapsed "$elapsed" --argjson frozen "$frozen" \
+        '{load: $load, what: $what, wall: .wall_ms, stall: .longest_stall_ms, elapsed: $elapsed, frozen: $frozen}' \
         /tmp/report >>$measured
 }
 
-# The table of all turns: medians of the times, and the worst stall of all turns.
+# Words for jq: a column of the measurements, with a load or without, and what is made of it.
+words='
+    def median: map(select(. != null)) | sort | .[length / 2 | floor];
+    def idle($what; $key): map(select(.what == $what and .load == "none") | .[$key]);
+    def busy($what; $key): map(select(.what == $what and .load != "none") | .[$key]);
+    def under($load; $what): map(select(.what == $what and .load == $load) | .stall);
+    def part($of): if . > 0 then "1/\($of / . * 10 | round / 10)" else "nothing" end;
+'
+
+# The table of all turns: medians of the times, and the worst stall.
 compare() {
-    printf '\n%-24s %12s %12s %12s %26s\n' '' 'wall time' 'engine' 'frozen' 'longest stall of a write'
-    printf '%-24s %12s %12s %12s %13s %12s\n' 'milliseconds' 'median' 'median' 'median' 'ordinary' 'real-time'
-    jq -rs '
-        def median: map(select(. != null)) | sort | if length == 0 then null else .[length / 2 | floor] end;
-        def worst($priority): map(select(.priority == $priority) | .stall) | max;
-        group_by(.what) | sort_by(.[0].what | ["nothing", "lvm2-create", "dmsnap-create", "lvm2-remove", "dmsnap-remove"] as $order
-            | . as $what | $order | index($what)) | .[]
-        | [ .[0].what, (map(.wall) | median), (map(.elapsed) | median), (map(.frozen) | median), worst("ordinary"), worst("real-time") ]
-        | map(. // "-") | @tsv' $measured |
-        while IFS=$'\t' read -r what wall elapsed frozen ordinary realtime; do
-            printf '%-24s %12s %12s %12s %13s %12s\n' "${names[$what]}" "$wall" "$elapsed" "$frozen" "$ordinary" "$realtime"
-        done
+    local row='%-23s %8s %8s %8s %8s %8s %8s %10s %10s\n' what
+    printf "\n$row" '' 'wall' '' 'engine' '' 'frozen' '' 'longest stall' ''
+    printf "$row" 'milliseconds' idle busy idle busy idle busy ordinary real-time
+    for what in nothing lvm2-create dmsnap-create lvm2-remove dmsnap-remove; do
+        # shellcheck disable=SC2046 # nine words
+        printf "$row" "${names[$what]}" $(jq -rs --arg what $what "$words"'
+            [ (idle($what; "wall") | median), (busy($what; "wall") | median),
+              (idle($what; "elapsed") | median), (busy($what; "elapsed") | median),
+              (idle($what; "frozen") | median), (busy($what; "frozen") | median),
+              (under("ordinary"; $what) | median), (under("real-time"; $what) | median) ] | map(. // "-") | join(" ")' $measured)
+    done
 }
 
 declare -A names=(
@@ -104,13 +113,12 @@ declare -A names=(
 
 # The ratios that the last line names.
 ratios() {
-    jq -rs '
-        def median: map(select(. != null)) | sort | .[length / 2 | floor];
-        def column($what; $key): map(select(.what == $what) | .[$key]);
-        def part($of): if . > 0 then "1/\($of / . * 10 | round / 10)" else "nothing" end;
-        (column("lvm2-create"; "wall") | median) as $theirs
-        | "its snapshot took \(column("dmsnap-create"; "wall") | median | part($theirs)) of the time"
-        + " (\(column("dmsnap-create"; "elapsed") | median | part($theirs)) by the engine\u0027s own clock)"
-        + " and its longest stall \((column("lvm2-create"; "stall") | max) as $stall | column("dmsnap-create"; "stall") | max | part($stall)) of lvm2\u0027s"
+    jq -rs "$words"'
+        (idle("lvm2-create"; "wall") | median) as $idle | (busy("lvm2-create"; "wall") | median) as $busy
+        | (busy("lvm2-create"; "stall") | median) as $stall
+        | "its snapshot took \(busy("dmsnap-create"; "wall") | median | part($busy)) of the time"
+        + " (\(busy("dmsnap-create"; "elapsed") | median | part($busy)) by the engine\u0027s own clock;"
+        + " idle \(idle("dmsnap-create"; "wall") | median | part($idle)) and \(idle("dmsnap-create"; "elapsed") | median | part($idle)))"
+        + " and its longest stall \(busy("dmsnap-create"; "stall") | median | part($stall)) of lvm2\u0027s"
         ' $measured
 }
