@@ -56,6 +56,7 @@ struct Place {
 /// Chooses extents. [`Kind::NoSpace`] if there are not enough, with the sizes and the way out.
 pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
     let stripes = request.stripes.max(1);
+    check_known(vg, &request.on)?;
     let per_stripe = Extents(request.extents.get().div_ceil(stripes));
     let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
     let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
@@ -66,6 +67,13 @@ pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
         _ => choice.striped(count(stripes)?, per_stripe)?,
     };
     Ok(segments(begin, stripe_size, rows))
+}
+
+/// An identity that the group does not have is a mistake, not a lack of room.
+fn check_known(vg: &Vg, on: &[Uuid]) -> Result<()> {
+    let Some(unknown) = on.iter().find(|id| vg.pv_by_id(id).is_none()) else { return Ok(()) };
+    let text = format!("volume group {} has no physical volume {unknown}", vg.name);
+    Err(Error::new(Kind::NotFound, text).hint("`dmsnap pv list` shows which it has"))
 }
 
 fn count(stripes: u64) -> Result<usize> {
@@ -142,7 +150,17 @@ impl Choice<'_> {
             let Some(place) = rest.next() else { return Err(self.no_space()) };
             rows.push(take(*place, &mut missing));
         }
-        if self.request.policy == Policy::Contiguous && rows.len() > 1 {
+        self.check_contiguous(rows)
+    }
+
+    /// One row or nothing, if that is asked for; it must continue the volume that grows.
+    fn check_contiguous(&self, rows: Vec<Row>) -> Result<Vec<Row>> {
+        let grows = self.request.grows.as_ref().is_some_and(|name| self.vg.lv(name).is_some());
+        let is_one = match rows.as_slice() {
+            [row] => !grows || row.areas == self.tail,
+            rows => rows.is_empty(),
+        };
+        if self.request.policy == Policy::Contiguous && !is_one {
             return Err(self.no_space());
         }
         Ok(rows)
@@ -166,10 +184,7 @@ impl Choice<'_> {
             rows.push(self.cut(&chosen, length));
             missing = missing - length;
         }
-        if self.request.policy == Policy::Contiguous && rows.len() > 1 {
-            return Err(self.no_space());
-        }
-        Ok(rows)
+        self.check_contiguous(rows)
     }
 
     /// The row that continues every stripe of the volume that grows, if each of them has room behind it.

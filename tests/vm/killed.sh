@@ -22,7 +22,7 @@ killed_at_every_step() {
     for ((step = 1; step <= 500; step++)); do
         prepare >/dev/null
         status=0
-        the_command env DMSNAP_KILL_AT=$step timeout 60 "$DMSNAP" -q >killed.said 2>&1 || status=$?
+        DMSNAP_KILL_AT=$step the_command "$DMSNAP" -q >killed.said 2>&1 || status=$?
         if [ $status = 0 ]; then
             [ $step -gt 1 ] || fail "DMSNAP_KILL_AT=1 killed nothing"
             echo "lived from step $step on"
@@ -33,8 +33,8 @@ killed_at_every_step() {
         fi
         [ $status = 137 ] || { cat killed.said; fail "step $step: status $status and not a kill"; }
         # Before the next command runs the origin may be suspended: nothing here may touch it. lvm2 can read the metadata all the same.
-        timeout 60 vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
-        timeout 60 "$DMSNAP" -q volume create vg/next --size 4M >next.said 2>&1 ||
+        vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
+        "$DMSNAP" -q volume create vg/next --size 4M >next.said 2>&1 ||
             { cat next.said; fail "step $step: the next command failed with status $?"; }
         echo "killed before step $step"
         always
@@ -54,8 +54,8 @@ always() {
     [ -z "$said" ] || fail "lvm2 said: $said"
     ! grep -i warning lvm2.rows || fail "lvm2 warns"
     equal "the origin's file" "$known" "$(md5sum <origin/file)"
-    date +%N >origin/written
-    timeout 60 sync -f origin || fail "the origin cannot be written"
+    echo $RANDOM >origin/written
+    sync -f origin || fail "the origin cannot be written"
     survey
 }
 

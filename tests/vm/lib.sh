@@ -88,9 +88,12 @@ kernel_state() {
 
 # No operation has left a trace in the kernel: nothing suspended, no table waiting in the second slot.
 kernel_at_rest() {
-    local unrest
-    unrest=$(dmsetup info -c --noheadings --separator ' ' -o name,attr | awk '$2 !~ /^L--[rw]$/ && !/^No devices found$/')
-    [ -z "$unrest" ] || fail "suspended, or with an inactive table: $unrest"
+    local all name attributes
+    all=$(dmsetup info -c --noheadings --separator ' ' -o name,attr)
+    [ "$all" != "No devices found" ] || return 0
+    while read -r name attributes; do
+        [[ $attributes == L--[rw] ]] || fail "$name is suspended, or has an inactive table: $attributes"
+    done <<<"$all"
 }
 
 # One checksum over all disks as they are below every cache.

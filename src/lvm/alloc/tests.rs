@@ -100,6 +100,37 @@ fn a_growing_volume_continues_where_it_ends() {
 }
 
 #[test]
+fn a_contiguous_volume_grows_only_where_it_ends() {
+    let vg = group(&[20]);
+    let vg = with(&vg, 1, allocate(&vg, &linear(4)).unwrap());
+    let grown = Request { grows: Some("v1".parse().unwrap()), policy: Policy::Contiguous, ..linear(3) };
+    assert_eq!(areas(&allocate(&vg, &grown).unwrap()), [(0, 4, 3)]);
+    let vg = with(&vg, 2, allocate(&vg, &linear(1)).unwrap());
+    assert_eq!(allocate(&vg, &grown).unwrap_err().kind(), Kind::NoSpace);
+
+    let vg = group(&[20, 20]);
+    let vg = with(&vg, 1, allocate(&vg, &striped(4, 2)).unwrap());
+    let grown = Request { stripes: 2, ..grown };
+    assert_eq!(areas(&allocate(&vg, &grown).unwrap()), [(0, 2, 2), (1, 2, 2)]);
+    let vg = with(&vg, 2, allocate(&vg, &linear(1)).unwrap());
+    assert_eq!(allocate(&vg, &grown).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn a_physical_volume_that_the_group_does_not_have_is_not_found() {
+    let request = Request { on: vec![id(7)], ..linear(1) };
+    assert_eq!(allocate(&group(&[5]), &request).unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_stripe_larger_than_an_extent_is_refused() {
+    let request = |size: Sectors| Request { stripe_size: Some(size), ..striped(2, 2) };
+    allocate(&group(&[5, 5]), &request(EXTENT)).unwrap();
+    let larger = request(Sectors(EXTENT.get() * 2));
+    assert_eq!(allocate(&group(&[5, 5]), &larger).unwrap_err().kind(), Kind::Usage);
+}
+
+#[test]
 fn only_the_named_physical_volumes_are_used() {
     let vg = group(&[5, 50]);
     let on = Request { on: vec![vg.pvs[0].id], ..linear(5) };
