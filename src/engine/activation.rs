@@ -9,7 +9,7 @@ use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::VolumeView;
 use super::volume::{in_words, is_hidden, refuse_foreign};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::lvm::{Lv, LvFlag, LvName, Role, VgName};
 
 impl Engine {
@@ -58,21 +58,10 @@ impl Session<'_> {
         let all = || vg.built_here().map(|lv| vg.root_of(&lv.name)).collect();
         let roots = if names.is_empty() { all() } else { self.roots(names)? };
         for root in &roots {
-            self.refuse_in_use(root)?;
+            let stores = vg.snapshots_of(root).map(|snapshot| &snapshot.store);
+            stores.chain([root]).try_for_each(|name| self.refuse_in_use(vg.find_lv(name)?))?;
         }
         Ok(Change { touched: roots.clone(), deactivate: roots, ..Change::default() })
-    }
-
-    fn refuse_in_use(&self, root: &LvName) -> Result<()> {
-        let vg = self.vg();
-        let stores = vg.snapshots_of(root).map(|snapshot| &snapshot.store);
-        for name in stores.chain([root]) {
-            if let Some(holders) = self.holders(vg.find_lv(name)?)? {
-                return Err(Error::new(Kind::InUse, format!("{}/{name} is in use: {holders}", vg.name))
-                    .hint("unmount or close it first"));
-            }
-        }
-        Ok(())
     }
 
     /// The volumes that decide whether these are active.

@@ -54,6 +54,12 @@ pub fn changing(lv: &LvName) -> (Edit, Edit) {
     (Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: lv.clone(), tag })
 }
 
+/// The same for a whole group.
+pub fn group_changing() -> (Edit, Edit) {
+    let tag = Mark::Changing.tag();
+    (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
+}
+
 /// The edits without those that say that a volume is being removed.
 pub fn without_deleting(edits: &[Edit]) -> Vec<Edit> {
     let deleting = Mark::Deleting.tag();
@@ -62,12 +68,6 @@ pub fn without_deleting(edits: &[Edit]) -> Vec<Edit> {
         .filter(|edit| !matches!(edit, Edit::AddLvTag { tag, .. } if *tag == deleting))
         .cloned()
         .collect()
-}
-
-/// The same for a whole group.
-pub fn group_changing() -> (Edit, Edit) {
-    let tag = Mark::Changing.tag();
-    (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
 }
 
 /// True if a group, or a volume of it, bears a mark.

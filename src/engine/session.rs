@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::tree::{Expected, FoundTree};
 use crate::block::{Access, DevNo};
 use crate::dm::{DmName, Kernel, Target};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::lvm::lock::{self, Guard};
 use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg};
 
@@ -137,14 +137,10 @@ impl Session<'_> {
 
     pub(super) fn expected<'v>(&self, lvs: impl Iterator<Item = &'v Lv>) -> Vec<Expected> {
         let naming = self.naming();
-        let mut expected: Vec<Expected> = Vec::new();
-        for device in lvs.flat_map(|lv| naming.expected(lv)) {
-            // A volume that is renamed is expected twice: it has the name from before.
-            if expected.iter().all(|known| known.uuid != device.uuid) {
-                expected.push(device);
-            }
-        }
-        expected
+        let mut seen = BTreeSet::new();
+        let devices = lvs.flat_map(|lv| naming.expected(lv));
+        // A volume that is renamed is expected twice: it has the name from before.
+        devices.filter(|device| seen.insert(device.uuid.clone())).collect()
     }
 
     /// The volumes, of those given, that the kernel has and that decide about themselves.
@@ -167,8 +163,16 @@ impl Session<'_> {
         self.engine.world.kernel.as_ref()
     }
 
+    /// An error if somebody has a volume's device open.
+    pub(super) fn refuse_in_use(&self, lv: &Lv) -> Result<()> {
+        self.holders(lv)?.map_or(Ok(()), |holders| {
+            let cause = format!("{}/{} is in use: {holders}", self.vg().name, lv.name);
+            Err(Error::new(Kind::InUse, cause).hint("unmount or close it first"))
+        })
+    }
+
     /// What holds a volume's device, in words; none if nothing does or it is not active.
-    pub(super) fn holders(&self, lv: &Lv) -> Result<Option<String>> {
+    fn holders(&self, lv: &Lv) -> Result<Option<String>> {
         let uuid = self.naming().uuid(&lv.id, Layer::Top);
         let Some(info) = self.kernel().find(&uuid)? else { return Ok(None) };
         if info.open_count == 0 {

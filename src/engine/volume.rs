@@ -196,11 +196,7 @@ impl Session<'_> {
         doomed.dedup();
         let mut change = Change::default();
         for name in doomed {
-            let lv = self.vg().find_lv(&name)?;
-            if let Some(holders) = self.holders(lv)? {
-                let cause = format!("{}/{name} is in use: {holders}", self.vg().name);
-                return Err(Error::new(Kind::InUse, cause).hint("unmount or close it first"));
-            }
+            self.refuse_in_use(self.vg().find_lv(&name)?)?;
             change.touched.insert(name.clone());
             change.intent.extend(release(self.vg(), &name));
             change.deactivate.insert(name.clone());
