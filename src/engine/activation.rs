@@ -15,22 +15,27 @@ use crate::lvm::{Lv, LvFlag, LvName, Role, VgName};
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let change = |session: &Session<'_>| session.activation(names);
-        let began = Instant::now();
-        let session = self.activation_session(vg, mode);
-        let views = |session: &Session<'_>| session.root_views(names);
-        let report = session.and_then(|session| session.operate(began, mode, "activate", change, views));
-        report.map_err(|error| error.doing(format!("activate {}", subject(vg, names))))
+        self.converged(vg, names, mode, "activate", |session| session.activation(names))
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        let change = |session: &Session<'_>| session.deactivation(names);
+        self.converged(vg, names, mode, "deactivate", |session| session.deactivation(names))
+    }
+
+    fn converged(
+        &self,
+        vg: &VgName,
+        names: &[LvName],
+        mode: Mode,
+        verb: &str,
+        change: impl FnOnce(&Session<'_>) -> Result<Change>,
+    ) -> Result<Report<VolumeView>> {
         let began = Instant::now();
         let session = self.activation_session(vg, mode);
         let views = |session: &Session<'_>| session.root_views(names);
-        let report = session.and_then(|session| session.operate(began, mode, "deactivate", change, views));
-        report.map_err(|error| error.doing(format!("deactivate {}", subject(vg, names))))
+        let report = session.and_then(|session| session.operate(began, mode, verb, change, views));
+        report.map_err(|error| error.doing(format!("{verb} {}", subject(vg, names))))
     }
 }
 
