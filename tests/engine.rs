@@ -13,6 +13,7 @@ use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
+use dmsnap::engine::mark::Mark;
 use dmsnap::engine::resize::Growth;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::snapshot::NewSnapshots;
@@ -903,6 +904,52 @@ fn a_percentage_below_three_chunks_is_refused() {
     assert_eq!(error.map(|_| ()).map_err(|error| error.kind()), Err(Kind::Usage));
     assert!(lab.disks.images() == disks, "a refused request wrote");
     assert_eq!(lab.kernel.calls().len(), calls);
+}
+
+/// The tags of a volume, or of the group, the engine's own among them.
+fn tags(lab: &Lab, volume: Option<&str>) -> Vec<String> {
+    let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+    let tags = volume.map_or(&open.vg.tags, |name| &open.vg.lv(&lv(name)).unwrap().tags);
+    tags.iter().map(ToString::to_string).collect()
+}
+
+/// `db` has a pending snapshot `s` in the kernel, and one that only the metadata knows: no plan can be made for the three. The
+/// volume `idle`, which grew without its device, can be helped.
+fn lab_with_stuck_family() -> Lab {
+    let lab = lab_with_pending_snapshot();
+    lab.lvm2_commits(&lvm2_snapshot(&lab, "db", "untracked"));
+    let request = dmsnap::lvm::Request { extents: dmsnap::units::Extents(2), ..Default::default() };
+    let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+    let tag = Mark::Changing.tag();
+    lab.lvm2_commits(&[
+        Edit::AddLv(dmsnap::lvm::NewLv {
+            name: lv("idle"),
+            id: dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(5)),
+            writable: true,
+            visible: true,
+            flags: Vec::new(),
+            tags: vec![tag.clone()],
+            created: None,
+            segments: dmsnap::lvm::allocate(&open.vg, &request).unwrap(),
+        }),
+        Edit::AddLvTag { lv: lv("db"), tag: tag.clone() },
+        Edit::AddVgTag { tag },
+    ]);
+    lab
+}
+
+/// What no plan is made for the kernel keeps: neither may its extents be free, nor what says that it is not over be gone.
+#[test]
+fn a_family_that_cannot_be_planned_keeps_its_extents_and_its_marks() {
+    let lab = lab_with_stuck_family();
+    let free = lab.free();
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert!(lab.kernel.info(&DmName::new("vg--0-s-cow").unwrap()).unwrap().is_some());
+    assert_eq!(lab.free(), free - Bytes::mib(1), "extents are free that a live table maps");
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    assert_eq!(tags(&lab, Some("db")), ["dmsnap.changing"]);
+    assert_eq!(tags(&lab, None), ["dmsnap.changing"]);
+    assert_eq!(tags(&lab, Some("idle")), Vec::<String>::new());
 }
 
 /// A group whose text fills its areas on disk so far that not even the tag of a mark fits.

@@ -2,8 +2,9 @@
 //!
 //! Nobody was told that a volume marked pending exists, and a volume marked deleting is as good as gone. Both go: a pending
 //! snapshot is detached from its origin, which goes on as if the snapshot had never been, and its extents become free when the
-//! kernel has let go of them.
+//! kernel has let go of them. A family for which no plan can be made stays as it is, in the kernel and in the metadata.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -71,30 +72,38 @@ impl Session<'_> {
         let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
         let kept: Vec<_> = kept.map(|lv| naming.uuid(&lv.id, Layer::Top)).collect();
         found.leave_alone(kept);
-        let names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
-        let intent: Vec<_> = names.iter().flat_map(|name| release(vg, name)).collect();
-        let intended = vg.apply(&intent)?;
+        let mut names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
+        let intended = vg.apply(&releases(vg, &names))?;
         let roots = roots_in(&intended, &self.active(&found, vg.built_here()));
         let (plan, stuck) = match self.plan_for(&intended, &found, &roots) {
             Err(error) if error.kind() == Kind::Refused => self.plan_each(&intended, &found)?,
-            plan => (plan?, Vec::new()),
+            plan => (plan?, Stuck::new()),
         };
-        let confirm = names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark_kept(vg)).collect();
-        let renews = self.open.has_older_copies();
-        Ok(Recovery { intent, plan, confirm, stuck, renews })
+        // The kernel keeps what is not planned for, and so does the metadata.
+        names.retain(|name| !is_stuck(vg, name, &stuck));
+        let unmark = unmark_kept(vg, &stuck);
+        Ok(Recovery {
+            intent: releases(vg, &names),
+            plan,
+            confirm: names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark).collect(),
+            stuck: stuck.into_values().collect(),
+            renews: self.open.has_older_copies(),
+        })
     }
 
     /// The plans of those families that can be helped, and why the others cannot.
-    fn plan_each(&self, intended: &Vg, found: &FoundTree) -> Result<(Plan, Vec<Error>)> {
+    fn plan_each(&self, intended: &Vg, found: &FoundTree) -> Result<(Plan, Stuck)> {
         let vg = self.vg();
-        let (mut plan, mut stuck) = (Plan::default(), Vec::new());
+        let (mut plan, mut stuck) = (Plan::default(), Stuck::new());
         for root in vg.built_here().filter(|lv| vg.root_of(&lv.name) == lv.name) {
             let members = families(vg, [&root.name]);
             let found = found.only(&self.expected(members.values().copied()));
             let roots = roots_in(intended, &self.active(&found, members.values().copied()));
             match self.plan_for(intended, &found, &roots) {
                 Ok(own) => plan.append(own),
-                Err(error) if error.kind() == Kind::Refused => stuck.push(error),
+                Err(error) if error.kind() == Kind::Refused => {
+                    stuck.insert(root.name.clone(), error);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -111,6 +120,17 @@ impl Session<'_> {
         self.commit(&recovery.confirm, "recover")?;
         Ok(executed)
     }
+}
+
+/// The families for which no plan can be made, by their roots, and why.
+type Stuck = BTreeMap<LvName, Error>;
+
+fn is_stuck(vg: &Vg, name: &LvName, stuck: &Stuck) -> bool {
+    stuck.contains_key(&vg.root_of(name))
+}
+
+fn releases(vg: &Vg, names: &[LvName]) -> Vec<Edit> {
+    names.iter().flat_map(|name| release(vg, name)).collect()
 }
 
 /// The edits that make a volume one that can be removed: no snapshot any more, and marked so.
@@ -138,13 +158,13 @@ fn goes(vg: &Vg, lv: &Lv) -> bool {
     is_marked(lv) && !has_snapshot && !is_merged
 }
 
-/// The edits that take the marks off what stays.
-fn unmark_kept(vg: &Vg) -> Vec<Edit> {
-    let group = vg.tags.contains(&Mark::Changing.tag()).then(|| group_changing().1);
-    let kept = vg.built_here().filter(|lv| !goes(vg, lv));
+/// The edits that take the marks off what stays. A group's mark speaks for all of its volumes.
+fn unmark_kept(vg: &Vg, stuck: &Stuck) -> Vec<Edit> {
+    let is_over = vg.tags.contains(&Mark::Changing.tag()) && stuck.is_empty();
+    let kept = vg.built_here().filter(|lv| !goes(vg, lv) && !is_stuck(vg, &lv.name, stuck));
     let unmark =
         kept.filter_map(|lv| Some(Edit::RemoveLvTag { lv: lv.name.clone(), tag: Mark::of(lv)?.tag() }));
-    unmark.chain(group).collect()
+    unmark.chain(is_over.then(|| group_changing().1)).collect()
 }
 
 /// What differs between a volume group's metadata and the kernel.
