@@ -952,6 +952,21 @@ fn a_family_that_cannot_be_planned_keeps_its_extents_and_its_marks() {
     assert_eq!(tags(&lab, Some("idle")), Vec::<String>::new());
 }
 
+/// Whoever runs it in a script must learn that not everything is repaired.
+#[test]
+fn a_repair_that_leaves_a_family_stuck_fails_when_it_has_done_the_rest() {
+    let lab = lab_with_stuck_family();
+    let error = lab.engine().repair(&vg(), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("vg--0-untracked"), "{error}");
+    assert_eq!(tags(&lab, Some("idle")), Vec::<String>::new());
+    lab.lvm2_commits(&[Edit::DetachSnapshot { store: lv("untracked") }]);
+    let report = lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!(report.planned, None, "the plan is for a dry run");
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after what was in the way is gone");
+}
+
 /// A group whose text fills its areas on disk so far that not even the tag of a mark fits.
 fn lab_with_full_metadata() -> Lab {
     let lab = lab_with_volume();

@@ -55,6 +55,7 @@ impl Session<'_> {
         if mode.dry_run {
             self.open.vg = self.open.vg.apply(&recovery.intent)?.apply(&recovery.confirm)?;
         } else {
+            recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
             self.restore_order(&recovery)?;
         }
         Ok(recovery.lines())
@@ -111,7 +112,6 @@ impl Session<'_> {
     }
 
     fn restore_order(&mut self, recovery: &Recovery) -> Result<Executed> {
-        recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
         if recovery.renews && recovery.intent.is_empty() && recovery.confirm.is_empty() {
             self.renew("recover")?;
         }
@@ -187,17 +187,26 @@ impl Engine {
         Ok(Check { vg: vg.to_string(), plan, reason })
     }
 
-    /// Carries out what [`Engine::check`] shows.
+    /// Carries out what [`Engine::check`] shows. An error if something is left that cannot be, when all else is done.
     pub fn repair(&self, vg: &VgName, mode: Mode) -> Result<Report<()>> {
+        self.repaired(vg, mode).map_err(|error| error.doing(format!("repair volume group {vg}")))
+    }
+
+    fn repaired(&self, vg: &VgName, mode: Mode) -> Result<Report<()>> {
         let began = Instant::now();
         let mut session = self.session(vg, mode)?;
         let recovery = session.difference()?;
-        let executed = if mode.dry_run { Executed::default() } else { session.restore_order(&recovery)? };
-        Ok(Report {
-            elapsed: began.elapsed(),
-            frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
-            planned: Some(recovery.lines()),
-            ..Report::default()
-        })
+        if mode.dry_run {
+            return Ok(Report { planned: Some(recovery.lines()), ..Report::default() });
+        }
+        let executed = session.restore_order(&recovery)?;
+        let elapsed = began.elapsed();
+        let mut stuck = recovery.stuck.into_iter();
+        if let Some(first) = stuck.next() {
+            stuck.for_each(|error| tracing::warn!("{error}"));
+            return Err(first);
+        }
+        let frozen = executed.frozen.iter().map(|(_, time)| *time).max();
+        Ok(Report { elapsed, frozen, ..Report::default() })
     }
 }
