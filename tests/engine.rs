@@ -330,16 +330,31 @@ fn a_group_is_all_or_none() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
+fn a_dry_run_says_what_happens_while_io_waits() {
     let lab = lab_with_volume();
-    let disks = lab.disks.images();
-    lab.kernel.forget_calls();
     let mode = Mode { dry_run: true, ..MODE };
     let report = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).unwrap();
     let lines = report.planned.unwrap();
     assert!(lines.iter().any(|line| line.starts_with("| suspend vg--0-db")), "{lines:#?}");
-    assert_eq!(lab.kernel.calls(), []);
-    assert!(lab.disks.images() == disks, "a dry run wrote");
+}
+
+/// Each operation can be done once, and most of them not again.
+#[test]
+fn a_dry_run_ends_as_the_command_would_and_changes_nothing() {
+    for operation in OPERATIONS {
+        let lab = lab_with_volume();
+        (operation.prepare)(&lab);
+        for time in ["first", "second"] {
+            let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+            let said = (operation.run)(&lab.engine(), Mode { dry_run: true, ..MODE });
+            let when = format!("{}, the {time} time", operation.name);
+            assert!(lab.disks.images() == disks, "{when}: a dry run wrote");
+            assert_eq!(lab.kernel.calls().len(), calls, "{when}");
+            let done = (operation.run)(&lab.engine(), MODE);
+            let kind = |outcome: Result<()>| outcome.map_err(|error| error.kind());
+            assert_eq!(kind(said), kind(done), "{when}");
+        }
+    }
 }
 
 #[test]
@@ -501,7 +516,10 @@ fn a_group_is_renamed_in_use() {
 #[test]
 fn a_group_with_volumes_is_not_removed() {
     let lab = lab_with_volume();
-    assert_eq!(lab.engine().remove_group(&vg(), MODE).unwrap_err().kind(), Kind::InUse);
+    for dry_run in [true, false] {
+        let mode = Mode { dry_run, ..MODE };
+        assert_eq!(lab.engine().remove_group(&vg(), mode).unwrap_err().kind(), Kind::InUse, "{mode:?}");
+    }
     lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
     lab.engine().remove_group(&vg(), MODE).unwrap();
     assert_eq!(lab.engine().vgs(None).unwrap(), []);
@@ -516,7 +534,7 @@ fn growth(size: &str) -> Growth {
 struct Operation {
     name: &'static str,
     prepare: fn(&Lab),
-    run: fn(&Engine) -> Result<()>,
+    run: fn(&Engine, Mode) -> Result<()>,
     /// Snapshots that the origin keeps whatever happens; their content is checked.
     kept: &'static [&'static str],
     /// Whether the metadata says while it runs that it is not over.
@@ -541,7 +559,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "the first snapshot",
         prepare: |_| {},
-        run: |engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE).map(drop),
+        run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s")]), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| has(lab, "s"),
@@ -549,7 +567,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a further snapshot",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE).map(drop),
+        run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s")]), mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| has(lab, "s"),
@@ -557,7 +575,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a group of snapshots",
         prepare: |lab| drop(lab.engine().create_volume(&volume("wal", 4), MODE).unwrap()),
-        run: |engine| engine.create_snapshots(&cut(&[("db", "s"), ("wal", "t")]), MODE).map(drop),
+        run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s"), ("wal", "t")]), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| {
@@ -571,7 +589,7 @@ const OPERATIONS: &[Operation] = &[
             snap(lab, "a");
             snap(lab, "b");
         },
-        run: |engine| engine.remove_snapshots(&vg(), &[lv("b")], MODE).map(drop),
+        run: |engine, mode| engine.remove_snapshots(&vg(), &[lv("b")], mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| !has(lab, "b"),
@@ -579,7 +597,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "removing the last",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.remove_snapshots(&vg(), &[lv("a")], MODE).map(drop),
+        run: |engine, mode| engine.remove_snapshots(&vg(), &[lv("a")], mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| !has(lab, "a"),
@@ -587,7 +605,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a volume",
         prepare: |_| {},
-        run: |engine| engine.create_volume(&volume("new", 4), MODE).map(drop),
+        run: |engine, mode| engine.create_volume(&volume("new", 4), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| has_volume(lab, "new"),
@@ -598,7 +616,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
             lab.engine().create_snapshots(&cut(&[("old", "o1"), ("old", "o2")]), MODE).unwrap();
         },
-        run: |engine| engine.remove_volumes(&vg(), &[lv("old")], true, MODE).map(drop),
+        run: |engine, mode| engine.remove_volumes(&vg(), &[lv("old")], true, mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| {
@@ -609,7 +627,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "growth under a snapshot",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.extend_volume(&growth("+4M"), MODE).map(drop),
+        run: |engine, mode| engine.extend_volume(&growth("+4M"), mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| {
@@ -626,7 +644,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
             lab.engine().create_snapshots(&cut(&[("old", "o1")]), MODE).unwrap();
         },
-        run: |engine| engine.rename_volume(&vg(), &lv("old"), &lv("young"), MODE).map(drop),
+        run: |engine, mode| engine.rename_volume(&vg(), &lv("old"), &lv("young"), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| has_volume(lab, "young"),
@@ -634,7 +652,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "renaming the group",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.rename_group(&vg(), &"new".parse()?, MODE).map(drop),
+        run: |engine, mode| engine.rename_group(&vg(), &"new".parse()?, mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.group().as_str() == "new",
@@ -642,7 +660,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a device that joins",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.extend_group(&vg(), &["/dev/sdc".into()], false, MODE).map(drop),
+        run: |engine, mode| engine.extend_group(&vg(), &["/dev/sdc".into()], false, mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 3,
@@ -653,7 +671,7 @@ const OPERATIONS: &[Operation] = &[
             snap(lab, "a");
             lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
         },
-        run: |engine| engine.reduce_group(&vg(), &["/dev/sdc".into()], MODE).map(drop),
+        run: |engine, mode| engine.reduce_group(&vg(), &["/dev/sdc".into()], mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 2,
@@ -661,7 +679,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a label",
         prepare: |_| {},
-        run: |engine| engine.create_pvs(&["/dev/sdc".into()], false, MODE).map(drop),
+        run: |engine, mode| engine.create_pvs(&["/dev/sdc".into()], false, mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().pvs().unwrap().len() == 3,
@@ -669,7 +687,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "another group",
         prepare: |_| {},
-        run: |engine| engine.create_group(&other(), MODE).map(drop),
+        run: |engine, mode| engine.create_group(&other(), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().vgs(None).unwrap().len() == 2,
@@ -677,7 +695,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "the end of a group",
         prepare: |lab| drop(lab.engine().create_group(&other(), MODE).unwrap()),
-        run: |engine| engine.remove_group(&other().name, MODE).map(drop),
+        run: |engine, mode| engine.remove_group(&other().name, mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().vgs(None).unwrap().len() == 1,
@@ -689,7 +707,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
             lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
         },
-        run: |engine| engine.deactivate(&vg(), &[lv("idle")], MODE).map(drop),
+        run: |engine, mode| engine.deactivate(&vg(), &[lv("idle")], mode).map(drop),
         kept: &["a"],
         marks: false,
         happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_none(),
@@ -702,7 +720,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
             lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
         },
-        run: |engine| engine.activate(&vg(), &[lv("idle")], MODE).map(drop),
+        run: |engine, mode| engine.activate(&vg(), &[lv("idle")], mode).map(drop),
         kept: &["a"],
         marks: false,
         happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_some(),
@@ -752,7 +770,7 @@ fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
                 assert_eq!(lab.read(&format!("vg--0-{name}"), 2 << 20), 0);
             }
             let when = format!("{}, dead before step {last}", operation.name);
-            let outcome = (operation.run)(&lab.mortal_engine(last));
+            let outcome = (operation.run)(&lab.mortal_engine(last), MODE);
             cuts += 1;
             let next = NewVolume { vg: lab.group(), ..volume("next", 1) };
             lab.engine().create_volume(&next, MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
@@ -791,7 +809,7 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
             let lab = lab_with_volume();
             (operation.prepare)(&lab);
             lab.kernel.fail_nth(nth);
-            let outcome = (operation.run)(&lab.engine());
+            let outcome = (operation.run)(&lab.engine(), MODE);
             lab.kernel.heal();
             let when = format!("{}, refusal {nth}", operation.name);
             lab.assert_at_rest(&when);
@@ -1167,7 +1185,7 @@ fn a_refused_step_leaves_no_table_waiting() {
             let lab = lab_with_volume();
             (operation.prepare)(&lab);
             lab.kernel.fail_nth(nth);
-            let outcome = (operation.run)(&lab.engine());
+            let outcome = (operation.run)(&lab.engine(), MODE);
             lab.kernel.heal();
             assert_eq!(lab.kernel.unsettled(), [], "{}, refusal {nth}", operation.name);
             if outcome.is_ok() {

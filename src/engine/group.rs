@@ -12,7 +12,7 @@ use super::{Engine, mark};
 use crate::block::Access;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, VgName, remove_pv, remove_vg};
+use crate::lvm::{Edit, VgName, check_removable, remove_pv, remove_vg};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -105,9 +105,11 @@ impl Engine {
         let began = Instant::now();
         let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
-        session.recover(mode)?;
+        let recovery = session.recover(mode)?;
+        check_removable(&session.open)?;
         if mode.dry_run {
-            let planned = Some(vec![format!("  metadata: remove volume group {vg}")]);
+            let removal = format!("  metadata: remove volume group {vg}");
+            let planned = Some(recovery.into_iter().chain([removal]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
         self.archive(session.vg(), &format!("vg remove {vg}"));
