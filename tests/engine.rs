@@ -1036,6 +1036,30 @@ fn a_dry_run_says_that_the_metadata_area_is_full() {
     assert_eq!(error.kind(), Kind::NoSpace, "{error}");
 }
 
+#[test]
+fn a_dry_run_of_an_extension_says_what_is_recovered_labelled_and_committed() {
+    let lab = lab_with_pending_snapshot();
+    let mode = Mode { dry_run: true, ..MODE };
+    let report = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap();
+    let lines = report.planned.unwrap();
+    for words in ["remove volume s", "label /dev/sdc", "add physical volume"] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words} is not in {lines:#?}");
+    }
+}
+
+/// A device that was labelled for nothing would be one that no other program takes.
+#[test]
+fn a_device_that_the_metadata_has_no_room_for_is_not_labelled() {
+    let lab = lab_with_full_metadata();
+    let disks = lab.disks.images();
+    for dry_run in [true, false] {
+        let mode = Mode { dry_run, ..MODE };
+        let error = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap_err();
+        assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+        assert!(lab.disks.images() == disks, "a refused request wrote");
+    }
+}
+
 /// "Remove volumes" is the way out of a full metadata area: removal must not need room for its own mark.
 #[test]
 fn a_volume_can_be_removed_from_a_group_whose_metadata_is_full() {

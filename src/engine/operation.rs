@@ -12,6 +12,7 @@ use super::desired::families;
 use super::execute::{Executed, execute};
 use super::plan::Plan;
 use super::session::{Session, roots_in};
+use super::setup::{Taken, label};
 use super::tree::FoundTree;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
@@ -35,8 +36,10 @@ impl Mode {
 }
 
 /// What an operation changes. Made from the metadata as it is, by code that does no I/O.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Change {
+    /// Devices that join the group: those that are no physical volumes yet are labelled first.
+    pub labels: Vec<Taken>,
     /// Ranges of free extents that are zeroed before the metadata names them.
     pub blanks: Vec<Blank>,
     /// Committed before the kernel is touched.
@@ -128,6 +131,7 @@ impl Session<'_> {
                 "what a dead process left is taken away first; the steps behind that are not shown"
                     .to_owned(),
             );
+            let (_, change) = self.judged(&change, description)?;
             let planned = Some([recovery, planned(&change, &Plan::default())].concat());
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
@@ -151,22 +155,17 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<String>, Executed)> {
-        if change.commits() {
-            self.engine.check_writable()?;
-        }
-        let change = &self.with_room(change, description)?;
-        let intended = self.open.vg.apply(&change.intent)?;
-        let found = self.found(&intended, &change.touched)?;
+        let (intended, change) = &self.judged(change, description)?;
+        let found = self.found(intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
-        let plan = self.plan_for(&intended, &found, &roots_after(&intended, &active, change))?;
+        let plan = self.plan_for(intended, &found, &roots_after(intended, &active, change))?;
         if mode.dry_run {
-            // The confirmation is applied to nothing, but what is wrong with it is found.
-            intended.apply(&change.confirm)?;
             return Ok((planned(change, &plan), Executed::default()));
         }
         if change.commits() {
             self.engine.archive(&self.open.vg, description);
         }
+        label(&change.labels)?;
         blank(&self.open, &change.blanks)?;
         let before = (self.open.vg.clone(), found);
         self.commit(&change.intent, description)?;
@@ -176,6 +175,18 @@ impl Session<'_> {
         };
         self.commit(&change.confirm, description)?;
         Ok((Vec::new(), executed))
+    }
+
+    /// The metadata as it will be, and the change as it can be made; an error if it cannot. Nothing is written yet.
+    fn judged(&mut self, change: &Change, description: &str) -> Result<(Vg, Change)> {
+        if change.commits() {
+            self.engine.check_writable()?;
+        }
+        change.labels.iter().for_each(|taken| self.open.join(taken.pv.clone()));
+        let change = self.with_room(change, description)?;
+        let intended = self.open.vg.apply(&change.intent)?;
+        intended.apply(&change.confirm)?;
+        Ok((intended, change))
     }
 
     /// The change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
@@ -236,8 +247,9 @@ fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTree
 
 /// A change and its plan as lines of text.
 fn planned(change: &Change, plan: &Plan) -> Vec<String> {
+    let labels = super::setup::planned(&change.labels).into_iter();
     let blanks = change.blanks.iter().map(|blank| format!("  {blank}"));
     let intent = change.intent.iter().map(|edit| format!("  metadata: {edit}"));
     let confirm = change.confirm.iter().map(|edit| format!("  metadata: {edit}"));
-    blanks.chain(intent).chain(plan.lines()).chain(confirm).collect()
+    labels.chain(blanks).chain(intent).chain(plan.lines()).chain(confirm).collect()
 }

@@ -41,7 +41,8 @@ pub struct NewGroup {
 }
 
 /// A physical volume that belongs to no group, or a draft of one.
-pub(super) struct Taken {
+#[derive(Debug, Clone)]
+pub struct Taken {
     /// Nothing of a draft is written yet.
     pub(super) pv: OpenPv,
     writes: Writes,
@@ -71,7 +72,8 @@ impl Engine {
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
         }
-        let objects = label(taken)?.iter().map(|pv| pv_view(pv, None)).collect();
+        label(&taken)?;
+        let objects = taken.iter().map(|taken| pv_view(&taken.pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
 
@@ -103,7 +105,9 @@ impl Engine {
             return Ok(Report { planned, ..Report::default() });
         }
         let description = format!("vg create {}", new.name);
-        let open = create_vg(label(taken)?, &group, &self.stamp(&description))?;
+        label(&taken)?;
+        let pvs = taken.into_iter().map(|taken| taken.pv).collect();
+        let open = create_vg(pvs, &group, &self.stamp(&description))?;
         self.back_up(&open.vg, &description);
         Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
     }
@@ -186,17 +190,16 @@ impl Engine {
 }
 
 /// Labels those that are no physical volumes yet.
-pub(super) fn label(taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
-    let label = |Taken { pv, writes }: Taken| {
+pub(super) fn label(taken: &[Taken]) -> Result<()> {
+    for Taken { pv, writes } in taken {
         if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
             probe::erase(device.as_ref())?;
         }
-        if writes != Writes::Nothing {
-            write_pv(&pv)?;
+        if *writes != Writes::Nothing {
+            write_pv(pv)?;
         }
-        Ok(pv)
-    };
-    taken.into_iter().map(label).collect()
+    }
+    Ok(())
 }
 
 /// The error for a device that a volume group has.
