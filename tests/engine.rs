@@ -460,6 +460,26 @@ fn a_volume_grows_under_its_snapshots() {
     lab.assert_short_switches();
 }
 
+/// A process that dies after the growth of the volume has not grown the file system: asking again does.
+#[test]
+fn a_file_system_grows_as_a_step_of_the_plan() {
+    let lab = lab_with_volume();
+    lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+    for _ in ["the volume grows too", "the volume has the size"] {
+        let growth = Growth { resize_fs: true, ..growth("12M") };
+        let planned = |dry_run| {
+            let report = lab.engine().extend_volume(&growth, Mode { dry_run, ..MODE }).unwrap();
+            report.planned.unwrap_or_default()
+        };
+        let lines = planned(true);
+        let step = "grow the file system on vg--0-db to 12 MiB";
+        assert!(lines.iter().any(|line| line.contains(step)), "{lines:#?}");
+        planned(false);
+        let device = DmName::new("vg--0-db").unwrap();
+        assert_eq!(lab.devices.file_system(&device), Some(Bytes::mib(12)));
+    }
+}
+
 #[test]
 fn a_volume_is_never_made_smaller() {
     let lab = lab_with_volume();
@@ -637,6 +657,19 @@ const OPERATIONS: &[Operation] = &[
                 .iter()
                 .any(|volume| volume.size_bytes == Bytes::mib(12))
         },
+    },
+    Operation {
+        name: "growth with the file system",
+        prepare: |lab| {
+            snap(lab, "a");
+            lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+        },
+        run: |engine, mode| {
+            engine.extend_volume(&Growth { resize_fs: true, ..growth("12M") }, mode).map(drop)
+        },
+        kept: &["a"],
+        marks: true,
+        happened: |lab| lab.devices.file_system(&DmName::new("vg--0-db").unwrap()) == Some(Bytes::mib(12)),
     },
     Operation {
         name: "renaming a volume with a snapshot",

@@ -50,6 +50,8 @@ pub struct Change {
     pub activate: BTreeSet<LvName>,
     /// Volumes not to be active any more.
     pub deactivate: BTreeSet<LvName>,
+    /// Volumes whose mounted file systems are then made as large as they are.
+    pub grow_fs: BTreeSet<LvName>,
     /// Committed when the kernel has followed.
     pub confirm: Vec<Edit>,
     /// What a person should know: a size that was rounded.
@@ -158,7 +160,8 @@ impl Session<'_> {
         let (intended, change) = &self.judged(change, description)?;
         let found = self.found(intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
-        let plan = self.plan_for(intended, &found, &roots_after(intended, &active, change))?;
+        let mut plan = self.plan_for(intended, &found, &roots_after(intended, &active, change))?;
+        plan.cleanup.extend(self.file_systems(intended, &change.grow_fs)?);
         if mode.dry_run {
             return Ok((planned(change, &plan), Executed::default()));
         }

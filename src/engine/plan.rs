@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::tree::Below;
 use crate::block::DevNo;
 use crate::dm::{DmName, DmUuid, Freeze, SwitchStep, Table, UdevFlags};
+use crate::units::Bytes;
 
 /// One step outside the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,15 @@ pub enum Step {
         number: DevNo,
         /// Its name.
         name: DmName,
+    },
+    /// Make a mounted file system as large as its device.
+    GrowFileSystem {
+        /// The device's number.
+        number: DevNo,
+        /// Its name.
+        name: DmName,
+        /// What it holds.
+        size: Bytes,
     },
     /// Remove a device.
     Remove {
@@ -130,6 +140,7 @@ impl Plan {
             }
             Step::Resume { name, .. } => format!("resume {name}"),
             Step::Sync { name, .. } => format!("sync the file system on {name}"),
+            Step::GrowFileSystem { name, size, .. } => format!("grow the file system on {name} to {size}"),
             Step::Remove { name, .. } => format!("remove {name}"),
             Step::Publish { name, link, .. } => match link {
                 Some(link) => format!("publish {name} as {}", link.display()),
