@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::each::each;
 use super::output::Output;
 use crate::engine::recover::Check;
 use crate::engine::{Engine, Mode, Report};
@@ -34,11 +35,9 @@ fn lines(check: &Check) -> Vec<String> {
 
 /// Carries out what `check` shows.
 pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
-    let mut whole = Report::default();
-    for vg in named(vgs, engine)? {
-        whole.absorb(engine.repair(&vg, mode)?);
-    }
-    output.done(&whole)
+    let groups = named(vgs, engine)?.into_iter().map(|vg| (vg, ()));
+    let print = |report: &Report<()>| output.done(report);
+    each(groups, vgs.is_empty(), output, |vg, ()| engine.repair(vg, mode), print)
 }
 
 fn named(vgs: &[VgName], engine: &Engine) -> Result<Vec<VgName>> {

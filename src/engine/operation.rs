@@ -87,6 +87,11 @@ impl<T> Default for Report<T> {
 }
 
 impl<T> Report<T> {
+    /// True if there is nothing to show but notes.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.planned.is_none()
+    }
+
     /// Adds what another operation did.
     pub fn absorb(&mut self, other: Self) {
         self.objects.extend(other.objects);
