@@ -14,6 +14,7 @@ use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::mark::Mark;
+use dmsnap::engine::outline::Phase;
 use dmsnap::engine::resize::Growth;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::snapshot::NewSnapshots;
@@ -166,7 +167,7 @@ impl Lab {
 
     /// Nothing is unfinished, and no plan broke a rule of the kernel.
     fn assert_at_rest(&self, when: &str) {
-        assert_eq!(self.engine().check(&self.group(), MODE).unwrap().plan, Vec::<String>::new(), "{when}");
+        assert_eq!(self.engine().check(&self.group(), MODE).unwrap().plan, [], "{when}");
         assert_eq!(self.kernel.unsettled(), [], "{when}");
         assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
     }
@@ -334,8 +335,11 @@ fn a_dry_run_says_what_happens_while_io_waits() {
     let lab = lab_with_volume();
     let mode = Mode { dry_run: true, ..MODE };
     let report = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).unwrap();
-    let lines = report.planned.unwrap();
-    assert!(lines.iter().any(|line| line.starts_with("| suspend vg--0-db")), "{lines:#?}");
+    let plan = report.planned.unwrap();
+    let waits: Vec<_> = plan.iter().filter(|entry| entry.phase() == Phase::Switch).collect();
+    let waits: Vec<_> = waits.into_iter().map(ToString::to_string).collect();
+    let switch = ["suspend vg--0-db (freeze its file system)", "resume vg--0-s", "resume vg--0-db"];
+    assert_eq!(waits, switch);
 }
 
 /// Each operation can be done once, and most of them not again.
@@ -473,7 +477,7 @@ fn a_file_system_grows_as_a_step_of_the_plan() {
         };
         let lines = planned(true);
         let step = "grow the file system on vg--0-db to 12 MiB";
-        assert!(lines.iter().any(|line| line.contains(step)), "{lines:#?}");
+        assert!(lines.iter().any(|entry| entry.to_string() == step), "{lines:#?}");
         planned(false);
         let device = DmName::new("vg--0-db").unwrap();
         assert_eq!(lab.devices.file_system(&device), Some(Bytes::mib(12)));
@@ -529,7 +533,7 @@ fn a_group_is_renamed_in_use() {
     lab.engine().rename_group(&vg(), &new, MODE).unwrap();
     lab.write("new-db", 0, 2);
     assert_eq!(lab.read("new-s", 0), 1);
-    assert_eq!(lab.engine().check(&new, MODE).unwrap().plan, Vec::<String>::new());
+    assert_eq!(lab.engine().check(&new, MODE).unwrap().plan, []);
     assert_eq!(lab.engine().rename_group(&new, &new, MODE).unwrap_err().kind(), Kind::AlreadyExists);
 }
 
@@ -1074,7 +1078,7 @@ fn a_dry_run_of_an_extension_says_what_is_recovered_labelled_and_committed() {
     let lab = lab_with_pending_snapshot();
     let mode = Mode { dry_run: true, ..MODE };
     let report = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap();
-    let lines = report.planned.unwrap();
+    let lines: Vec<_> = report.planned.unwrap().iter().map(ToString::to_string).collect();
     for words in ["remove volume s", "label /dev/sdc", "add physical volume"] {
         assert!(lines.iter().any(|line| line.contains(words)), "{words} is not in {lines:#?}");
     }

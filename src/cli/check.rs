@@ -17,19 +17,17 @@ pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Re
     if output.is_object() {
         output.object(&json!({ "checks": checks }))?;
     } else {
-        for check in &checks {
-            output.lines(&lines(check))?;
-        }
+        checks.iter().try_for_each(|check| shown(check, output))?;
     }
     let is_clean = checks.iter().all(|check| check.plan.is_empty());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn lines(check: &Check) -> Vec<String> {
+fn shown(check: &Check, output: &Output) -> Result<()> {
     match &check.reason {
-        Some(reason) => vec![format!("{}: not looked into: {reason}", check.vg)],
-        None if check.plan.is_empty() => Vec::new(),
-        None => [vec![format!("{}:", check.vg)], check.plan.clone()].concat(),
+        Some(reason) => output.lines(&[format!("{}: not looked into: {reason}", check.vg)]),
+        None if check.plan.is_empty() => Ok(()),
+        None => output.lines(&[format!("{}:", check.vg)]).and_then(|()| output.plan(&check.plan)),
     }
 }
 

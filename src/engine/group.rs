@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::list::{pv_view, vg_view};
 use super::operation::{Change, Mode, Report};
+use super::outline::Entry;
 use super::session::Session;
 use super::setup::{Taken, belongs};
 use super::view::{PvView, VgView};
@@ -85,8 +86,7 @@ impl Engine {
         let recovery = session.recover(mode)?;
         check_removable(&session.open)?;
         if mode.dry_run {
-            let removal = format!("  metadata: remove volume group {vg}");
-            let planned = Some(recovery.into_iter().chain([removal]).collect());
+            let planned = Some(recovery.into_iter().chain([Entry::RemoveVg(vg.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
         self.archive(session.vg(), &format!("vg remove {vg}"));
@@ -122,8 +122,8 @@ impl Engine {
             unused.push(pv);
         }
         if mode.dry_run {
-            let lines = unused.iter().map(|pv| format!("  wipe the label of {}", pv.name())).collect();
-            return Ok(Report { planned: Some(lines), ..Report::default() });
+            let planned = unused.iter().map(|pv| Entry::Unlabel { device: pv.name() }).collect();
+            return Ok(Report { planned: Some(planned), ..Report::default() });
         }
         unused.iter().try_for_each(remove_pv)?;
         Ok(Report { elapsed: began.elapsed(), ..Report::default() })

@@ -23,6 +23,7 @@ pub mod list;
 pub mod mark;
 pub mod naming;
 pub mod operation;
+pub mod outline;
 pub mod plan;
 pub mod recover;
 pub mod resize;

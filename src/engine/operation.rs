@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::blank::{Blank, blank};
 use super::desired::families;
 use super::execute::{Executed, execute};
+use super::outline::Entry;
 use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::setup::{Taken, label};
@@ -75,7 +76,7 @@ pub struct Report<T> {
     /// The longest time that a volume's I/O waited, where a switch was needed.
     pub frozen: Option<Duration>,
     /// The metadata edits and device-mapper steps, for a dry run.
-    pub planned: Option<Vec<String>>,
+    pub planned: Option<Vec<Entry>>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -98,8 +99,8 @@ impl<T> Report<T> {
         self.elapsed += other.elapsed;
         self.frozen = self.frozen.max(other.frozen);
         self.planned = match (self.planned.take(), other.planned) {
-            (Some(lines), Some(more)) => Some([lines, more].concat()),
-            (lines, more) => lines.or(more),
+            (Some(plan), Some(more)) => Some([plan, more].concat()),
+            (plan, more) => plan.or(more),
         };
         self.notes.extend(other.notes);
     }
@@ -161,7 +162,7 @@ impl Session<'_> {
         change: &Change,
         mode: Mode,
         description: &str,
-    ) -> Result<(Vec<String>, Executed)> {
+    ) -> Result<(Vec<Entry>, Executed)> {
         let (intended, change) = &self.judged(change, description)?;
         let found = self.found(intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
@@ -253,11 +254,10 @@ fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTree
     roots
 }
 
-/// A change and its plan as lines of text.
-fn planned(change: &Change, plan: &Plan) -> Vec<String> {
-    let labels = super::setup::planned(&change.labels).into_iter();
-    let blanks = change.blanks.iter().map(|blank| format!("  {blank}"));
-    let intent = change.intent.iter().map(|edit| format!("  metadata: {edit}"));
-    let confirm = change.confirm.iter().map(|edit| format!("  metadata: {edit}"));
-    labels.chain(blanks).chain(intent).chain(plan.lines()).chain(confirm).collect()
+/// A change and its plan, in the order of their doing.
+fn planned(change: &Change, plan: &Plan) -> Vec<Entry> {
+    let labels = change.labels.iter().filter_map(Taken::entry);
+    let blanks = change.blanks.iter().cloned().map(Entry::Blank);
+    let intent = Entry::edits(&change.intent);
+    labels.chain(blanks).chain(intent).chain(plan.entries()).chain(Entry::edits(&change.confirm)).collect()
 }

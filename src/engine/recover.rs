@@ -14,6 +14,7 @@ use super::execute::{Executed, execute};
 use super::mark::{Mark, group_changing, is_unfinished};
 use super::naming::Layer;
 use super::operation::Mode;
+use super::outline::Entry;
 use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::tree::FoundTree;
@@ -33,20 +34,19 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    fn lines(&self) -> Vec<String> {
-        let edit = |edit: &Edit| format!("  metadata: {edit}");
-        let stuck = self.stuck.iter().map(|error| format!("  stuck: {error}"));
-        let confirm = self.confirm.iter().map(edit);
-        let renewal = self.renews.then(|| "  metadata: renew older copies".to_owned());
-        let intent = self.intent.iter().map(edit);
-        renewal.into_iter().chain(intent).chain(self.plan.lines()).chain(confirm).chain(stuck).collect()
+    fn entries(&self) -> Vec<Entry> {
+        let renewal = self.renews.then_some(Entry::Renew);
+        let intent = Entry::edits(&self.intent);
+        let confirm = Entry::edits(&self.confirm);
+        let stuck = self.stuck.iter().map(|error| Entry::Stuck(error.to_string()));
+        renewal.into_iter().chain(intent).chain(self.plan.entries()).chain(confirm).chain(stuck).collect()
     }
 }
 
 impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
     /// is as if it had been done.
-    pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<String>> {
+    pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<Entry>> {
         let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies();
         if is_settled || self.open.refusal.is_some() {
             return Ok(Vec::new());
@@ -58,7 +58,7 @@ impl Session<'_> {
             recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
             self.restore_order(&recovery)?;
         }
-        Ok(recovery.lines())
+        Ok(recovery.entries())
     }
 
     /// Everything that differs between metadata and kernel, of the volumes that dmsnap builds.
@@ -172,8 +172,8 @@ fn unmark_kept(vg: &Vg, stuck: &Stuck) -> Vec<Edit> {
 pub struct Check {
     /// The volume group.
     pub vg: String,
-    /// What would bring the kernel to what the metadata says, as lines of a plan.
-    pub plan: Vec<String>,
+    /// What would bring the kernel to what the metadata says.
+    pub plan: Vec<Entry>,
     /// Why the group may not be changed, and so is not looked into.
     pub reason: Option<String>,
 }
@@ -183,7 +183,7 @@ impl Engine {
     pub fn check(&self, vg: &VgName, mode: Mode) -> Result<Check> {
         let session = self.reading_session(vg, mode)?;
         let reason = session.open.refusal.as_ref().map(|refusal| refusal.reason.clone());
-        let plan = if reason.is_none() { session.difference()?.lines() } else { Vec::new() };
+        let plan = if reason.is_none() { session.difference()?.entries() } else { Vec::new() };
         Ok(Check { vg: vg.to_string(), plan, reason })
     }
 
@@ -197,7 +197,7 @@ impl Engine {
         let mut session = self.session(vg, mode)?;
         let recovery = session.difference()?;
         if mode.dry_run {
-            return Ok(Report { planned: Some(recovery.lines()), ..Report::default() });
+            return Ok(Report { planned: Some(recovery.entries()), ..Report::default() });
         }
         let executed = session.restore_order(&recovery)?;
         let elapsed = began.elapsed();

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::Engine;
 use super::list::{pv_view, vg_view};
 use super::operation::{Mode, Report};
+use super::outline::Entry;
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
@@ -59,6 +60,18 @@ enum Writes {
     WipeAndLabel,
 }
 
+impl Taken {
+    /// What is written to make a physical volume of it; nothing if it is one.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        let label = |wipe| Some(Entry::Label { device: self.pv.name(), wipe });
+        match self.writes {
+            Writes::Nothing => None,
+            Writes::Label => label(false),
+            Writes::WipeAndLabel => label(true),
+        }
+    }
+}
+
 impl Engine {
     /// Labels devices. One that is an unused physical volume already stays as it is.
     pub fn create_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
@@ -70,7 +83,10 @@ impl Engine {
         let _lock = self.lock_set(mode)?;
         let taken = self.take(self.scan()?, devices, wipe)?;
         if mode.dry_run {
-            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
+            return Ok(Report {
+                planned: Some(taken.iter().filter_map(Taken::entry).collect()),
+                ..Report::default()
+            });
         }
         label(&taken)?;
         let objects = taken.iter().map(|taken| pv_view(&taken.pv, None)).collect();
@@ -100,8 +116,8 @@ impl Engine {
         let members = taken.iter().map(|taken| taken.pv.as_new(extent_size)).collect::<Result<Vec<_>>>()?;
         Vg::new(&group, &members)?;
         if mode.dry_run {
-            let made = format!("  metadata: make volume group {}", new.name);
-            let planned = Some(planned(&taken).into_iter().chain([made]).collect());
+            let labels = taken.iter().filter_map(Taken::entry);
+            let planned = Some(labels.chain([Entry::MakeVg(new.name.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
         let description = format!("vg create {}", new.name);
@@ -230,16 +246,6 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
         return refuse(Kind::NoSpace, what, "name a larger device");
     }
     Ok(())
-}
-
-/// What is written to make physical volumes of these, as lines of a plan.
-pub(super) fn planned(taken: &[Taken]) -> Vec<String> {
-    let line = |taken: &Taken| match taken.writes {
-        Writes::Nothing => None,
-        Writes::Label => Some(format!("  label {}", taken.pv.name())),
-        Writes::WipeAndLabel => Some(format!("  wipe and label {}", taken.pv.name())),
-    };
-    taken.iter().filter_map(line).collect()
 }
 
 fn extent_size(size: Bytes) -> Result<Sectors> {
