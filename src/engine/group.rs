@@ -91,9 +91,10 @@ impl Engine {
         }
         self.archive(session.vg(), &format!("vg remove {vg}"));
         let pvs = remove_vg(session.open)?;
+        let elapsed = began.elapsed();
         self.world.lvm2.copies.drop_backup(vg);
         let objects = pvs.iter().map(|pv| pv_view(pv, None)).collect();
-        Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
+        Ok(Report { objects, elapsed, ..Report::default() })
     }
 
     /// Wipes the labels of physical volumes that belong to no volume group.

@@ -144,10 +144,10 @@ impl Session<'_> {
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
         let (planned, executed) = self.carry_out(&change, mode, description)?;
+        let elapsed = began.elapsed();
         if change.commits() && !mode.dry_run {
             self.engine.back_up(&self.open.vg, description);
         }
-        let elapsed = began.elapsed();
         Ok(Report {
             objects: if mode.dry_run { Vec::new() } else { views(&self)? },
             elapsed,

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lvm::lock::{self, Guard};
 use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg};
 
-/// A volume group under its lock, read and free of what dead processes left.
+/// A volume group under its lock, as it was read; [`Session::recover`] takes away what dead processes left.
 pub(super) struct Session<'a> {
     pub(super) engine: &'a Engine,
     pub(super) open: OpenVg,

@@ -124,8 +124,9 @@ impl Engine {
         label(&taken)?;
         let pvs = taken.into_iter().map(|taken| taken.pv).collect();
         let open = create_vg(pvs, &group, &self.stamp(&description))?;
+        let elapsed = began.elapsed();
         self.back_up(&open.vg, &description);
-        Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
+        Ok(Report { objects: vec![vg_view(&open)], elapsed, ..Report::default() })
     }
 
     /// A group's name is a directory's in /dev, where other things have names too.
