@@ -19,7 +19,6 @@ pub mod converge;
 pub mod desired;
 pub mod execute;
 pub mod group;
-mod guard;
 pub mod inspect;
 pub mod list;
 pub mod mark;

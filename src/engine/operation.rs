@@ -121,6 +121,22 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Keeps a copy of what is about to be changed. Nothing may be suspended: the file may lie on what is.
+    pub(super) fn archive(&self, vg: &Vg, description: &str) {
+        let mut random = [0; 4];
+        (self.world.random)(&mut random);
+        // LVM2's are not negative.
+        let random = u32::from_ne_bytes(random) >> 1;
+        self.world.lvm2.copies.archive(vg, &self.stamp(description), random);
+    }
+
+    /// Keeps a copy of what is in force. The same holds.
+    pub(super) fn back_up(&self, vg: &Vg, description: &str) {
+        self.world.lvm2.copies.back_up(vg, &self.stamp(description));
+    }
+}
+
 impl Session<'_> {
     /// The road from here on, for an operation that began when it asked for the lock.
     pub(super) fn operate<T>(
