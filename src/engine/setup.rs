@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::Engine;
 use super::list::{pv_view, vg_view};
 use super::operation::{Mode, Report};
+use super::outline::Entry;
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
@@ -41,7 +42,8 @@ pub struct NewGroup {
 }
 
 /// A physical volume that belongs to no group, or a draft of one.
-pub(super) struct Taken {
+#[derive(Debug, Clone)]
+pub struct Taken {
     /// Nothing of a draft is written yet.
     pub(super) pv: OpenPv,
     writes: Writes,
@@ -58,6 +60,18 @@ enum Writes {
     WipeAndLabel,
 }
 
+impl Taken {
+    /// What is written to make a physical volume of it; nothing if it is one.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        let label = |wipe| Some(Entry::Label { device: self.pv.name(), wipe });
+        match self.writes {
+            Writes::Nothing => None,
+            Writes::Label => label(false),
+            Writes::WipeAndLabel => label(true),
+        }
+    }
+}
+
 impl Engine {
     /// Labels devices. One that is an unused physical volume already stays as it is.
     pub fn create_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
@@ -69,9 +83,13 @@ impl Engine {
         let _lock = self.lock_set(mode)?;
         let taken = self.take(self.scan()?, devices, wipe)?;
         if mode.dry_run {
-            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
+            return Ok(Report {
+                planned: Some(taken.iter().filter_map(Taken::entry).collect()),
+                ..Report::default()
+            });
         }
-        let objects = label(taken)?.iter().map(|pv| pv_view(pv, None)).collect();
+        label(&taken)?;
+        let objects = taken.iter().map(|taken| pv_view(&taken.pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
 
@@ -98,14 +116,17 @@ impl Engine {
         let members = taken.iter().map(|taken| taken.pv.as_new(extent_size)).collect::<Result<Vec<_>>>()?;
         Vg::new(&group, &members)?;
         if mode.dry_run {
-            let made = format!("  metadata: make volume group {}", new.name);
-            let planned = Some(planned(&taken).into_iter().chain([made]).collect());
+            let labels = taken.iter().filter_map(Taken::entry);
+            let planned = Some(labels.chain([Entry::MakeVg(new.name.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
         let description = format!("vg create {}", new.name);
-        let open = create_vg(label(taken)?, &group, &self.stamp(&description))?;
+        label(&taken)?;
+        let pvs = taken.into_iter().map(|taken| taken.pv).collect();
+        let open = create_vg(pvs, &group, &self.stamp(&description))?;
+        let elapsed = began.elapsed();
         self.back_up(&open.vg, &description);
-        Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
+        Ok(Report { objects: vec![vg_view(&open)], elapsed, ..Report::default() })
     }
 
     /// A group's name is a directory's in /dev, where other things have names too.
@@ -186,17 +207,16 @@ impl Engine {
 }
 
 /// Labels those that are no physical volumes yet.
-pub(super) fn label(taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
-    let label = |Taken { pv, writes }: Taken| {
+pub(super) fn label(taken: &[Taken]) -> Result<()> {
+    for Taken { pv, writes } in taken {
         if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
             probe::erase(device.as_ref())?;
         }
-        if writes != Writes::Nothing {
-            write_pv(&pv)?;
+        if *writes != Writes::Nothing {
+            write_pv(pv)?;
         }
-        Ok(pv)
-    };
-    taken.into_iter().map(label).collect()
+    }
+    Ok(())
 }
 
 /// The error for a device that a volume group has.
@@ -227,16 +247,6 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
         return refuse(Kind::NoSpace, what, "name a larger device");
     }
     Ok(())
-}
-
-/// What is written to make physical volumes of these, as lines of a plan.
-pub(super) fn planned(taken: &[Taken]) -> Vec<String> {
-    let line = |taken: &Taken| match taken.writes {
-        Writes::Nothing => None,
-        Writes::Label => Some(format!("  label {}", taken.pv.name())),
-        Writes::WipeAndLabel => Some(format!("  wipe and label {}", taken.pv.name())),
-    };
-    taken.iter().filter_map(line).collect()
 }
 
 fn extent_size(size: Bytes) -> Result<Sectors> {
