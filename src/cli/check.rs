@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::each::each;
 use super::output::Output;
+use crate::engine::outline::Entry;
 use crate::engine::recover::Check;
 use crate::engine::{Engine, Mode, Report};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::lvm::VgName;
 
 /// Shows what differs; exit status 1 if anything does.
@@ -34,8 +35,21 @@ fn shown(check: &Check, output: &Output) -> Result<()> {
 /// Carries out what `check` shows.
 pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     let groups = named(vgs, engine)?.into_iter().map(|vg| (vg, ()));
-    let print = |report: &Report<()>| output.done(report);
+    let print = |report: &Report<()>| match stuck(report) {
+        // A program gets one object.
+        Some(error) if output.is_object() => Err(error),
+        stuck => output.done(report).and(stuck.map_or(Ok(()), Err)),
+    };
     each(groups, vgs.is_empty(), output, |vg, ()| engine.repair(vg, mode), print)
+}
+
+/// What a dry run shows that cannot be repaired: the repair itself fails for it.
+fn stuck(report: &Report<()>) -> Option<Error> {
+    let why = report.planned.iter().flatten().find_map(|entry| match entry {
+        Entry::Stuck(why) => Some(why.clone()),
+        _ => None,
+    });
+    why.map(|why| Error::new(Kind::Refused, why))
 }
 
 fn named(vgs: &[VgName], engine: &Engine) -> Result<Vec<VgName>> {
