@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::each::each;
+use super::each::{each, ended};
 use super::output::Output;
 use crate::engine::outline::Entry;
 use crate::engine::recover::Check;
@@ -14,12 +14,23 @@ use crate::lvm::VgName;
 
 /// Shows what differs; exit status 1 if anything does.
 pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<ExitCode> {
-    let checks = named(vgs, engine)?.iter().map(|vg| engine.check(vg, mode)).collect::<Result<Vec<_>>>()?;
-    if output.is_object() {
-        output.object(&json!({ "checks": checks }))?;
-    } else {
-        checks.iter().try_for_each(|check| shown(check, output))?;
+    let (mut checks, mut errors) = (Vec::new(), Vec::new());
+    for vg in named(vgs, engine)? {
+        match engine.check(&vg, mode) {
+            Ok(check) => checks.push(check),
+            // "All" does not mean those that this host must not touch.
+            Err(error) if vgs.is_empty() && error.kind() == Kind::Refused => {
+                checks.push(Check { vg: vg.to_string(), plan: Vec::new(), reason: Some(error.message()) });
+            }
+            Err(error) => errors.push(error),
+        }
     }
+    ended(errors, checks.is_empty(), output, || {
+        if output.is_object() {
+            return output.object(&json!({ "checks": checks }));
+        }
+        checks.iter().try_for_each(|check| shown(check, output))
+    })?;
     let is_clean = checks.iter().all(|check| check.plan.is_empty());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
