@@ -4,21 +4,33 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::each::each;
+use super::each::{each, ended};
 use super::output::Output;
+use crate::engine::outline::Entry;
 use crate::engine::recover::Check;
 use crate::engine::{Engine, Mode, Report};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::lvm::VgName;
 
 /// Shows what differs; exit status 1 if anything does.
 pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<ExitCode> {
-    let checks = named(vgs, engine)?.iter().map(|vg| engine.check(vg, mode)).collect::<Result<Vec<_>>>()?;
-    if output.is_object() {
-        output.object(&json!({ "checks": checks }))?;
-    } else {
-        checks.iter().try_for_each(|check| shown(check, output))?;
+    let (mut checks, mut errors) = (Vec::new(), Vec::new());
+    for vg in named(vgs, engine)? {
+        match engine.check(&vg, mode) {
+            Ok(check) => checks.push(check),
+            // "All" does not mean those that this host must not touch.
+            Err(error) if vgs.is_empty() && error.kind() == Kind::Refused => {
+                checks.push(Check { vg: vg.to_string(), plan: Vec::new(), reason: Some(error.message()) });
+            }
+            Err(error) => errors.push(error),
+        }
     }
+    ended(errors, checks.is_empty(), output, || {
+        if output.is_object() {
+            return output.object(&json!({ "checks": checks }));
+        }
+        checks.iter().try_for_each(|check| shown(check, output))
+    })?;
     let is_clean = checks.iter().all(|check| check.plan.is_empty());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -34,8 +46,21 @@ fn shown(check: &Check, output: &Output) -> Result<()> {
 /// Carries out what `check` shows.
 pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     let groups = named(vgs, engine)?.into_iter().map(|vg| (vg, ()));
-    let print = |report: &Report<()>| output.done(report);
+    let print = |report: &Report<()>| match stuck(report) {
+        // A program gets one object.
+        Some(error) if output.is_object() => Err(error),
+        stuck => output.done(report).and(stuck.map_or(Ok(()), Err)),
+    };
     each(groups, vgs.is_empty(), output, |vg, ()| engine.repair(vg, mode), print)
+}
+
+/// What a dry run shows that cannot be repaired: the repair itself fails for it.
+fn stuck(report: &Report<()>) -> Option<Error> {
+    let why = report.planned.iter().flatten().find_map(|entry| match entry {
+        Entry::Stuck(why) => Some(why.clone()),
+        _ => None,
+    });
+    why.map(|why| Error::new(Kind::Refused, why))
 }
 
 fn named(vgs: &[VgName], engine: &Engine) -> Result<Vec<VgName>> {

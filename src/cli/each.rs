@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use crate::engine::Report;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lvm::VgName;
 
 /// Acts on every volume group in turn, then prints what was done and fails with the first error. `all`: none was named, and those
@@ -23,12 +23,22 @@ pub fn each<T, N>(
             Err(error) => errors.push(error),
         }
     }
+    ended(errors, whole.is_empty(), output, || print(&whole))
+}
+
+/// Prints what was done or found, unless there is nothing, and fails with the first error.
+pub fn ended(
+    mut errors: Vec<Error>,
+    is_empty: bool,
+    output: &Output,
+    print: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let first = (!errors.is_empty()).then(|| errors.remove(0));
     errors.iter().for_each(|error| output.complain(error));
     match first {
         // A program gets one object: the error, which outweighs what went well.
-        Some(error) if output.is_object() || whole.is_empty() => Err(error),
-        Some(error) => print(&whole).and(Err(error)),
-        None => print(&whole),
+        Some(error) if output.is_object() || is_empty => Err(error),
+        Some(error) => print().and(Err(error)),
+        None => print(),
     }
 }

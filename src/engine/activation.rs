@@ -8,7 +8,7 @@ use super::Engine;
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::VolumeView;
-use super::volume::{in_words, is_hidden, refuse_foreign};
+use super::volume::in_words;
 use crate::error::Result;
 use crate::lvm::{Lv, LvFlag, LvName, Role, VgName};
 
@@ -74,12 +74,9 @@ impl Session<'_> {
         let vg = self.vg();
         let mut roots = BTreeSet::new();
         for name in names {
-            vg.find_lv(name)?;
-            if matches!(vg.role(name), Some(Role::Hidden) | None) {
-                return Err(is_hidden(vg, name));
-            }
+            self.named(name)?;
             let root = vg.root_of(name);
-            refuse_foreign(vg, vg.find_lv(&root)?)?;
+            self.named(&root)?;
             roots.insert(root);
         }
         Ok(roots)

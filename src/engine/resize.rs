@@ -13,7 +13,7 @@ use super::operation::{Change, Mode, Report};
 use super::plan::Step;
 use super::session::Session;
 use super::view::VolumeView;
-use super::volume::{extents_of, is_hidden, refuse_foreign};
+use super::volume::extents_of;
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Segment, SegmentKind, Vg, VgName, allocate};
@@ -47,17 +47,11 @@ impl Engine {
 impl Session<'_> {
     fn extension(&self, growth: &Growth) -> Result<Change> {
         let vg = self.vg();
-        let lv = vg.find_lv(&growth.name)?;
-        match vg.role(&growth.name) {
-            Some(Role::Plain | Role::Origin) => {}
-            Some(Role::Cow) => {
-                return Err(Error::new(Kind::Usage, format!("{}/{} is a snapshot", vg.name, lv.name)).hint(
-                    format!("`dmsnap snapshot extend {}/{}` makes its store larger", vg.name, lv.name),
-                ));
-            }
-            Some(Role::Hidden) | None => return Err(is_hidden(vg, &growth.name)),
+        let (lv, role) = self.named(&growth.name)?;
+        if role == Role::Cow {
+            return Err(Error::new(Kind::Usage, format!("{}/{} is a snapshot", vg.name, lv.name))
+                .hint(format!("`dmsnap snapshot extend {}/{}` makes its store larger", vg.name, lv.name)));
         }
-        refuse_foreign(vg, lv)?;
         if growth.resize_fs {
             self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
         }

@@ -16,7 +16,7 @@ use crate::dm::{DmName, Kernel, Target};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
-use crate::lvm::{Edit, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg};
+use crate::lvm::{Edit, Lv, LvName, OpenVg, Role, Stamp, Uuid, Vg, VgName, commit, open_vg};
 
 /// A volume group under its lock, as it was read; [`Session::recover`] takes away what dead processes left.
 pub(super) struct Session<'a> {
@@ -108,6 +108,16 @@ impl Session<'_> {
     /// The metadata as it is.
     pub(super) fn vg(&self) -> &Vg {
         &self.open.vg
+    }
+
+    /// A volume that people name and that dmsnap builds, and what it is: no hidden one.
+    pub(super) fn named(&self, name: &LvName) -> Result<(&Lv, Role)> {
+        let vg = self.vg();
+        let lv = vg.find_lv(name)?;
+        match vg.role(name) {
+            Some(Role::Hidden) | None => Err(is_hidden(vg, name)),
+            Some(role) => refuse_foreign(vg, lv).map(|()| (lv.as_ref(), role)),
+        }
     }
 
     /// Names of this group's devices.
@@ -218,6 +228,19 @@ impl Session<'_> {
 /// What these volumes are called in a version of the metadata, those that are there.
 pub(super) fn roots_in(vg: &Vg, ids: &BTreeSet<Uuid>) -> BTreeSet<LvName> {
     vg.lvs.iter().filter(|lv| ids.contains(&lv.id)).map(|lv| lv.name.clone()).collect()
+}
+
+/// lvm2's RAID, thin, cache and other volumes have parts that dmsnap knows nothing of.
+fn refuse_foreign(vg: &Vg, lv: &Lv) -> Result<()> {
+    lv.foreign_layout().map_or(Ok(()), |layout| {
+        let cause = format!("{}/{} is of a kind that dmsnap does not build: {layout}", vg.name, lv.name);
+        Err(Error::new(Kind::Refused, cause).hint("use lvm2 for it"))
+    })
+}
+
+fn is_hidden(vg: &Vg, name: &LvName) -> Error {
+    Error::new(Kind::Usage, format!("{}/{name} is an internal volume", vg.name))
+        .hint(format!("`dmsnap volume list {}` shows the others", vg.name))
 }
 
 fn in_words(name: &DmName, open_count: u32, mounts: &[std::path::PathBuf]) -> String {

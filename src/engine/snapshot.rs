@@ -6,10 +6,10 @@ use super::mark::refuse_own_tags;
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::SnapshotView;
-use super::volume::{acknowledge, extents_of, in_words, is_hidden, refuse_foreign, refuse_taken};
+use super::volume::{acknowledge, extents_of, in_words, refuse_taken};
 use crate::cow::size::{ChunkSize, covering, least};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Tag, Vg, VgName, allocate};
+use crate::lvm::{Edit, Lv, LvName, Policy, Request, Snapshot, Tag, Vg, VgName, allocate};
 use crate::units::{Extents, Size, Whole};
 
 /// Snapshots to be made at one instant, all or none.
@@ -52,7 +52,7 @@ impl Session<'_> {
         refuse_own_tags(&new.tags)?;
         // What is wrong with a name is said before what is wrong with the space.
         for (origin, name) in &new.cuts {
-            refuse_origin(self.vg(), self.vg().find_lv(origin)?)?;
+            self.check_origin(origin)?;
             refuse_taken(self.vg(), name)?;
         }
         let mut change = Change::default();
@@ -94,6 +94,21 @@ impl Session<'_> {
         Ok(vec![Edit::AddLv(store), relation])
     }
 
+    /// An error if no snapshot can be taken of a volume.
+    fn check_origin(&self, name: &LvName) -> Result<()> {
+        let vg = self.vg();
+        self.named(name)?;
+        if let Some(Snapshot { origin, .. }) = vg.snapshot_of_store(name) {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("{}/{name} is itself a snapshot, of {origin}", vg.name),
+            )
+            .hint("take a snapshot of the volume that it was taken of"));
+        }
+        let merged = vg.snapshots_of(name).find(|snapshot| snapshot.merging);
+        merged.map_or(Ok(()), |snapshot| Err(merging(vg, &snapshot.store, name)))
+    }
+
     fn snapshot_removal(&self, names: &[LvName]) -> Result<Change> {
         let vg = self.vg();
         let mut origins = Vec::new();
@@ -120,26 +135,6 @@ impl Session<'_> {
         }
         Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{target}\""))
             .hint("load its module with `modprobe dm-snapshot`"))
-    }
-}
-
-fn refuse_origin(vg: &Vg, lv: &Lv) -> Result<()> {
-    let name = &lv.name;
-    match vg.role(name) {
-        Some(Role::Cow) => {
-            let of =
-                vg.snapshot_of_store(name).map(|snapshot| snapshot.origin.to_string()).unwrap_or_default();
-            Err(Error::new(Kind::Usage, format!("{}/{name} is itself a snapshot, of {of}", vg.name))
-                .hint("take a snapshot of the volume that it was taken of"))
-        }
-        Some(Role::Hidden) | None => Err(is_hidden(vg, name)),
-        Some(Role::Plain | Role::Origin) => {
-            refuse_foreign(vg, lv)?;
-            match vg.snapshots_of(name).find(|snapshot| snapshot.merging) {
-                Some(snapshot) => Err(merging(vg, &snapshot.store, name)),
-                None => Ok(()),
-            }
-        }
     }
 }
 

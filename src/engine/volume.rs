@@ -9,6 +9,7 @@ use super::recover::release;
 use super::session::Session;
 use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
+use crate::lvm::check::check_free_name;
 use crate::lvm::{
     Creation, Edit, Lv, LvName, NewLv, Policy, Request, Role, Segment, Tag, Uuid, Vg, VgName, allocate,
 };
@@ -79,11 +80,7 @@ impl Engine {
 impl Session<'_> {
     fn renaming(&self, name: &LvName, to: &LvName) -> Result<Change> {
         let vg = self.vg();
-        vg.find_lv(name)?;
-        if matches!(vg.role(name), Some(Role::Hidden) | None) {
-            return Err(is_hidden(vg, name));
-        }
-        refuse_foreign(vg, vg.find_lv(name)?)?;
+        self.named(name)?;
         refuse_taken(vg, to)?;
         for layer in Layer::ALL {
             let device = self.naming().name(to, layer)?;
@@ -174,17 +171,11 @@ impl Session<'_> {
         let vg = self.vg();
         let mut doomed: Vec<LvName> = Vec::new();
         for name in names {
-            let lv = vg.find_lv(name)?;
-            match vg.role(name) {
-                Some(Role::Plain) => {}
-                Some(Role::Origin) if with_snapshots => {
-                    doomed.extend(vg.snapshots_of(name).map(|snapshot| snapshot.store.clone()));
-                }
-                Some(Role::Origin) => return Err(has_snapshots(vg, lv)),
-                Some(Role::Cow) => return Err(is_snapshot(vg, name)),
-                Some(Role::Hidden) | None => return Err(is_hidden(vg, name)),
+            match self.named(name)? {
+                (_, Role::Cow) => return Err(is_snapshot(vg, name)),
+                (lv, Role::Origin) if !with_snapshots => return Err(has_snapshots(vg, lv)),
+                _ => doomed.extend(vg.snapshots_of(name).map(|snapshot| snapshot.store.clone())),
             }
-            refuse_foreign(vg, lv)?;
             doomed.push(name.clone());
         }
         self.removal_of(doomed)
@@ -211,23 +202,8 @@ pub(super) fn acknowledge(name: &LvName) -> Edit {
     Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() }
 }
 
-/// lvm2's RAID, thin, cache and other volumes have parts that dmsnap knows nothing of.
-pub(super) fn refuse_foreign(vg: &Vg, lv: &Lv) -> Result<()> {
-    lv.foreign_layout().map_or(Ok(()), |layout| {
-        let cause = format!("{}/{} is of a kind that dmsnap does not build: {layout}", vg.name, lv.name);
-        Err(Error::new(Kind::Refused, cause).hint("use lvm2 for it"))
-    })
-}
-
 pub(super) fn refuse_taken(vg: &Vg, name: &LvName) -> Result<()> {
-    name.check_new()?;
-    match vg.lv(name) {
-        None => Ok(()),
-        Some(_) => {
-            let cause = format!("volume group {} has a volume {name} already", vg.name);
-            Err(Error::new(Kind::AlreadyExists, cause).hint("choose another name"))
-        }
-    }
+    name.check_new().and_then(|()| check_free_name(vg, name))
 }
 
 /// A size in extents of `vg`, with a note if it was rounded.
@@ -278,9 +254,4 @@ fn has_snapshots(vg: &Vg, lv: &Lv) -> Error {
 fn is_snapshot(vg: &Vg, name: &LvName) -> Error {
     Error::new(Kind::Usage, format!("{}/{name} is a snapshot", vg.name))
         .hint(format!("`dmsnap snapshot remove {}/{name}` removes it", vg.name))
-}
-
-pub(super) fn is_hidden(vg: &Vg, name: &LvName) -> Error {
-    Error::new(Kind::Usage, format!("{}/{name} is an internal volume", vg.name))
-        .hint(format!("`dmsnap volume list {}` shows the others", vg.name))
 }

@@ -14,6 +14,7 @@ kernel_state | grep '^here-v: ' || fail "here/v is not active"
 
 # What a command that died while it renamed here/v would have left.
 lvchange -q --addtag dmsnap.changing here/v
+fails_with 3 "untag volume v dmsnap.changing" dmsnap check absent here
 dmsnap repair || fail "all is repaired that can be, and repair fails"
 equal "the tags of here/v" "" "$(reported here/v tags)"
 lvchange -q --addtag dmsnap.changing here/v

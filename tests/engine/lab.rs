@@ -1,0 +1,253 @@
+//! A host in memory, and what stands on it.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dmsnap::block::mem::MemDevices;
+use dmsnap::block::{Access, Devices};
+use dmsnap::cow::size::ChunkSize;
+use dmsnap::dm::sim::{SimDevices, SimKernel};
+use dmsnap::dm::{DmName, Kernel};
+use dmsnap::engine::list::Select;
+use dmsnap::engine::resize::Growth;
+use dmsnap::engine::setup::NewGroup;
+use dmsnap::engine::snapshot::NewSnapshots;
+use dmsnap::engine::view::{SnapshotState, SnapshotView};
+use dmsnap::engine::volume::NewVolume;
+use dmsnap::engine::{Engine, Host, Mode, World};
+use dmsnap::error::{Error, Kind, Result};
+use dmsnap::lvm::{Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
+use dmsnap::steps::Steps;
+use dmsnap::units::{Bytes, Size};
+
+pub const MODE: Mode = Mode { dry_run: false, no_wait: true };
+
+pub fn vg() -> VgName {
+    "vg-0".parse().unwrap()
+}
+
+pub fn lv(name: &str) -> LvName {
+    name.parse().unwrap()
+}
+
+fn random(buffer: &mut [u8]) {
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0x9e37_79b9_7f4a_7c15) });
+    for byte in buffer {
+        // xorshift: tests repeat.
+        let mut x = NEXT.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        NEXT.set(x);
+        *byte = x.to_le_bytes()[3];
+    }
+}
+
+/// A host with three disks, of which two are the group `vg-0`.
+pub struct Lab {
+    pub disks: MemDevices,
+    pub kernel: SimKernel,
+    pub devices: SimDevices,
+    pub locks: tempfile::TempDir,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let disks = MemDevices::new();
+        for disk in ["/dev/sda", "/dev/sdb", "/dev/sdc"] {
+            disks.add(disk, Bytes::mib(128));
+        }
+        let kernel = SimKernel::new(&disks);
+        let lab = Self { devices: kernel.devices(), disks, kernel, locks: tempfile::tempdir().unwrap() };
+        let group = NewGroup {
+            name: vg(),
+            devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
+            extent_size: Some(Bytes::mib(1)),
+            wipe: false,
+        };
+        lab.engine().create_group(&group, MODE).unwrap();
+        lab
+    }
+
+    pub fn engine_on(&self, kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Engine {
+        Engine::new(World {
+            kernel,
+            devices,
+            locks: Locks::new(self.locks.path()),
+            clock: || -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_700_000_000) },
+            random,
+            host: Host { name: "lab".into(), system: "Linux lab".into() },
+            owner: dmsnap::lvm::Host::default(),
+            lvm2: self.settings(),
+            dev: "/dev".into(),
+        })
+    }
+
+    /// lvm2's, with every file of this host's out of reach.
+    fn settings(&self) -> dmsnap::lvm::Settings {
+        dmsnap::lvm::Settings { hints: false, ..dmsnap::lvm::Settings::of_nothing(Path::new("")) }
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.engine_on(Arc::new(self.kernel.clone()), Arc::new(self.devices.clone()))
+    }
+
+    /// An engine whose process dies before its `last`-th step: from then on nothing that it asks for happens.
+    pub fn mortal_engine(&self, last: u64) -> Engine {
+        let dead = move |step| {
+            if step < last { Ok(()) } else { Err(Error::new(Kind::Internal, "the process is dead")) }
+        };
+        let steps = Steps::new(dead);
+        self.engine_on(
+            steps.kernel(Arc::new(self.kernel.clone())),
+            steps.devices(Arc::new(self.devices.clone())),
+        )
+    }
+
+    pub fn write(&self, name: &str, at: u64, byte: u8) {
+        let device = self.devices.open(&mapper(name), Access::Write).unwrap();
+        device.write_at(Bytes(at), &[byte; 4096]).unwrap();
+    }
+
+    pub fn read(&self, name: &str, at: u64) -> u8 {
+        let device = self.devices.open(&mapper(name), Access::Read).unwrap();
+        let mut buffer = [0; 4096];
+        device.read_at(Bytes(at), &mut buffer).unwrap();
+        assert!(buffer.iter().all(|byte| *byte == buffer[0]), "{name} is torn at {at}");
+        buffer[0]
+    }
+
+    /// Metadata that lvm2 writes, without touching the kernel.
+    pub fn lvm2_commits(&self, edits: &[Edit]) {
+        self.lvm2_tries(edits).unwrap();
+    }
+
+    pub fn lvm2_tries(&self, edits: &[Edit]) -> Result<()> {
+        let owner = dmsnap::lvm::Host::default();
+        let mut open = open_vg(&self.disks, &owner, &vg(), Access::Write).unwrap();
+        let next = open.vg.apply(edits).unwrap();
+        let stamp = Stamp {
+            time: 1_700_000_000,
+            host: "lab".into(),
+            system: "Linux lab".into(),
+            system_id: None,
+            description: "lvm2".into(),
+        };
+        commit(&mut open, next, &stamp)
+    }
+
+    pub fn snapshots(&self) -> Vec<SnapshotView> {
+        self.engine().snapshots(&Select::default()).unwrap()
+    }
+
+    pub fn snapshot_names(&self) -> Vec<String> {
+        self.snapshots().into_iter().map(|snapshot| snapshot.name).collect()
+    }
+
+    pub fn free(&self) -> Bytes {
+        self.engine().vgs(Some(&vg())).unwrap()[0].free_bytes
+    }
+
+    /// What the first group is called: an operation renames it.
+    pub fn group(&self) -> VgName {
+        let mut names = self.engine().vg_names().unwrap().into_iter();
+        names.find(|name| *name != other().name).unwrap()
+    }
+
+    /// The name of a volume's device.
+    pub fn top(&self, lv: &str) -> String {
+        DmName::for_volume(self.group().as_str(), lv, None).unwrap().to_string()
+    }
+
+    /// Nothing is unfinished, and no plan broke a rule of the kernel.
+    pub fn assert_at_rest(&self, when: &str) {
+        assert_eq!(self.engine().check(&self.group(), MODE).unwrap().plan, [], "{when}");
+        assert_eq!(self.kernel.unsettled(), [], "{when}");
+        assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
+    }
+
+    /// Nothing but suspends and resumes happened while I/O waited.
+    pub fn assert_short_switches(&self) {
+        assert_eq!(self.kernel.calls_while_suspended(), []);
+    }
+}
+
+fn mapper(name: &str) -> std::path::PathBuf {
+    Path::new("/dev/mapper").join(name)
+}
+
+pub fn volume(name: &str, mib: u64) -> NewVolume {
+    NewVolume {
+        vg: vg(),
+        name: lv(name),
+        size: Size::Absolute(Bytes::mib(mib)),
+        stripes: 1,
+        stripe_size: None,
+        on: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+pub fn cut(pairs: &[(&str, &str)]) -> NewSnapshots {
+    NewSnapshots {
+        vg: vg(),
+        cuts: pairs.iter().map(|(origin, name)| (lv(origin), lv(name))).collect(),
+        size: None,
+        chunk: ChunkSize::DEFAULT,
+        read_only: false,
+        tags: Vec::new(),
+    }
+}
+
+/// A group on the third disk.
+pub fn other() -> NewGroup {
+    NewGroup {
+        name: "other".parse().unwrap(),
+        devices: vec!["/dev/sdc".into()],
+        extent_size: None,
+        wipe: false,
+    }
+}
+
+/// `vg-0/db` with some content.
+pub fn lab_with_volume() -> Lab {
+    let lab = Lab::new();
+    lab.engine().create_volume(&volume("db", 8), MODE).unwrap();
+    lab.write("vg--0-db", 0, 1);
+    lab.write("vg--0-db", 1 << 20, 1);
+    lab
+}
+
+pub fn growth(size: &str) -> Growth {
+    Growth { vg: vg(), name: lv("db"), size: size.parse().unwrap(), on: Vec::new(), resize_fs: false }
+}
+
+pub fn has(lab: &Lab, name: &str) -> bool {
+    lab.snapshot_names().contains(&name.to_owned())
+}
+
+pub fn has_volume(lab: &Lab, name: &str) -> bool {
+    lab.engine().volumes(&Select::default()).unwrap().iter().any(|volume| volume.name == name)
+}
+
+pub fn snap(lab: &Lab, name: &str) {
+    lab.engine().create_snapshots(&cut(&[("db", name)]), MODE).unwrap();
+}
+
+/// A lab in which the making of `db`'s snapshot `s` died as late as it could without being acknowledged.
+pub fn lab_with_pending_snapshot() -> Lab {
+    let mut latest = None;
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if lab.snapshots().iter().any(|snapshot| snapshot.state == SnapshotState::Pending) {
+            latest = Some(lab);
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    latest.unwrap()
+}

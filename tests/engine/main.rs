@@ -1,0 +1,12 @@
+//! The engine on a simulated kernel and disks in memory: what operations leave, and what they leave when they are cut.
+
+#![allow(clippy::unwrap_used)]
+
+mod cuts;
+mod full;
+mod lab;
+mod lvm2_peer;
+mod operations;
+mod snapshots;
+mod vgs;
+mod volumes;

@@ -1,0 +1,97 @@
+//! Physical volumes and volume groups.
+
+use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, other, vg};
+use dmsnap::engine::Mode;
+use dmsnap::engine::setup::NewGroup;
+use dmsnap::engine::view::PvState;
+use dmsnap::error::Kind;
+use dmsnap::lvm::VgName;
+use dmsnap::units::Bytes;
+
+#[test]
+fn a_labelled_device_is_taken_as_it_is() {
+    let lab = Lab::new();
+    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
+    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    lab.engine().create_group(&other(), MODE).unwrap();
+    let pvs = lab.engine().pvs().unwrap();
+    let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
+    assert_eq!(pv.uuid, label.uuid);
+}
+
+#[test]
+fn a_device_of_an_unreadable_group_is_overwritten_only_on_request() {
+    let lab = Lab::new();
+    lab.engine().create_group(&other(), MODE).unwrap();
+    lab.disks.device("/dev/sdc").unwrap().poke(Bytes(4096 + 512), &[0; 4096]);
+    let state = |lab: &Lab| lab.engine().pvs().unwrap().into_iter().find(|pv| pv.vg.is_none()).unwrap().state;
+    assert_eq!(state(&lab), PvState::Used);
+    let disks = lab.disks.images();
+    let error = lab.engine().create_group(&other(), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("--wipe"), "{error}");
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    lab.engine().create_pvs(&["/dev/sdc".into()], true, MODE).unwrap();
+    assert_eq!(state(&lab), PvState::Unused);
+}
+
+#[test]
+fn a_group_that_cannot_be_made_leaves_its_devices_blank() {
+    let lab = Lab::new();
+    let disks = lab.disks.images();
+    let large = NewGroup { extent_size: Some(Bytes::gib(1)), ..other() };
+    assert!(lab.engine().create_group(&large, MODE).is_err());
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
+
+#[test]
+fn devices_join_and_leave_a_group() {
+    let lab = lab_with_volume();
+    let free = lab.free();
+    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+    assert_eq!(lab.free(), free + Bytes::mib(127));
+    let error = lab.engine().reduce_group(&vg(), &["/dev/sda".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().reduce_group(&vg(), &["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.free(), free);
+    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    lab.engine().remove_pvs(&["/dev/sdc".into()], MODE).unwrap();
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+#[test]
+fn a_group_is_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let new: VgName = "new".parse().unwrap();
+    lab.engine().rename_group(&vg(), &new, MODE).unwrap();
+    lab.write("new-db", 0, 2);
+    assert_eq!(lab.read("new-s", 0), 1);
+    assert_eq!(lab.engine().check(&new, MODE).unwrap().plan, []);
+    assert_eq!(lab.engine().rename_group(&new, &new, MODE).unwrap_err().kind(), Kind::AlreadyExists);
+}
+
+#[test]
+fn a_group_with_volumes_is_not_removed() {
+    let lab = lab_with_volume();
+    for dry_run in [true, false] {
+        let mode = Mode { dry_run, ..MODE };
+        assert_eq!(lab.engine().remove_group(&vg(), mode).unwrap_err().kind(), Kind::InUse, "{mode:?}");
+    }
+    lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
+    lab.engine().remove_group(&vg(), MODE).unwrap();
+    assert_eq!(lab.engine().vgs(None).unwrap(), []);
+    assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+#[test]
+fn a_dry_run_of_an_extension_says_what_is_recovered_labelled_and_committed() {
+    let lab = lab_with_pending_snapshot();
+    let mode = Mode { dry_run: true, ..MODE };
+    let report = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap();
+    let lines: Vec<_> = report.planned.unwrap().iter().map(ToString::to_string).collect();
+    for words in ["remove volume s", "label /dev/sdc", "add physical volume"] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words} is not in {lines:#?}");
+    }
+}

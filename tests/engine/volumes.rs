@@ -1,0 +1,104 @@
+//! Volumes: making, growing, renaming and removing them.
+
+use std::sync::Arc;
+
+use crate::lab::{Lab, MODE, cut, growth, has_volume, lab_with_volume, lv, vg, volume};
+use dmsnap::dm::DmName;
+use dmsnap::engine::Mode;
+use dmsnap::engine::resize::Growth;
+use dmsnap::engine::volume::NewVolume;
+use dmsnap::error::Kind;
+use dmsnap::steps::Steps;
+use dmsnap::units::Bytes;
+
+#[test]
+fn a_volume_grows_under_its_snapshots() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    let grown = lab.engine().extend_volume(&growth("+4M"), MODE).unwrap().objects.remove(0);
+    assert_eq!(grown.size_bytes, Bytes::mib(12));
+    lab.write("vg--0-db", 11 << 20, 6);
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!((lab.read("vg--0-db", 11 << 20), lab.read("vg--0-s", 0)), (6, 1));
+    assert_eq!(lab.snapshots()[0].size_bytes, Bytes::mib(8));
+    lab.assert_at_rest("after growth");
+    lab.assert_short_switches();
+}
+
+/// A process that dies after the growth of the volume has not grown the file system: asking again does.
+#[test]
+fn a_file_system_grows_as_a_step_of_the_plan() {
+    let lab = lab_with_volume();
+    lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+    for _ in ["the volume grows too", "the volume has the size"] {
+        let growth = Growth { resize_fs: true, ..growth("12M") };
+        let planned = |dry_run| {
+            let report = lab.engine().extend_volume(&growth, Mode { dry_run, ..MODE }).unwrap();
+            report.planned.unwrap_or_default()
+        };
+        let lines = planned(true);
+        let step = "grow the file system on vg--0-db to 12 MiB";
+        assert!(lines.iter().any(|entry| entry.to_string() == step), "{lines:#?}");
+        planned(false);
+        let device = DmName::new("vg--0-db").unwrap();
+        assert_eq!(lab.devices.file_system(&device), Some(Bytes::mib(12)));
+    }
+}
+
+#[test]
+fn a_volume_is_never_made_smaller() {
+    let lab = lab_with_volume();
+    let disks = lab.disks.images();
+    assert_eq!(lab.engine().extend_volume(&growth("4M"), MODE).unwrap_err().kind(), Kind::Usage);
+    assert_eq!(lab.engine().extend_volume(&growth("+1G"), MODE).unwrap_err().kind(), Kind::NoSpace);
+    let report = lab.engine().extend_volume(&growth("8M"), MODE).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("already")), "{:?}", report.notes);
+    assert!(lab.disks.images() == disks, "nothing was to be done");
+}
+
+#[test]
+fn volumes_and_snapshots_are_renamed_in_use() {
+    let lab = lab_with_volume();
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("db"), &lv("data"), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("s"), &lv("old"), MODE).unwrap();
+    lab.write("vg--0-data", 0, 2);
+    assert_eq!((lab.read("vg--0-data", 0), lab.read("vg--0-old", 0)), (2, 1));
+    assert_eq!(lab.snapshots()[0].origin, "data");
+    lab.assert_at_rest("after renaming");
+    let error = lab.engine().rename_volume(&vg(), &lv("old"), &lv("data"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::AlreadyExists);
+}
+
+/// Who was told that the removal failed goes on to use the volume: no later command may finish it.
+#[test]
+fn a_removal_that_was_refused_has_not_happened() {
+    let lab = lab_with_volume();
+    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-db").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&device));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap_err().kind(), Kind::InUse);
+    lab.write("vg--0-db", 0, 8);
+    lab.kernel.release(&DmName::new("vg--0-db").unwrap());
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert!(has_volume(&lab, "db"), "a volume went after its removal had failed");
+    assert_eq!(lab.read("vg--0-db", 0), 8);
+}
+
+/// lvm2 takes no stripe that is larger than an extent; the kernel none that does not divide the volume.
+#[test]
+fn a_stripe_that_is_larger_than_an_extent_is_refused() {
+    let lab = Lab::new();
+    let disks = lab.disks.images();
+    for mib in [2, 1024] {
+        let new = NewVolume { stripes: 2, stripe_size: Some(Bytes::mib(mib)), ..volume("wide", 8) };
+        let outcome = lab.engine().create_volume(&new, MODE).map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(outcome, Err(Kind::Usage), "{mib} MiB");
+        assert!(lab.disks.images() == disks, "a refused request wrote");
+    }
+}
