@@ -14,7 +14,7 @@ use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::resize::Growth;
-use dmsnap::engine::setup::NewGroup;
+use dmsnap::engine::setup::{Labelling, NewGroup};
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::{PvState, SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
@@ -67,7 +67,7 @@ impl Lab {
             name: vg(),
             devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
             extent_size: Some(Bytes::mib(1)),
-            wipe: false,
+            labelling: Labelling::default(),
         };
         lab.engine().create_group(&group, MODE).unwrap();
         lab
@@ -209,7 +209,7 @@ fn other() -> NewGroup {
         name: "other".parse().unwrap(),
         devices: vec!["/dev/sdc".into()],
         extent_size: None,
-        wipe: false,
+        labelling: Labelling::default(),
     }
 }
 
@@ -225,8 +225,12 @@ fn lab_with_volume() -> Lab {
 #[test]
 fn a_labelled_device_is_taken_as_it_is() {
     let lab = Lab::new();
-    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
-    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    let label =
+        lab.engine().create_pvs(&["/dev/sdc".into()], Labelling::default(), MODE).unwrap().objects.remove(0);
+    assert_eq!(
+        lab.engine().create_pvs(&["/dev/sdc".into()], Labelling::default(), MODE).unwrap().objects[0],
+        label
+    );
     lab.engine().create_group(&other(), MODE).unwrap();
     let pvs = lab.engine().pvs().unwrap();
     let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
@@ -245,7 +249,9 @@ fn a_device_of_an_unreadable_group_is_overwritten_only_on_request() {
     assert_eq!(error.kind(), Kind::Refused);
     assert!(error.to_string().contains("--wipe"), "{error}");
     assert!(lab.disks.images() == disks, "a refused request wrote");
-    lab.engine().create_pvs(&["/dev/sdc".into()], true, MODE).unwrap();
+    lab.engine()
+        .create_pvs(&["/dev/sdc".into()], Labelling { wipe: true, ..Labelling::default() }, MODE)
+        .unwrap();
     assert_eq!(state(&lab), PvState::Unused);
 }
 
@@ -473,7 +479,7 @@ fn volumes_and_snapshots_are_renamed_in_use() {
 fn devices_join_and_leave_a_group() {
     let lab = lab_with_volume();
     let free = lab.free();
-    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), MODE).unwrap();
     assert_eq!(lab.free(), free + Bytes::mib(127));
     let error = lab.engine().reduce_group(&vg(), &["/dev/sda".into()], MODE).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse, "{error}");
@@ -641,7 +647,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a device that joins",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.extend_group(&vg(), &["/dev/sdc".into()], false, MODE).map(drop),
+        run: |engine| engine.extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), MODE).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 3,
@@ -650,7 +656,7 @@ const OPERATIONS: &[Operation] = &[
         name: "a device that leaves",
         prepare: |lab| {
             snap(lab, "a");
-            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), MODE).unwrap();
         },
         run: |engine| engine.reduce_group(&vg(), &["/dev/sdc".into()], MODE).map(drop),
         kept: &["a"],
@@ -660,7 +666,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a label",
         prepare: |_| {},
-        run: |engine| engine.create_pvs(&["/dev/sdc".into()], false, MODE).map(drop),
+        run: |engine| engine.create_pvs(&["/dev/sdc".into()], Labelling::default(), MODE).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().pvs().unwrap().len() == 3,

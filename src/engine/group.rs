@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::list::{pv_view, vg_view};
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
-use super::setup::{Taken, belongs, label, planned};
+use super::setup::{Labelling, Taken, belongs, label, planned};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};
 use crate::block::Access;
@@ -20,10 +20,10 @@ impl Engine {
         &self,
         vg: &VgName,
         devices: &[PathBuf],
-        wipe: bool,
+        labelling: Labelling,
         mode: Mode,
     ) -> Result<Report<VgView>> {
-        self.group_extended(vg, devices, wipe, mode)
+        self.group_extended(vg, devices, labelling, mode)
             .map_err(|error| error.doing(format!("extend volume group {vg}")))
     }
 
@@ -31,14 +31,14 @@ impl Engine {
         &self,
         vg: &VgName,
         devices: &[PathBuf],
-        wipe: bool,
+        labelling: Labelling,
         mode: Mode,
     ) -> Result<Report<VgView>> {
         let began = Instant::now();
         let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
-        let taken = self.take(self.scan()?, devices, wipe)?;
+        let taken = self.take(self.scan()?, devices, labelling)?;
         let extent_size = session.vg().extent_size;
         let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
         let edits = taken.iter().map(new).collect::<Result<Vec<_>>>()?;
