@@ -1,6 +1,6 @@
 # One target a task. ONLY=words selects the tests whose names contain them; SCRIPT=file is run in the guest.
 
-.PHONY: demo test build lint fmt deps vm
+.PHONY: demo test build lint fmt deps vm bench
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -21,6 +21,10 @@ lint: deps
 
 fmt:
 	cargo fmt
+
+# What metadata costs in large volume groups: alone, and in a guest beside lvm2.
+bench: deps
+	benches/run
 
 # What a bare Debian 12 lacks.
 deps:
