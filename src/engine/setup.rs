@@ -45,7 +45,7 @@ pub struct NewGroup {
 pub struct Labelling {
     /// Overwrite other signatures.
     pub wipe: bool,
-    /// The least size of a metadata area; none for lvm2's, which is good for about two thousand volumes.
+    /// The least size of a metadata area; none for lvm2's, which is full at about a thousand volumes.
     pub metadata_size: Option<Bytes>,
 }
 
