@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: demo test build lint fmt deps vm
+.PHONY: demo test build lint fmt deps vm bench
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -22,6 +22,10 @@ lint: deps
 
 fmt:
 	cargo fmt
+
+# What metadata costs in large volume groups: alone, and in a guest beside lvm2.
+bench: deps
+	benches/run
 
 # What a bare Debian 12 lacks.
 deps:

@@ -25,3 +25,4 @@ pub mod error;
 pub mod lvm;
 pub mod steps;
 pub mod units;
+mod work;

@@ -76,6 +76,10 @@ impl Kernel for SteppedKernel {
         self.kernel.list()
     }
 
+    fn count(&self) -> Result<usize> {
+        self.kernel.count()
+    }
+
     fn find(&self, uuid: &DmUuid) -> Result<Option<Info>> {
         self.kernel.find(uuid)
     }

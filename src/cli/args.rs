@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::cow::size::ChunkSize;
+use crate::engine::setup::Labelling;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, Tag, VgName};
 use crate::units::{Bytes, Resize, Size};
@@ -144,9 +145,9 @@ pub enum Pv {
         /// The devices
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
-        /// Overwrite other signatures
-        #[arg(long)]
-        wipe: bool,
+        /// How devices are labelled
+        #[command(flatten)]
+        label: Label,
     },
     /// List physical volumes
     #[command(visible_alias = "ls")]
@@ -158,6 +159,24 @@ pub enum Pv {
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
     },
+}
+
+/// How devices are labelled.
+#[derive(Debug, Args)]
+pub struct Label {
+    /// Overwrite other signatures
+    #[arg(long)]
+    pub wipe: bool,
+    /// The least size of the metadata area of a device that is labelled; 16M hold a group of ten thousand volumes [default: 1M]
+    #[arg(long, value_name = "SIZE")]
+    pub metadata_size: Option<Bytes>,
+}
+
+impl Label {
+    /// What the engine is told.
+    pub fn labelling(&self) -> Labelling {
+        Labelling { wipe: self.wipe, metadata_size: self.metadata_size }
+    }
 }
 
 /// On volume groups.
@@ -174,9 +193,9 @@ pub enum Vg {
         /// The size of an extent, a power of two [default: 4M]
         #[arg(long, value_name = "SIZE")]
         extent_size: Option<Bytes>,
-        /// Overwrite other signatures
-        #[arg(long)]
-        wipe: bool,
+        /// How devices are labelled
+        #[command(flatten)]
+        label: Label,
     },
     /// List volume groups
     #[command(visible_alias = "ls")]
@@ -191,9 +210,9 @@ pub enum Vg {
         /// The devices
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
-        /// Overwrite other signatures
-        #[arg(long)]
-        wipe: bool,
+        /// How devices are labelled
+        #[command(flatten)]
+        label: Label,
     },
     /// Take devices out that no volume lies on
     Reduce {

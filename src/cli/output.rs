@@ -145,9 +145,9 @@ impl Output {
         matches!(self.format, Format::Json | Format::Yaml)
     }
 
-    /// Lines of text.
+    /// Lines of text, written at once: ten thousand are not ten thousand system calls.
     pub fn lines(&self, lines: &[String]) -> Result<()> {
-        lines.iter().try_for_each(|line| self.print(line))
+        if lines.is_empty() { Ok(()) } else { self.print(&lines.join("\n")) }
     }
 
     /// A plan, for a person.

@@ -19,8 +19,8 @@ const COLUMNS: [Column<PvView>; 7] = [
 /// Runs one of them.
 pub fn run(command: &Pv, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Pv::Create { devices, wipe } => {
-            output.made("pvs", &engine.create_pvs(devices, *wipe, mode)?, &COLUMNS)
+        Pv::Create { devices, label } => {
+            output.made("pvs", &engine.create_pvs(devices, label.labelling(), mode)?, &COLUMNS)
         }
         Pv::Remove { devices } => output.done(&engine.remove_pvs(devices, mode)?),
         Pv::List => output.list("pvs", &engine.pvs()?, &COLUMNS),

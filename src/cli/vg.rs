@@ -24,17 +24,17 @@ const COLUMNS: [Column<VgView>; 11] = [
 /// Runs one of them.
 pub fn run(command: &Vg, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Vg::Create { name, devices, extent_size, wipe } => {
+        Vg::Create { name, devices, extent_size, label } => {
             let new = NewGroup {
                 name: name.clone(),
                 devices: devices.clone(),
                 extent_size: *extent_size,
-                wipe: *wipe,
+                labelling: label.labelling(),
             };
             output.made("vgs", &engine.create_group(&new, mode)?, &COLUMNS)
         }
-        Vg::Extend { vg, devices, wipe } => {
-            output.made("vgs", &engine.extend_group(vg, devices, *wipe, mode)?, &COLUMNS)
+        Vg::Extend { vg, devices, label } => {
+            output.made("vgs", &engine.extend_group(vg, devices, label.labelling(), mode)?, &COLUMNS)
         }
         Vg::Reduce { vg, devices } => output.made("vgs", &engine.reduce_group(vg, devices, mode)?, &COLUMNS),
         Vg::Rename { vg, to } => output.made("vgs", &engine.rename_group(vg, to, mode)?, &COLUMNS),

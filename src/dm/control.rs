@@ -191,6 +191,11 @@ impl Kernel for Control {
         Ok(infos)
     }
 
+    fn count(&self) -> Result<usize> {
+        let listed = self.dm()?.list_devices().map_err(|error| failed(&error, "list its devices"))?;
+        Ok(listed.len())
+    }
+
     fn find(&self, wanted: &DmUuid) -> Result<Option<Info>> {
         match self.dm()?.device_info(&DevId::Uuid(uuid(wanted)?)) {
             Ok(told) => info(&told).map(Some),

@@ -95,6 +95,9 @@ pub trait Kernel: Send + Sync {
     /// Every device there is, ordered by name.
     fn list(&self) -> Result<Vec<Info>>;
 
+    /// How many devices there are: one call, however many.
+    fn count(&self) -> Result<usize>;
+
     /// The device with this uuid, whatever it is called, or none.
     fn find(&self, uuid: &DmUuid) -> Result<Option<Info>>;
 

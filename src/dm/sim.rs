@@ -207,6 +207,10 @@ impl Kernel for SimKernel {
         Ok(state.nodes.get(name).map(|node| state.nodes.info(name, node)))
     }
 
+    fn count(&self) -> Result<usize> {
+        Ok(self.state().nodes.names().count())
+    }
+
     fn find(&self, uuid: &DmUuid) -> Result<Option<Info>> {
         let state = self.state();
         let found = state.nodes.iter().find(|(_, node)| node.uuid == *uuid);

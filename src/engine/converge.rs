@@ -59,6 +59,8 @@ struct Difference<'a> {
     wanted: Vec<Pair<'a>>,
     /// Found devices that are not wanted, each before those that it rests on.
     gone: Vec<&'a FoundNode>,
+    /// The data of origins among these.
+    gone_origins: BTreeSet<&'a Below>,
     /// Origins that are live while a snapshot of theirs begins.
     cut: BTreeSet<&'a DmUuid>,
     /// Those snapshots.
@@ -71,16 +73,18 @@ impl<'a> Difference<'a> {
             wanted.0.iter().map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) }).collect();
         refuse_squatted_names(found, &pairs)?;
         let wanted_tables = wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
-        pairs.sort_by_key(|pair| {
+        pairs.sort_by_cached_key(|pair| {
             (rank(&pair.node.table), height(pair.uuid, &wanted_tables), pair.node.name.clone())
         });
         let found_tables = found.nodes.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
         let mut gone: Vec<_> = found.nodes.iter().filter(|(uuid, _)| !wanted.0.contains_key(uuid)).collect();
-        gone.sort_by_key(|(uuid, node)| {
+        gone.sort_by_cached_key(|(uuid, node)| {
             Reverse((rank(&node.table), height(uuid, &found_tables), node.info.name.clone()))
         });
         let (cut, beginning) = cuts(&pairs)?;
-        Ok(Self { wanted: pairs, gone: gone.into_iter().map(|(_, node)| node).collect(), cut, beginning })
+        let gone: Vec<_> = gone.into_iter().map(|(_, node)| node).collect();
+        let gone_origins = gone.iter().filter_map(|node| data_of_origin(&node.table)).collect();
+        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning })
     }
 
     fn layers(&self) -> BTreeMap<DmUuid, (crate::dm::DmName, Option<crate::block::DevNo>)> {
@@ -185,9 +189,7 @@ impl<'a> Difference<'a> {
     /// snapshots is lost to them.
     fn leaves_its_origin(&self, snapshot: &FoundNode) -> bool {
         match first_target(&snapshot.table) {
-            Some(Target::Snapshot { origin: real, .. }) => {
-                !self.gone.iter().any(|other| feeds(&other.table, real))
-            }
+            Some(Target::Snapshot { origin: real, .. }) => !self.gone_origins.contains(real),
             _ => false,
         }
     }
@@ -232,10 +234,12 @@ fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
 fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a DmUuid>)> {
     let mut cut = BTreeSet::new();
     let mut beginning = BTreeSet::new();
+    let live = pairs.iter().filter(|pair| !pair.is_new());
+    let origins: BTreeMap<&Below, &Pair<'a>> =
+        live.filter_map(|pair| Some((data_of_origin(&pair.node.table)?, pair))).collect();
     for pair in pairs.iter().filter(|pair| pair.is_new()) {
         let Some(Target::Snapshot { origin: real, .. }) = first_target(&pair.node.table) else { continue };
-        let origin = pairs.iter().find(|other| feeds(&other.node.table, real) && !other.is_new());
-        let Some(origin) = origin else { continue };
+        let Some(origin) = origins.get(real) else { continue };
         if !pair.node.begins && !origin.is_suspended() {
             return Err(untracked(pair.node, origin.node));
         }
@@ -246,14 +250,15 @@ fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a Dm
 }
 
 fn first_target(table: &Table<Below>) -> Option<&Target<Below>> {
+    crate::work::step();
     table.0.first().map(|line| &line.target)
 }
 
-/// True for the origin whose data `real` holds.
-fn feeds(table: &Table<Below>, real: &Below) -> bool {
+/// What holds the data of the origin that has this table; nothing if it is no origin's.
+fn data_of_origin(table: &Table<Below>) -> Option<&Below> {
     match first_target(table) {
-        Some(Target::Origin { device } | Target::Merge { origin: device, .. }) => device == real,
-        _ => false,
+        Some(Target::Origin { device } | Target::Merge { origin: device, .. }) => Some(device),
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::list::{pv_view, vg_view};
 use super::operation::{Change, Mode, Report};
 use super::outline::Entry;
 use super::session::Session;
-use super::setup::{Taken, belongs};
+use super::setup::{Labelling, Taken, belongs};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};
 use crate::block::Access;
@@ -21,12 +21,12 @@ impl Engine {
         &self,
         vg: &VgName,
         devices: &[PathBuf],
-        wipe: bool,
+        labelling: Labelling,
         mode: Mode,
     ) -> Result<Report<VgView>> {
         let global = self.lock_set(mode)?;
         let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
-        let joins = |session: &Session<'_>| session.joining(devices, wipe);
+        let joins = |session: &Session<'_>| session.joining(devices, labelling);
         let report = self.run(vg, mode, &format!("vg extend {vg}"), joins, views);
         drop(global);
         report.map_err(|error| error.doing(format!("extend volume group {vg}")))
@@ -133,8 +133,8 @@ impl Engine {
 
 impl Session<'_> {
     /// The change by which devices join.
-    fn joining(&self, devices: &[PathBuf], wipe: bool) -> Result<Change> {
-        let labels = self.engine.take(self.engine.scan()?, devices, wipe)?;
+    fn joining(&self, devices: &[PathBuf], labelling: Labelling) -> Result<Change> {
+        let labels = self.engine.take(self.engine.scan()?, devices, labelling)?;
         let extent_size = self.vg().extent_size;
         let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
         let intent = labels.iter().map(new).collect::<Result<_>>()?;

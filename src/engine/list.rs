@@ -3,15 +3,17 @@
 //! Lists take no lock and wait for nobody. The metadata read is old or new, never between; what the kernel says may be a moment
 //! younger.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
 use super::session::Session;
+use super::tree::Present;
 use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
 use super::{Engine, World};
 use crate::dm::{Info, Status};
 use crate::error::{Error, Kind, Result};
+use crate::lvm::free::FreeMap;
 use crate::lvm::scan::{OpenPv, OpenVg, Scan, scan};
 use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
 use crate::units::{Bytes, Extents};
@@ -26,8 +28,10 @@ pub struct Select {
 }
 
 impl Select {
-    fn takes(&self, name: &LvName) -> bool {
-        self.names.is_empty() || self.names.contains(name)
+    /// Those of these things whose names are selected.
+    fn among<'l, T>(&self, all: &'l [T], name: impl Fn(&'l T) -> &'l LvName) -> Vec<&'l T> {
+        let names: HashSet<_> = self.names.iter().collect();
+        all.iter().filter(|one| names.is_empty() || names.contains(name(one))).collect()
     }
 }
 
@@ -35,8 +39,7 @@ impl Engine {
     /// Every physical volume.
     pub fn pvs(&self) -> Result<Vec<PvView>> {
         let scan = self.scan()?;
-        let members =
-            scan.vgs.iter().flat_map(|open| open.pvs.iter().map(move |pv| pv_view(pv, Some(&open.vg))));
+        let members = scan.vgs.iter().flat_map(members);
         let mut views: Vec<_> = members.chain(scan.orphans.iter().map(|pv| pv_view(pv, None))).collect();
         views.sort_by(|a, b| a.device.cmp(&b.device));
         Ok(views)
@@ -96,7 +99,7 @@ impl Engine {
 }
 
 fn refuse_unknown<'a>(select: &Select, found: impl Iterator<Item = &'a str>, what: &str) -> Result<()> {
-    let found: Vec<_> = found.collect();
+    let found: HashSet<_> = found.collect();
     let missing = select.names.iter().find(|name| !found.contains(&name.as_str()));
     let (Some(name), Some(vg)) = (missing, &select.vg) else { return Ok(()) };
     Err(Error::new(Kind::NotFound, format!("volume group {vg} has no {what} {name}"))
@@ -115,10 +118,18 @@ impl Session<'_> {
     }
 }
 
-pub(super) fn pv_view(pv: &OpenPv, vg: Option<&Vg>) -> PvView {
-    let entry = vg.and_then(|vg| Some((vg, vg.pv_by_id(&pv.id)?)));
+/// The physical volumes of a group, whose free extents are looked for once.
+fn members(open: &OpenVg) -> impl Iterator<Item = PvView> {
+    let free = FreeMap::of(&open.vg);
+    open.pvs.iter().map(move |pv| pv_view(pv, Some((&open.vg, &free))))
+}
+
+pub(super) fn pv_view(pv: &OpenPv, group: Option<(&Vg, &FreeMap)>) -> PvView {
+    let vg = group.map(|(vg, _)| vg);
+    let place = vg.and_then(|vg| vg.pvs.iter().position(|known| known.id == pv.id));
+    let entry = vg.zip(place).and_then(|(vg, place)| Some((vg, vg.pvs.get(place)?)));
     let bytes = |vg: &Vg, extents: Extents| extents.sectors(vg.extent_size).bytes();
-    let free = entry.map_or(Extents::ZERO, |(vg, entry)| vg.free_on(&entry.id));
+    let free = group.zip(place).map_or(Extents::ZERO, |((_, free), place)| free.on(place));
     let whole = pv.label.as_ref().map_or(Bytes::ZERO, |label| label.device_size);
     PvView {
         device: pv.path.clone(),
@@ -161,15 +172,16 @@ pub(super) fn vg_view(open: &OpenVg) -> VgView {
 
 fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<VolumeView>> {
     let vg = &open.vg;
-    let listed = vg.lvs.iter().filter(|lv| {
-        select.takes(&lv.name) && vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none()
-    });
-    listed.filter(|lv| vg.role(&lv.name) != Some(Role::Hidden)).map(|lv| volume_view(world, vg, lv)).collect()
+    let naming = Naming::new(vg, &world.dev);
+    let mut listed = select.among(&vg.lvs, |lv| &lv.name);
+    listed.retain(|lv| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none());
+    listed.retain(|lv| vg.role(&lv.name) != Some(Role::Hidden));
+    let present = Present::of(world.kernel.as_ref(), listed.len())?;
+    listed.into_iter().map(|lv| volume_view(&present, &naming, vg, lv)).collect()
 }
 
-fn volume_view(world: &World, vg: &Vg, lv: &Lv) -> Result<VolumeView> {
-    let naming = Naming::new(vg, &world.dev);
-    let info = world.kernel.find(&naming.uuid(&lv.id, Layer::Top))?;
+fn volume_view(present: &Present<'_>, naming: &Naming<'_>, vg: &Vg, lv: &Lv) -> Result<VolumeView> {
+    let info = present.find(&naming.uuid(&lv.id, Layer::Top))?;
     let merging = vg.snapshots_of(&lv.name).any(|snapshot| snapshot.merging);
     Ok(VolumeView {
         vg: vg.name.to_string(),
@@ -198,12 +210,12 @@ fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
 
 fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<SnapshotView>> {
     let vg = &open.vg;
-    let lvs: BTreeMap<_, _> =
-        vg.snapshots().iter().filter_map(|s| Some((&s.store, vg.lv(&s.store)?))).collect();
-    let listed = vg.snapshots().iter().filter(|snapshot| select.takes(&snapshot.store));
+    let listed = select.among(vg.snapshots(), |snapshot| &snapshot.store);
+    let present = Present::of(world.kernel.as_ref(), listed.len())?;
     listed
-        .filter_map(|snapshot| Some((snapshot, *lvs.get(&snapshot.store)?)))
-        .map(|(snapshot, store)| snapshot_view(world, vg, snapshot, store))
+        .into_iter()
+        .filter_map(|snapshot| Some((snapshot, vg.lv(&snapshot.store)?)))
+        .map(|(snapshot, store)| snapshot_view(world, &present, vg, snapshot, store))
         .collect()
 }
 
@@ -213,12 +225,18 @@ struct Seen {
     status: Option<Status>,
 }
 
-fn seen(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<Option<Seen>> {
+fn seen(
+    world: &World,
+    present: &Present<'_>,
+    vg: &Vg,
+    snapshot: &Snapshot,
+    store: &Lv,
+) -> Result<Option<Seen>> {
     let naming = Naming::new(vg, &world.dev);
-    let Some(info) = world.kernel.find(&naming.uuid(&store.id, Layer::Top))? else { return Ok(None) };
+    let Some(info) = present.find(&naming.uuid(&store.id, Layer::Top))? else { return Ok(None) };
     // While it is merged the origin's device speaks for the store.
     let speaks = match vg.lv(&snapshot.origin) {
-        Some(origin) if snapshot.merging => world.kernel.find(&naming.uuid(&origin.id, Layer::Top))?,
+        Some(origin) if snapshot.merging => present.find(&naming.uuid(&origin.id, Layer::Top))?,
         _ => Some(info.clone()),
     };
     // A suspended device's status would wait for its store.
@@ -233,8 +251,14 @@ fn seen(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<Optio
     Ok(Some(Seen { info, status }))
 }
 
-fn snapshot_view(world: &World, vg: &Vg, snapshot: &Snapshot, store: &Lv) -> Result<SnapshotView> {
-    let seen = seen(world, vg, snapshot, store)?;
+fn snapshot_view(
+    world: &World,
+    present: &Present<'_>,
+    vg: &Vg,
+    snapshot: &Snapshot,
+    store: &Lv,
+) -> Result<SnapshotView> {
+    let seen = seen(world, present, vg, snapshot, store)?;
     let status = seen.as_ref().and_then(|seen| seen.status.as_ref());
     let usage = match status {
         Some(Status::Store { used, total, metadata, .. }) => {

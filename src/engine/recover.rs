@@ -4,7 +4,7 @@
 //! snapshot is detached from its origin, which goes on as if the snapshot had never been, and its extents become free when the
 //! kernel has let go of them. A family for which no plan can be made stays as it is, in the kernel and in the metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -68,13 +68,14 @@ impl Session<'_> {
         let mut found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
         // One that is to go and that somebody has open stays until nobody has.
         let goes = |lv: &&Lv| goes(vg, lv);
-        let is_used = |lv: &&Lv| found.users(&naming.uuid(&lv.id, Layer::Top)) > 0;
+        let opened = found.used();
+        let is_used = |lv: &&Lv| opened.contains(&naming.uuid(&lv.id, Layer::Top));
         let (used, gone): (Vec<_>, Vec<_>) = vg.built_here().filter(goes).partition(is_used);
         let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
         let kept: Vec<_> = kept.map(|lv| naming.uuid(&lv.id, Layer::Top)).collect();
         found.leave_alone(kept);
         let mut names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
-        let intended = vg.apply(&releases(vg, &names))?;
+        let intended = vg.apply(&release(vg, &names))?;
         let roots = roots_in(&intended, &self.active(&found, vg.built_here()));
         let (plan, stuck) = match self.plan_for(&intended, &found, &roots) {
             Err(error) if error.kind() == Kind::Refused => self.plan_each(&intended, &found)?,
@@ -84,7 +85,7 @@ impl Session<'_> {
         names.retain(|name| !is_stuck(vg, name, &stuck));
         let unmark = unmark_kept(vg, &stuck);
         Ok(Recovery {
-            intent: releases(vg, &names),
+            intent: release(vg, &names),
             plan,
             confirm: names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark).collect(),
             stuck: stuck.into_values().collect(),
@@ -96,10 +97,12 @@ impl Session<'_> {
     fn plan_each(&self, intended: &Vg, found: &FoundTree) -> Result<(Plan, Stuck)> {
         let vg = self.vg();
         let (mut plan, mut stuck) = (Plan::default(), Stuck::new());
+        let intended_names: HashMap<_, _> = intended.lvs.iter().map(|lv| (lv.id, &lv.name)).collect();
         for root in vg.built_here().filter(|lv| vg.root_of(&lv.name) == lv.name) {
             let members = families(vg, [&root.name]);
             let found = found.only(&self.expected(members.values().copied()));
-            let roots = roots_in(intended, &self.active(&found, members.values().copied()));
+            let active = self.active(&found, members.values().copied());
+            let roots = active.iter().filter_map(|id| intended_names.get(id).copied().cloned()).collect();
             match self.plan_for(intended, &found, &roots) {
                 Ok(own) => plan.append(own),
                 Err(error) if error.kind() == Kind::Refused => {
@@ -129,12 +132,15 @@ fn is_stuck(vg: &Vg, name: &LvName, stuck: &Stuck) -> bool {
     stuck.contains_key(&vg.root_of(name))
 }
 
-fn releases(vg: &Vg, names: &[LvName]) -> Vec<Edit> {
-    names.iter().flat_map(|name| release(vg, name)).collect()
+/// The edits that make volumes ones that can be removed: no snapshots any more, and marked so. Edits of a kind stand together, which
+/// is how many of them cost little.
+pub(super) fn release(vg: &Vg, names: &[LvName]) -> Vec<Edit> {
+    let mut edits: Vec<_> = names.iter().flat_map(|name| release_one(vg, name)).collect();
+    edits.sort_by_key(|edit| !matches!(edit, Edit::DetachSnapshot { .. }));
+    edits
 }
 
-/// The edits that make a volume one that can be removed: no snapshot any more, and marked so.
-pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
+fn release_one(vg: &Vg, name: &LvName) -> Vec<Edit> {
     let mark = vg.lv(name).and_then(|lv| Mark::of(lv));
     let mut edits = Vec::new();
     if vg.snapshot_of_store(name).is_some() {

@@ -155,24 +155,24 @@ impl Session<'_> {
 
     pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
         let disks = self.disks();
-        let waiting = self.waiting_merges(vg, found);
+        let waiting = self.waiting_merges(vg, found, roots);
         let activation = Activation { roots, disks: &disks, waiting: &waiting, dev: self.engine.dev() };
         converge(found, &desired(vg, &activation)?)
     }
 
     /// The snapshots whose merge may not begin now; see [`Activation::waiting`].
-    fn waiting_merges(&self, vg: &Vg, found: &FoundTree) -> BTreeSet<LvName> {
-        let naming = self.naming();
+    fn waiting_merges(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> BTreeSet<LvName> {
+        let (naming, used) = (self.naming(), found.used());
         let top = |name: &LvName| vg.lv(name).map(|lv| naming.uuid(&lv.id, Layer::Top));
-        let is_open = |name: &LvName| top(name).is_some_and(|uuid| found.users(&uuid) > 0);
+        let is_open = |name: &LvName| top(name).is_some_and(|uuid| used.contains(&uuid));
         let has_begun = |origin: &LvName| {
             let node = top(origin).and_then(|uuid| found.nodes.get(&uuid));
             node.is_some_and(|node| {
                 node.table.0.iter().any(|line| matches!(line.target, Target::Merge { .. }))
             })
         };
-        let merging =
-            vg.snapshots().iter().filter(|snapshot| snapshot.merging && !has_begun(&snapshot.origin));
+        let snapshots = roots.iter().flat_map(|root| vg.snapshots_of(root));
+        let merging = snapshots.filter(|snapshot| snapshot.merging && !has_begun(&snapshot.origin));
         let open = merging.filter(|snapshot| is_open(&snapshot.origin) || is_open(&snapshot.store));
         open.map(|snapshot| snapshot.store.clone()).collect()
     }

@@ -37,8 +37,17 @@ pub struct NewGroup {
     pub devices: Vec<PathBuf>,
     /// Of one extent; none for lvm2's 4 MiB.
     pub extent_size: Option<Bytes>,
+    /// How those that are no physical volumes yet become some.
+    pub labelling: Labelling,
+}
+
+/// How devices become physical volumes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Labelling {
     /// Overwrite other signatures.
     pub wipe: bool,
+    /// The least size of a metadata area; none for lvm2's, which is full at about a thousand volumes.
+    pub metadata_size: Option<Bytes>,
 }
 
 /// A physical volume that belongs to no group, or a draft of one.
@@ -74,14 +83,19 @@ impl Taken {
 
 impl Engine {
     /// Labels devices. One that is an unused physical volume already stays as it is.
-    pub fn create_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
-        self.pvs_created(devices, wipe, mode).map_err(|error| error.doing("create physical volumes"))
+    pub fn create_pvs(
+        &self,
+        devices: &[PathBuf],
+        labelling: Labelling,
+        mode: Mode,
+    ) -> Result<Report<PvView>> {
+        self.pvs_created(devices, labelling, mode).map_err(|error| error.doing("create physical volumes"))
     }
 
-    fn pvs_created(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
+    fn pvs_created(&self, devices: &[PathBuf], labelling: Labelling, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
         let _lock = self.lock_set(mode)?;
-        let taken = self.take(self.scan()?, devices, wipe)?;
+        let taken = self.take(self.scan()?, devices, labelling)?;
         if mode.dry_run {
             return Ok(Report {
                 planned: Some(taken.iter().filter_map(Taken::entry).collect()),
@@ -106,7 +120,7 @@ impl Engine {
         let _lock = self.world.locks.vg(&new.name, lock::Mode::Exclusive, mode.wait())?;
         let scan = self.scan()?;
         self.refuse_taken_group(&scan, &new.name)?;
-        let taken = self.take(scan, &new.devices, new.wipe)?;
+        let taken = self.take(scan, &new.devices, new.labelling)?;
         let group = NewVg {
             name: new.name.clone(),
             id: self.new_uuid(),
@@ -148,7 +162,12 @@ impl Engine {
     }
 
     /// Judges every device; nothing is written.
-    pub(super) fn take(&self, mut scan: Scan, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
+    pub(super) fn take(
+        &self,
+        mut scan: Scan,
+        devices: &[PathBuf],
+        labelling: Labelling,
+    ) -> Result<Vec<Taken>> {
         let mut seen = BTreeSet::new();
         let mut taken = Vec::new();
         for path in devices {
@@ -157,12 +176,13 @@ impl Engine {
                 return Err(Error::new(Kind::Usage, format!("{} is named twice", path.display()))
                     .hint("name each device once"));
             }
-            taken.push(self.judge(&mut scan, path, &listed, wipe)?);
+            taken.push(self.judge(&mut scan, path, &listed, labelling)?);
         }
         Ok(taken)
     }
 
-    fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, wipe: bool) -> Result<Taken> {
+    fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, labelling: Labelling) -> Result<Taken> {
+        let Labelling { wipe, metadata_size } = labelling;
         let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number == Some(listed.number));
         if let Some(open) = scan.vgs.iter().find(holds) {
             return Err(belongs(path, &open.vg.name));
@@ -176,15 +196,15 @@ impl Engine {
         // Exclusive: refused while it is mounted or something is built on it.
         let device = self.world.devices.open(path, Access::Exclusive)?;
         match orphan {
-            Some(pv) if wipe && pv.check_free().is_err() => self.draft(device, Writes::Label),
+            Some(pv) if wipe && pv.check_free().is_err() => self.draft(device, Writes::Label, metadata_size),
             Some(mut pv) => {
                 pv.check_free()?;
                 pv.device = Some(device);
                 Ok(Taken { pv, writes: Writes::Nothing })
             }
             None => match probe::find(device.as_ref())? {
-                None => self.draft(device, Writes::Label),
-                Some(_) if wipe => self.draft(device, Writes::WipeAndLabel),
+                None => self.draft(device, Writes::Label, metadata_size),
+                Some(_) if wipe => self.draft(device, Writes::WipeAndLabel, metadata_size),
                 Some(signature) => {
                     Err(Error::new(Kind::Refused, format!("{} carries {}", path.display(), signature.name))
                         .hint("give --wipe to overwrite it")
@@ -201,8 +221,9 @@ impl Engine {
         Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
 
-    fn draft(&self, device: Arc<dyn Device>, writes: Writes) -> Result<Taken> {
-        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &PvOptions::default())?, writes })
+    fn draft(&self, device: Arc<dyn Device>, writes: Writes, metadata_size: Option<Bytes>) -> Result<Taken> {
+        let options = PvOptions { metadata_size, ..PvOptions::default() };
+        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &options)?, writes })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Devices are known by their uuid, as lvm2 knows them; a name is only what a device happens to be called. The tables of
 //! both trees name the devices below them as [`Below`], so that they can be compared before anything exists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::block::DevNo;
@@ -72,14 +72,15 @@ pub struct Expected {
 }
 
 impl FoundTree {
-    /// Reads those devices that are expected; costs one call for each, whatever else there is on the host.
+    /// Reads those devices that are expected.
     pub fn read(kernel: &dyn Kernel, expected: &[Expected]) -> Result<Self> {
+        let present = Present::of(kernel, expected.len())?;
         let mut infos = Vec::new();
         let mut squatted = BTreeSet::new();
         for device in expected {
-            match kernel.find(&device.uuid)? {
+            match present.find(&device.uuid)? {
                 Some(info) => infos.push((info, device.link.clone())),
-                None if kernel.info(&device.name)?.is_some() => {
+                None if present.has_name(&device.name)? => {
                     squatted.insert(device.name.clone());
                 }
                 None => {}
@@ -106,33 +107,91 @@ impl FoundTree {
     pub fn only(&self, expected: &[Expected]) -> Self {
         let nodes = expected.iter().filter_map(|device| self.nodes.get_key_value(&device.uuid));
         let nodes = nodes.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
-        Self { nodes, squatted: self.squatted.clone() }
+        let names = expected.iter().map(|device| &device.name);
+        Self { nodes, squatted: names.filter(|name| self.squatted.contains(*name)).cloned().collect() }
     }
 
     /// Forgets these devices, and every device that is stacked with them, so that no plan touches them.
     pub fn leave_alone(&mut self, mut uuids: Vec<DmUuid>) {
+        let above = self.layers_above();
+        let above: BTreeMap<DmUuid, Vec<DmUuid>> = above
+            .into_iter()
+            .map(|(uuid, above)| (uuid.clone(), above.into_iter().cloned().collect()))
+            .collect();
         while let Some(uuid) = uuids.pop() {
             let Some(node) = self.nodes.remove(&uuid) else { continue };
-            let above = self.nodes.iter().filter(|(_, above)| rests_on(&above.table, &uuid));
-            uuids.extend(above.map(|(uuid, _)| uuid.clone()).chain(layers_below(&node.table).cloned()));
+            uuids.extend(above.get(&uuid).into_iter().flatten().cloned());
+            uuids.extend(layers_below(&node.table).cloned());
         }
     }
 
-    /// How many have a device open besides the other devices of this tree: mounts, processes, foreign layers.
-    pub fn users(&self, uuid: &DmUuid) -> u32 {
-        let Some(node) = self.nodes.get(uuid) else { return 0 };
-        let layers = self.nodes.values().filter(|above| rests_on(&above.table, uuid)).count();
-        node.info.open_count.saturating_sub(u32::try_from(layers).unwrap_or(u32::MAX))
+    /// The devices of this tree that somebody has open besides its other devices: mounts, processes, foreign layers.
+    pub fn used(&self) -> BTreeSet<&DmUuid> {
+        let above = self.layers_above();
+        let is_used = |uuid: &DmUuid, node: &FoundNode| {
+            let layers = above.get(uuid).map_or(0, BTreeSet::len);
+            usize::try_from(node.info.open_count).is_ok_and(|opened| opened > layers)
+        };
+        self.nodes.iter().filter(|(uuid, node)| is_used(uuid, node)).map(|(uuid, _)| uuid).collect()
+    }
+
+    /// For each device the devices that name it in their tables.
+    fn layers_above(&self) -> BTreeMap<&DmUuid, BTreeSet<&DmUuid>> {
+        let mut above = BTreeMap::<_, BTreeSet<_>>::new();
+        for (uuid, node) in &self.nodes {
+            for below in layers_below(&node.table) {
+                above.entry(below).or_default().insert(uuid);
+            }
+        }
+        above
     }
 }
 
-/// True if a line of `table` names the device.
-pub fn rests_on(table: &Table<Below>, uuid: &DmUuid) -> bool {
-    layers_below(table).any(|below| below == uuid)
+/// The devices that there are, for questions about many of them: asked one by one, or listed at once if that is fewer calls.
+pub enum Present<'k> {
+    /// More devices than questions.
+    Asked(&'k dyn Kernel),
+    /// More questions than devices.
+    Listed {
+        /// By uuid, where they have one.
+        by_uuid: HashMap<DmUuid, Info>,
+        /// All their names.
+        names: HashSet<DmName>,
+    },
+}
+
+impl<'k> Present<'k> {
+    /// For so many questions.
+    pub fn of(kernel: &'k dyn Kernel, questions: usize) -> Result<Self> {
+        // A list is as many calls as devices, and one more to know that.
+        if questions <= 1 || kernel.count()? >= questions {
+            return Ok(Self::Asked(kernel));
+        }
+        let listed = kernel.list()?;
+        let names = listed.iter().map(|info| info.name.clone()).collect();
+        let by_uuid = listed.into_iter().filter_map(|info| Some((info.uuid.clone()?, info))).collect();
+        Ok(Self::Listed { by_uuid, names })
+    }
+
+    /// The device with this uuid, or none.
+    pub fn find(&self, uuid: &DmUuid) -> Result<Option<Info>> {
+        match self {
+            Self::Asked(kernel) => kernel.find(uuid),
+            Self::Listed { by_uuid, .. } => Ok(by_uuid.get(uuid).cloned()),
+        }
+    }
+
+    fn has_name(&self, name: &DmName) -> Result<bool> {
+        match self {
+            Self::Asked(kernel) => kernel.info(name).map(|info| info.is_some()),
+            Self::Listed { names, .. } => Ok(names.contains(name)),
+        }
+    }
 }
 
 /// The devices of the tree that a table names.
 pub fn layers_below(table: &Table<Below>) -> impl Iterator<Item = &DmUuid> {
+    crate::work::step();
     table.0.iter().flat_map(|line| line.target.devices()).filter_map(|below| match below {
         Below::Layer(uuid) => Some(uuid),
         Below::Disk(_) => None,

@@ -185,11 +185,10 @@ impl Session<'_> {
     pub(super) fn removal_of(&self, mut doomed: Vec<LvName>) -> Result<Change> {
         doomed.sort();
         doomed.dedup();
-        let mut change = Change::default();
+        let mut change = Change { intent: release(self.vg(), &doomed), ..Change::default() };
         for name in doomed {
             self.refuse_in_use(self.vg().find_lv(&name)?)?;
             change.touched.insert(name.clone());
-            change.intent.extend(release(self.vg(), &name));
             change.deactivate.insert(name.clone());
             change.confirm.push(Edit::RemoveLv { lv: name });
         }

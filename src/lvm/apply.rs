@@ -2,20 +2,22 @@
 //!
 //! The text is changed first; the view of what changed is then read from it, so that the two cannot differ. Rules
 //! that look at the whole volume group wait for the end of the list ([`check::validate`]).
+//!
+//! Edits that move other volumes' places go by runs of one kind, so that thousands cost a pass and not a pass each.
 
 use std::fmt;
-use std::sync::Arc;
+use std::mem::discriminant;
 
 use super::check;
 use super::config::{Place, SectionMut};
 use super::edit::{Edit, NewPv, NewVg};
 use super::model::Vg;
 use super::name::LvName;
-use super::read::Reader;
 use super::write;
 use crate::error::{Context, Error, Kind, Result};
 
 mod group;
+mod members;
 mod snapshot;
 mod volume;
 mod words;
@@ -34,12 +36,11 @@ impl Vg {
         Ok(vg)
     }
 
-    /// The volume group after all of `edits`, in order; the first that is not possible is the error and nothing has
-    /// happened.
+    /// The volume group after all of `edits`, in order; one that is not possible is the error and nothing has happened.
     pub fn apply(&self, edits: &[Edit]) -> Result<Self> {
         let mut next = self.clone();
-        let result =
-            edits.iter().try_for_each(|edit| next.change(edit)).and_then(|()| check::validate(&next));
+        let mut runs = edits.chunk_by(goes_along);
+        let result = runs.try_for_each(|run| next.change(run)).and_then(|()| check::validate(&next));
         result.map_err(|error| error.at(Context::Vg(self.name.to_string())))?;
         Ok(next)
     }
@@ -51,20 +52,29 @@ impl Vg {
         Ok(self)
     }
 
-    fn change(&mut self, edit: &Edit) -> Result<()> {
+    /// One edit, or a run of them.
+    fn change(&mut self, run: &[Edit]) -> Result<()> {
+        let Some(edit) = run.first() else { return Ok(()) };
         match edit {
-            Edit::AddLv(new) => self.add_lv(new),
-            Edit::RemoveLv { lv } => self.remove_lv(lv),
+            Edit::AddLv(_) => self.add_lvs(&all(run, |edit| match edit {
+                Edit::AddLv(new) => Some(new),
+                _ => None,
+            })),
+            Edit::RemoveLv { .. } => self.remove_lvs(&all(run, |edit| match edit {
+                Edit::RemoveLv { lv } => Some(lv),
+                _ => None,
+            })),
+            Edit::DetachSnapshot { .. } => self.detach_snapshots(&all(run, |edit| match edit {
+                Edit::DetachSnapshot { store } => Some(store),
+                _ => None,
+            })),
+            Edit::AddSnapshot { .. } => self.add_snapshots(run),
             Edit::RenameLv { lv, to } => self.rename_lv(lv, to),
             Edit::SetLvSegments { lv, segments } => self.set_segments(lv, segments),
             Edit::SetLvWritable { lv, writable } => self.set_writable(lv, *writable),
             Edit::SetLvFlag { lv, flag, on } => self.set_flag(lv, *flag, *on),
             Edit::AddLvTag { lv, tag } => self.add_lv_tag(lv, tag),
             Edit::RemoveLvTag { lv, tag } => self.remove_lv_tag(lv, tag),
-            Edit::AddSnapshot { store, origin, chunk_size, id, created } => {
-                self.add_snapshot(store, origin, *chunk_size, *id, created.as_ref())
-            }
-            Edit::DetachSnapshot { store } => self.detach_snapshot(store),
             Edit::SetMerging { store, merging } => self.set_merging(store, *merging),
             Edit::AddPv(new) => self.add_pv(new),
             Edit::RemovePv { pv } => self.remove_pv(pv),
@@ -87,17 +97,8 @@ impl Vg {
 
     /// A logical volume's section.
     fn lv_section(&mut self, lv: &LvName) -> Result<SectionMut<'_>> {
-        self.lvs_section()?.into_section(lv.as_str()).ok_or_else(|| torn(lv))
-    }
-
-    /// Reads a volume anew from its changed section.
-    fn reread(&mut self, lv: &LvName) -> Result<()> {
-        let lvs = self.tree.root().path_of(&[self.name.as_str(), "logical_volumes"]);
-        let node = lvs.and_then(|lvs| lvs.find(lv.as_str())).ok_or_else(|| torn(lv))?;
-        let read = Reader::new(&self.pvs, &self.index.lvs).lv(node)?;
-        let place = self.index.lvs.get(lv).and_then(|place| self.lvs.get_mut(*place));
-        *place.ok_or_else(|| torn(lv))? = Arc::new(read);
-        Ok(())
+        let place = self.place_of(lv)?;
+        self.lvs_section()?.into_section_near(lv.as_str(), place).ok_or_else(|| torn(lv))
     }
 
     /// Reads everything anew: for changes of what all volumes refer to.
@@ -105,6 +106,20 @@ impl Vg {
         *self = Self::from_tree(std::mem::take(&mut self.tree))?;
         Ok(())
     }
+}
+
+/// True if two edits in succession are done in one pass.
+fn goes_along(edit: &Edit, next: &Edit) -> bool {
+    let in_runs = matches!(
+        edit,
+        Edit::AddLv(_) | Edit::RemoveLv { .. } | Edit::AddSnapshot { .. } | Edit::DetachSnapshot { .. }
+    );
+    in_runs && discriminant(edit) == discriminant(next)
+}
+
+/// What the edits of a run are about.
+fn all<'e, T>(run: &'e [Edit], what: impl Fn(&'e Edit) -> Option<T>) -> Vec<T> {
+    run.iter().filter_map(what).collect()
 }
 
 /// The view says that something is there and the tree does not.

@@ -238,17 +238,20 @@ pub fn check_removable(open: &OpenVg) -> Result<()> {
 
 /// An error if a volume has the name, or the volume group's history keeps it.
 pub fn check_free_name(vg: &Vg, name: &LvName) -> Result<()> {
-    let taken = |what: &str| {
-        Err(Error::new(Kind::AlreadyExists, format!("volume group {} {what} {name}", vg.name))
-            .hint("choose another name"))
-    };
     if vg.lv(name).is_some() {
-        return taken("already has a volume");
+        return Err(taken(vg, name));
     }
     if vg.historical.contains(name) {
-        return taken("keeps in its history a removed volume");
+        let text = format!("volume group {} keeps in its history a removed volume {name}", vg.name);
+        return Err(Error::new(Kind::AlreadyExists, text).hint("choose another name"));
     }
     Ok(())
+}
+
+/// The error for a name that a volume has.
+pub(super) fn taken(vg: &Vg, name: &LvName) -> Error {
+    Error::new(Kind::AlreadyExists, format!("volume group {} already has a volume {name}", vg.name))
+        .hint("choose another name")
 }
 
 /// An error if the name of a volume's device, `vg-lv` with hyphens doubled and a suffix such as `-cow`, is longer

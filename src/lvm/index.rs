@@ -28,6 +28,7 @@ impl Index {
 
     /// Takes in what a further volume, behind all others, says.
     pub(super) fn add_snapshots(&mut self, lv: &Lv) {
+        crate::work::step();
         for segment in &lv.segments {
             if let SegmentKind::Snapshot { chunk_size, origin, store, merging } = &segment.kind {
                 let place = self.snapshots.len();

@@ -258,10 +258,12 @@ impl Vg {
 
     /// The volume of this name, or an error that says it is not there.
     pub fn find_lv(&self, name: &LvName) -> Result<&Arc<Lv>> {
-        self.lv(name).ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("volume group {} has no volume {name}", self.name))
-                .hint(format!("`dmsnap volume list {}` shows what there is", self.name))
-        })
+        self.lv(name).ok_or_else(|| self.no_volume(name))
+    }
+
+    pub(super) fn no_volume(&self, name: &LvName) -> Error {
+        Error::new(Kind::NotFound, format!("volume group {} has no volume {name}", self.name))
+            .hint(format!("`dmsnap volume list {}` shows what there is", self.name))
     }
 
     /// The physical volume with this identity.

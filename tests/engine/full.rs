@@ -3,6 +3,7 @@
 use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, vg};
 use dmsnap::block::Access;
 use dmsnap::engine::Mode;
+use dmsnap::engine::setup::Labelling;
 use dmsnap::error::Kind;
 use dmsnap::lvm::{Edit, open_vg};
 use dmsnap::units::Bytes;
@@ -65,7 +66,8 @@ fn a_device_that_the_metadata_has_no_room_for_is_not_labelled() {
     let disks = lab.disks.images();
     for dry_run in [true, false] {
         let mode = Mode { dry_run, ..MODE };
-        let error = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap_err();
+        let error =
+            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), mode).unwrap_err();
         assert_eq!(error.kind(), Kind::NoSpace, "{error}");
         assert!(lab.disks.images() == disks, "a refused request wrote");
     }

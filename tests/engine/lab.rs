@@ -12,7 +12,7 @@ use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::resize::Growth;
-use dmsnap::engine::setup::NewGroup;
+use dmsnap::engine::setup::{Labelling, NewGroup};
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::{SnapshotState, SnapshotView};
 use dmsnap::engine::volume::NewVolume;
@@ -65,7 +65,7 @@ impl Lab {
             name: vg(),
             devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
             extent_size: Some(Bytes::mib(1)),
-            wipe: false,
+            labelling: Labelling::default(),
         };
         lab.engine().create_group(&group, MODE).unwrap();
         lab
@@ -207,7 +207,7 @@ pub fn other() -> NewGroup {
         name: "other".parse().unwrap(),
         devices: vec!["/dev/sdc".into()],
         extent_size: None,
-        wipe: false,
+        labelling: Labelling::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::lab::{Lab, MODE, cut, growth, has, has_volume, lv, other, snap, vg, v
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::resize::Growth;
+use dmsnap::engine::setup::Labelling;
 use dmsnap::engine::{Engine, Mode};
 use dmsnap::error::Result;
 use dmsnap::units::Bytes;
@@ -139,7 +140,9 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a device that joins",
         prepare: |lab| snap(lab, "a"),
-        run: |engine, mode| engine.extend_group(&vg(), &["/dev/sdc".into()], false, mode).map(drop),
+        run: |engine, mode| {
+            engine.extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), mode).map(drop)
+        },
         kept: &["a"],
         marks: true,
         happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 3,
@@ -148,7 +151,7 @@ pub const OPERATIONS: &[Operation] = &[
         name: "a device that leaves",
         prepare: |lab| {
             snap(lab, "a");
-            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), MODE).unwrap();
         },
         run: |engine, mode| engine.reduce_group(&vg(), &["/dev/sdc".into()], mode).map(drop),
         kept: &["a"],
@@ -158,7 +161,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a label",
         prepare: |_| {},
-        run: |engine, mode| engine.create_pvs(&["/dev/sdc".into()], false, mode).map(drop),
+        run: |engine, mode| engine.create_pvs(&["/dev/sdc".into()], Labelling::default(), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().pvs().unwrap().len() == 3,

@@ -213,6 +213,9 @@ impl Kernel for Fleeting {
     fn list(&self) -> Result<Vec<dmsnap::dm::Info>> {
         self.0.list()
     }
+    fn count(&self) -> Result<usize> {
+        self.0.count()
+    }
     fn find(&self, uuid: &dmsnap::dm::DmUuid) -> Result<Option<dmsnap::dm::Info>> {
         self.0.find(uuid)
     }

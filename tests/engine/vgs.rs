@@ -2,6 +2,7 @@
 
 use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, other, vg};
 use dmsnap::engine::Mode;
+use dmsnap::engine::setup::Labelling;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::view::PvState;
 use dmsnap::error::Kind;
@@ -11,8 +12,12 @@ use dmsnap::units::Bytes;
 #[test]
 fn a_labelled_device_is_taken_as_it_is() {
     let lab = Lab::new();
-    let label = lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects.remove(0);
-    assert_eq!(lab.engine().create_pvs(&["/dev/sdc".into()], false, MODE).unwrap().objects[0], label);
+    let label =
+        lab.engine().create_pvs(&["/dev/sdc".into()], Labelling::default(), MODE).unwrap().objects.remove(0);
+    assert_eq!(
+        lab.engine().create_pvs(&["/dev/sdc".into()], Labelling::default(), MODE).unwrap().objects[0],
+        label
+    );
     lab.engine().create_group(&other(), MODE).unwrap();
     let pvs = lab.engine().pvs().unwrap();
     let pv = pvs.iter().find(|pv| pv.vg.as_deref() == Some("other")).unwrap();
@@ -31,7 +36,9 @@ fn a_device_of_an_unreadable_group_is_overwritten_only_on_request() {
     assert_eq!(error.kind(), Kind::Refused);
     assert!(error.to_string().contains("--wipe"), "{error}");
     assert!(lab.disks.images() == disks, "a refused request wrote");
-    lab.engine().create_pvs(&["/dev/sdc".into()], true, MODE).unwrap();
+    lab.engine()
+        .create_pvs(&["/dev/sdc".into()], Labelling { wipe: true, ..Labelling::default() }, MODE)
+        .unwrap();
     assert_eq!(state(&lab), PvState::Unused);
 }
 
@@ -48,7 +55,7 @@ fn a_group_that_cannot_be_made_leaves_its_devices_blank() {
 fn devices_join_and_leave_a_group() {
     let lab = lab_with_volume();
     let free = lab.free();
-    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
+    lab.engine().extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), MODE).unwrap();
     assert_eq!(lab.free(), free + Bytes::mib(127));
     let error = lab.engine().reduce_group(&vg(), &["/dev/sda".into()], MODE).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse, "{error}");
@@ -89,7 +96,7 @@ fn a_group_with_volumes_is_not_removed() {
 fn a_dry_run_of_an_extension_says_what_is_recovered_labelled_and_committed() {
     let lab = lab_with_pending_snapshot();
     let mode = Mode { dry_run: true, ..MODE };
-    let report = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap();
+    let report = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], Labelling::default(), mode).unwrap();
     let lines: Vec<_> = report.planned.unwrap().iter().map(ToString::to_string).collect();
     for words in ["remove volume s", "label /dev/sdc", "add physical volume"] {
         assert!(lines.iter().any(|line| line.contains(words)), "{words} is not in {lines:#?}");

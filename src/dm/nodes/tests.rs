@@ -72,7 +72,8 @@ fn with_udevd_but_without_its_rules_the_links_are_the_ones_udevd_would_make() {
 
 #[test]
 fn links_that_udevd_makes_meanwhile_are_waited_for() {
-    let tree = Tree::with_udev();
+    let mut tree = Tree::with_udev();
+    tree.nodes.patience = Duration::from_secs(60);
     tree.device(3, "vg-db");
     fs::write(tree.nodes.udev.join("queue"), "").unwrap();
     let dev = tree.nodes.dev.clone();

@@ -2,9 +2,13 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::block::DevNo;
-use crate::dm::{DmName, Info, Line};
+use crate::block::mem::MemDevices;
+use crate::dm::sim::SimKernel;
+use crate::dm::{DmName, Info, Kernel, Line};
 use crate::engine::outline::{Entry, Phase};
+use crate::engine::tree::{Expected, Present};
 use crate::units::Sectors;
+use crate::work::assert_linear;
 
 const DISK: DevNo = DevNo { major: 8, minor: 16 };
 
@@ -271,4 +275,72 @@ fn a_name_that_another_device_bears_is_refused() {
     let error = converge(&found, &beginning(with_snapshots(&["s"]), "s")).unwrap_err();
     assert_eq!(error.kind(), Kind::Refused);
     assert!(error.to_string().contains("s-cow"), "{error}");
+}
+
+#[test]
+fn many_volumes_and_snapshots_cost_a_pass_and_not_a_pass_each() {
+    // So many origins with one snapshot each.
+    let stacks = |count: u64, begins: bool| {
+        let mut all = DeviceTree::default();
+        for number in 0..count {
+            let (real, cow) = (format!("o{number}-real"), format!("s{number}-cow"));
+            let target = Target::Snapshot { origin: layer(&real), cow: layer(&cow), chunk: Sectors(128) };
+            let snapshot = Node { begins, ..node(&format!("s{number}"), target) };
+            let origin = node(&format!("o{number}"), Target::Origin { device: layer(&real) });
+            all.0.extend(
+                tree(vec![node(&real, linear(number)), node(&cow, linear(number)), origin, snapshot]).0,
+            );
+        }
+        all
+    };
+    let origins = |count| {
+        let mut found = reached(&stacks(count, false));
+        found.nodes.retain(|_, node| node.info.name.as_str().starts_with('o'));
+        found
+    };
+    let nothing = (FoundTree::default(), DeviceTree::default());
+    assert_linear("up", |count| {
+        let wanted = stacks(count, false);
+        crate::work::of(|| converge(&nothing.0, &wanted).unwrap())
+    });
+    assert_linear("down", |count| {
+        let found = reached(&stacks(count, false));
+        crate::work::of(|| converge(&found, &nothing.1).unwrap())
+    });
+    assert_linear("cuts", |count| {
+        let (found, wanted) = (origins(count), stacks(count, true));
+        crate::work::of(|| converge(&found, &wanted).unwrap())
+    });
+    assert_linear("who uses what", |count| {
+        let found = reached(&stacks(count, false));
+        crate::work::of(|| found.used().len())
+    });
+    assert_linear("leaving alone", |count| {
+        let mut found = reached(&stacks(count, false));
+        let all = found.nodes.keys().cloned().collect();
+        crate::work::of(|| found.leave_alone(all))
+    });
+}
+
+#[test]
+fn many_devices_are_looked_for_in_one_list_and_few_one_by_one() {
+    let kernel = SimKernel::new(&MemDevices::new());
+    let made = |text: &str| kernel.create(&name(text), &uuid(text)).unwrap();
+    made("a");
+    made("b");
+    for (questions, is_listed) in [(0, false), (1, false), (2, false), (3, true)] {
+        let present = Present::of(&kernel, questions).unwrap();
+        assert_eq!(matches!(present, Present::Listed { .. }), is_listed, "{questions} questions");
+        assert_eq!(present.find(&uuid("a")).unwrap(), kernel.find(&uuid("a")).unwrap());
+        assert_eq!(present.find(&uuid("c")).unwrap(), None);
+    }
+    let expected = |text: &str| Expected { uuid: uuid(text), name: name(text), link: None };
+    // A device of another uuid has the name.
+    kernel.create(&name("c"), &uuid("other")).unwrap();
+    let many: Vec<_> = ["a", "c", "d", "e"].map(expected).into();
+    for expected in [&many[..], &many[..2]] {
+        let found = FoundTree::read(&kernel, expected).unwrap();
+        assert_eq!(found.nodes.keys().collect::<Vec<_>>(), [&uuid("a")]);
+        assert_eq!(found.squatted, [name("c")].into());
+    }
 }

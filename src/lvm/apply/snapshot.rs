@@ -1,10 +1,12 @@
 //! Edits of the relation between a snapshot's store and its origin.
 
+use std::collections::HashSet;
+
 use super::torn;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::check;
 use crate::lvm::config::{Place, SectionMut, quoted};
-use crate::lvm::edit::Creation;
+use crate::lvm::edit::{Creation, Edit};
 use crate::lvm::model::{Role, Segment, SegmentKind, Snapshot, Vg, Words};
 use crate::lvm::name::{LvName, Uuid};
 use crate::lvm::write::{self, LvText, store_key};
@@ -15,8 +17,21 @@ const CHUNK_MIN: u64 = 8;
 const CHUNK_MAX: u64 = 1024;
 
 impl Vg {
-    pub(super) fn add_snapshot(
+    pub(super) fn add_snapshots(&mut self, run: &[Edit]) -> Result<()> {
+        let mut number = self.next_hidden();
+        for edit in run {
+            if let Edit::AddSnapshot { store, origin, chunk_size, id, created } = edit {
+                let hidden = LvName::hidden_snapshot(number);
+                self.add_snapshot(&hidden, store, origin, *chunk_size, *id, created.as_ref())?;
+                number = number.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_snapshot(
         &mut self,
+        hidden: &LvName,
         store: &LvName,
         origin: &LvName,
         chunk_size: Sectors,
@@ -30,7 +45,6 @@ impl Vg {
         check::check_device_name(&self.name, store, "-cow")?;
         self.set_words(store, |words| words.set_status("VISIBLE", false))?;
 
-        let hidden = self.next_hidden();
         let segment = Segment {
             start: Extents::ZERO,
             length: self.find_lv(origin)?.extents(),
@@ -44,7 +58,7 @@ impl Vg {
         };
         let (status, flags) = self.tie_words();
         let text = LvText {
-            name: &hidden,
+            name: hidden,
             id: &id,
             status: &status,
             flags: &flags,
@@ -53,8 +67,8 @@ impl Vg {
             segments: &[segment],
         };
         let text = write::lv(&text, &self.pvs)?;
-        self.insert_lv(&hidden, self.lvs.len(), &text)?;
-        let tie = self.find_lv(&hidden)?.clone();
+        self.insert_lvs(self.lvs.len(), &[(hidden.clone(), text)])?;
+        let tie = self.find_lv(hidden)?.clone();
         self.index.add_snapshots(&tie);
         Ok(())
     }
@@ -93,14 +107,15 @@ impl Vg {
     }
 
     /// One more than the highest number in use.
-    fn next_hidden(&self) -> LvName {
+    fn next_hidden(&self) -> u64 {
         let number = |name: &LvName| {
+            crate::work::step();
             let digits = name.as_str().strip_prefix("snapshot")?;
             let end = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
             digits.get(..end)?.parse::<u64>().ok()
         };
         let names = self.lvs.iter().map(|lv| &lv.name).chain(&self.historical);
-        LvName::hidden_snapshot(names.filter_map(number).max().map_or(0, |last| last.saturating_add(1)))
+        names.filter_map(number).max().map_or(0, |last| last.saturating_add(1))
     }
 
     fn tie_words(&self) -> (Words, Words) {
@@ -111,11 +126,17 @@ impl Vg {
         }
     }
 
-    pub(super) fn detach_snapshot(&mut self, store: &LvName) -> Result<()> {
-        let tie = self.find_snapshot(store)?;
-        self.drop_lv(&tie.hidden)?;
+    pub(super) fn detach_snapshots(&mut self, stores: &[&LvName]) -> Result<()> {
+        let (mut ties, mut seen) = (Vec::new(), HashSet::new());
+        for store in stores {
+            if !seen.insert(*store) {
+                return Err(self.no_snapshot(store));
+            }
+            ties.push(self.find_snapshot(store)?.hidden);
+        }
+        self.drop_lvs(&ties)?;
         self.index.relate(&self.lvs);
-        self.set_words(store, |words| words.set_status("VISIBLE", true))
+        stores.iter().try_for_each(|store| self.set_words(store, |words| words.set_status("VISIBLE", true)))
     }
 
     pub(super) fn set_merging(&mut self, store: &LvName, merging: bool) -> Result<()> {
@@ -152,10 +173,12 @@ impl Vg {
     /// The snapshot whose store has this name, or an error that says there is none.
     pub fn find_snapshot(&self, store: &LvName) -> Result<Snapshot> {
         self.find_lv(store)?;
-        self.snapshot_of_store(store).cloned().ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("volume {}/{store} is not a snapshot", self.name))
-                .hint(format!("`dmsnap snapshot list {}` shows what there is", self.name))
-        })
+        self.snapshot_of_store(store).cloned().ok_or_else(|| self.no_snapshot(store))
+    }
+
+    fn no_snapshot(&self, store: &LvName) -> Error {
+        Error::new(Kind::NotFound, format!("volume {}/{store} is not a snapshot", self.name))
+            .hint(format!("`dmsnap snapshot list {}` shows what there is", self.name))
     }
 
     fn tie_segment(&mut self, hidden: &LvName) -> Result<SectionMut<'_>> {

@@ -5,6 +5,7 @@ use crate::lvm::model::{Area, Role, Segment, SegmentKind, Stamp};
 use crate::lvm::name::Uuid;
 use crate::lvm::read::tests::{SAMPLES, sample};
 use crate::units::{Extents, Sectors};
+use crate::work::assert_linear;
 use proptest::prelude::*;
 
 fn lv(name: &str) -> LvName {
@@ -463,7 +464,100 @@ fn any_edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
+/// An empty group, and the edits that put so many plain volumes into it: v0, v1 and on.
+fn large(count: u64) -> (Vg, Vec<Edit>) {
+    let pv = NewPv {
+        id: uuid("pv"),
+        device: None,
+        dev_size: Sectors(1 << 40),
+        pe_start: Sectors(2048),
+        pe_count: Extents(1 << 20),
+    };
+    let new =
+        NewVg { name: "big".parse().unwrap(), id: uuid("vg"), extent_size: Sectors(8192), system_id: None };
+    let vg = Vg::new(&new, &[pv]).unwrap();
+    let add = |number: u64| {
+        let areas = vec![Area::Pv { pv: 0, start: Extents(number) }];
+        let kind = SegmentKind::Striped { stripe_size: None, areas };
+        let segment = Segment { start: Extents(0), length: Extents(1), kind, tags: Vec::new() };
+        Edit::AddLv(NewLv { segments: vec![segment], ..new_lv(&sample("empty"), &format!("v{number}"), 1) })
+    };
+    (vg, (0..count).map(add).collect())
+}
+
+fn names(count: u64) -> impl Iterator<Item = LvName> {
+    (0..count).map(|number| lv(&format!("v{number}")))
+}
+
+#[test]
+fn many_edits_cost_a_pass_and_not_a_pass_each() {
+    let steps = |before: &[Edit], edits: &[Edit], count| {
+        let (vg, volumes) = large(count);
+        let vg = vg.apply(&volumes).unwrap().apply(before).unwrap();
+        crate::work::of(|| vg.apply(edits).unwrap())
+    };
+    let pairs = |count| -> Vec<_> {
+        (0..count / 2)
+            .map(|pair| snapshot(&format!("v{}", 2 * pair + 1), &format!("v{}", 2 * pair)))
+            .collect()
+    };
+    let detach = |count| -> Vec<_> {
+        (0..count / 2).map(|pair| Edit::DetachSnapshot { store: lv(&format!("v{}", 2 * pair + 1)) }).collect()
+    };
+    let tag = |count| -> Vec<_> {
+        names(count).map(|lv| Edit::AddLvTag { lv, tag: "t".parse().unwrap() }).collect()
+    };
+    let remove = |count| -> Vec<_> { names(count).map(|lv| Edit::RemoveLv { lv }).collect() };
+    assert_linear("adding volumes", |count| {
+        let (vg, volumes) = large(count);
+        crate::work::of(|| vg.apply(&volumes).unwrap())
+    });
+    assert_linear("tags", |count| steps(&[], &tag(count), count));
+    assert_linear("tags beside snapshots", |count| steps(&pairs(count), &tag(count), count));
+    assert_linear("adding snapshots", |count| steps(&[], &pairs(count), count));
+    assert_linear("detaching snapshots", |count| steps(&pairs(count), &detach(count), count));
+    assert_linear("removing volumes", |count| steps(&[], &remove(count), count));
+    assert_linear("adding before hidden volumes", |count| {
+        let (vg, mut volumes) = large(2 * count);
+        // The later ones come when there are snapshots.
+        let more = volumes.split_off(usize::try_from(count).unwrap());
+        let vg = vg.apply(&volumes).unwrap().apply(&pairs(count)).unwrap();
+        crate::work::of(|| vg.apply(&more).unwrap())
+    });
+}
+
+#[test]
+fn one_list_does_not_do_the_same_thing_twice() {
+    let vg = sample("snapshots");
+    let twice = |edit: Edit| vg.apply(&[edit.clone(), edit]).unwrap_err();
+    let error = twice(Edit::AddLv(new_lv(&vg, "x", 1)));
+    assert!(error.kind() == Kind::AlreadyExists && error.to_string().contains("a volume x"), "{error}");
+    let error = twice(Edit::DetachSnapshot { store: lv("db-1") });
+    assert!(error.kind() == Kind::NotFound && error.to_string().contains("not a snapshot"), "{error}");
+    let free = vg.apply(&[Edit::AddLv(new_lv(&vg, "x", 1))]).unwrap();
+    let remove = Edit::RemoveLv { lv: lv("x") };
+    let error = free.apply(&[remove.clone(), remove]).unwrap_err();
+    assert!(error.kind() == Kind::NotFound && error.to_string().contains("no volume x"), "{error}");
+}
+
 proptest! {
+    #[test]
+    fn a_list_of_edits_does_what_they_do_one_by_one(edits in proptest::collection::vec(any_edit(), 1..40)) {
+        let first = sample("snapshots");
+        let (mut vg, mut done) = (first.clone(), Vec::new());
+        for edit in edits {
+            let edit = match edit {
+                Edit::AddLv(new) => Edit::AddLv(NewLv { segments: new_lv(&vg, "x", 2).segments, ..new }),
+                other => other,
+            };
+            if let Ok(next) = vg.apply(std::slice::from_ref(&edit)) {
+                vg = next;
+                done.push(edit);
+            }
+        }
+        prop_assert_eq!(text(&first.apply(&done).unwrap()), text(&vg));
+    }
+
     #[test]
     fn whatever_is_edited_text_and_view_agree(edits in proptest::collection::vec(any_edit(), 1..30)) {
         let mut vg = sample("snapshots");

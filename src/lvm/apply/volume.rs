@@ -1,5 +1,6 @@
 //! Edits of logical volumes.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::torn;
@@ -13,7 +14,21 @@ use crate::lvm::name::{LvName, Tag};
 use crate::lvm::write::{self, LvText};
 
 impl Vg {
-    pub(super) fn add_lv(&mut self, new: &NewLv) -> Result<()> {
+    pub(super) fn add_lvs(&mut self, new: &[&NewLv]) -> Result<()> {
+        let (mut visible, mut hidden, mut names) = (Vec::new(), Vec::new(), HashSet::new());
+        for new in new {
+            let text = self.new_lv_text(new)?;
+            if !names.insert(&new.name) {
+                return Err(check::taken(self, &new.name));
+            }
+            let list = if new.visible { &mut visible } else { &mut hidden };
+            list.push((new.name.clone(), text));
+        }
+        self.insert_lvs(self.first_hidden(), &visible)?;
+        self.insert_lvs(self.lvs.len(), &hidden)
+    }
+
+    fn new_lv_text(&self, new: &NewLv) -> Result<String> {
         new.name.check_new()?;
         check::check_free_name(self, &new.name)?;
         check::check_device_name(&self.name, &new.name, "")?;
@@ -32,62 +47,36 @@ impl Vg {
             created: new.created.as_ref(),
             segments: &new.segments,
         };
-        let place = if new.visible { self.first_hidden() } else { self.lvs.len() };
-        let text = write::lv(&text, &self.pvs)?;
-        self.insert_lv(&new.name, place, &text)
+        write::lv(&text, &self.pvs)
     }
 
     /// LVM2 writes the visible volumes first. This is where the hidden ones begin.
     fn first_hidden(&self) -> usize {
-        self.lvs.iter().rposition(|lv| self.visible(&lv.name)).map_or(0, |last| last + 1)
+        let is_visible = |lv: &Arc<Lv>| {
+            crate::work::step();
+            self.visible(&lv.name)
+        };
+        self.lvs.iter().rposition(is_visible).map_or(0, |last| last + 1)
     }
 
-    /// Takes a volume's section in, as the one with this number.
-    pub(super) fn insert_lv(&mut self, name: &LvName, place: usize, text: &str) -> Result<()> {
-        let before = place.checked_sub(1).and_then(|before| self.lvs.get(before)).map(|lv| lv.name.clone());
-        let mut section = self.section()?;
-        if section.index("logical_volumes").is_none() {
-            section.insert(Place::After(&["physical_volumes"]), "\nlogical_volumes {\n}\n")?;
-            section.trim_blank_line();
+    pub(super) fn remove_lvs(&mut self, names: &[&LvName]) -> Result<()> {
+        let users = users(&self.lvs);
+        let mut gone = HashSet::new();
+        for name in names {
+            if gone.contains(name) {
+                return Err(self.no_volume(name));
+            }
+            check::check_unlocked(self, name)?;
+            let user = users.get(name).into_iter().flatten().find(|user| !gone.contains(*user));
+            self.check_unreferred(name, user.copied())?;
+            gone.insert(*name);
         }
-        let mut lvs = self.lvs_section()?;
-        match &before {
-            Some(before) => lvs.insert(Place::After(&[before.as_str()]), text)?,
-            None => lvs.insert(Place::Index(0), text)?,
-        }
-        for later in self.index.lvs.values_mut().filter(|later| **later >= place) {
-            *later += 1;
-        }
-        self.index.lvs.insert(name.clone(), place);
-        self.lvs.insert(place, Arc::new(Lv::unread(name.clone())));
-        self.reread(name)
-    }
-
-    pub(super) fn remove_lv(&mut self, name: &LvName) -> Result<()> {
-        check::check_unlocked(self, name)?;
-        self.check_unreferred(name)?;
-        self.drop_lv(name)
-    }
-
-    /// Takes a volume out of tree and view.
-    pub(super) fn drop_lv(&mut self, name: &LvName) -> Result<()> {
-        let mut lvs = self.lvs_section()?;
-        lvs.remove(name.as_str());
-        if lvs.read().nodes().len() == 0 {
-            let mut section = self.section()?;
-            section.remove("logical_volumes");
-            section.add_blank_line();
-        }
-        let place = self.index.lvs.remove(name).ok_or_else(|| torn(name))?;
-        for later in self.index.lvs.values_mut().filter(|later| **later > place) {
-            *later -= 1;
-        }
-        self.lvs.remove(place);
-        Ok(())
+        let names: Vec<_> = names.iter().map(|name| (*name).clone()).collect();
+        self.drop_lvs(&names)
     }
 
     /// An error if something is built on the volume, or it ties others together.
-    fn check_unreferred(&self, name: &LvName) -> Result<()> {
+    fn check_unreferred(&self, name: &LvName, user: Option<&LvName>) -> Result<()> {
         let in_use = |what: String, hint: &str| {
             Err(Error::new(Kind::InUse, format!("volume {}/{name} {what}", self.name)).hint(hint))
         };
@@ -104,11 +93,8 @@ impl Vg {
         if self.find_lv(name)?.is_snapshot_tie() {
             return in_use("ties a snapshot to its origin".to_owned(), "remove the snapshot");
         }
-        if let Some(user) = self.lvs.iter().find(|lv| is_built_on(lv, name)) {
-            return in_use(
-                format!("is part of {}", user.name),
-                "remove that with LVM2: dmsnap does not change it",
-            );
+        if let Some(user) = user {
+            return in_use(format!("is part of {user}"), "remove that with LVM2: dmsnap does not change it");
         }
         Ok(())
     }
@@ -118,7 +104,7 @@ impl Vg {
         check::check_unlocked(self, name)?;
         check::check_free_name(self, to)?;
         check::check_device_name(&self.name, to, self.device_suffix(name))?;
-        if self.role(name) == Some(Role::Hidden) || self.lvs.iter().any(|lv| is_built_on(lv, name)) {
+        if self.role(name) == Some(Role::Hidden) || users(&self.lvs).contains_key(name) {
             let text = format!("volume {}/{name} is hidden or part of another one", self.name);
             return Err(
                 Error::new(Kind::Refused, text).hint("rename the volume that it belongs to, with LVM2")
@@ -127,6 +113,7 @@ impl Vg {
         self.lvs_section()?.rename(name.as_str(), to.as_str());
         let place = self.index.lvs.remove(name).ok_or_else(|| torn(name))?;
         self.index.lvs.insert(to.clone(), place);
+        *self.lvs.get_mut(place).ok_or_else(|| torn(name))? = Arc::new(Lv::unread(to.clone()));
         self.reread(to)?;
         self.rename_in_ties(name, to)
     }
@@ -191,13 +178,27 @@ impl Vg {
     }
 }
 
-/// True if a volume has the other as a part; being its snapshot is not that.
-fn is_built_on(lv: &Lv, part: &LvName) -> bool {
-    let in_areas =
-        |areas: &[Area]| areas.iter().any(|area| matches!(area, Area::Lv { name, .. } if name == part));
-    lv.segments.iter().any(|segment| match &segment.kind {
-        SegmentKind::Striped { areas, .. } => in_areas(areas),
-        SegmentKind::Snapshot { .. } => false,
-        SegmentKind::Other { volumes, areas, .. } => volumes.contains(part) || in_areas(areas),
-    })
+/// The volumes that have others as parts, by the part; being its snapshot is not that.
+fn users(lvs: &[Arc<Lv>]) -> HashMap<&LvName, Vec<&LvName>> {
+    let mut users = HashMap::<_, Vec<_>>::new();
+    for lv in lvs {
+        crate::work::step();
+        for part in lv.segments.iter().flat_map(parts) {
+            users.entry(part).or_default().push(&lv.name);
+        }
+    }
+    users
+}
+
+fn parts(segment: &Segment) -> impl Iterator<Item = &LvName> {
+    let (areas, volumes): (&[Area], &[LvName]) = match &segment.kind {
+        SegmentKind::Striped { areas, .. } => (areas, &[]),
+        SegmentKind::Snapshot { .. } => (&[], &[]),
+        SegmentKind::Other { volumes, areas, .. } => (areas, volumes),
+    };
+    let named = areas.iter().filter_map(|area| match area {
+        Area::Lv { name, .. } => Some(name),
+        Area::Pv { .. } => None,
+    });
+    named.chain(volumes)
 }

@@ -44,9 +44,24 @@ impl<'t> SectionMut<'t> {
         self.body.items.iter().position(|item| item.has_key(self.source, key.as_bytes()))
     }
 
+    /// The index of the section with this key, which is probably `place`.
+    pub fn section_index(&self, key: &str, place: usize) -> Option<usize> {
+        self.read().section_index(key, place)
+    }
+
     /// The section with this key, to change it.
     pub fn into_section(self, key: &str) -> Option<SectionMut<'t>> {
         let index = self.index(key)?;
+        self.into_section_at(index)
+    }
+
+    /// The section with this key, which is probably the node `place`, to change it.
+    pub fn into_section_near(self, key: &str, place: usize) -> Option<SectionMut<'t>> {
+        let index = self.section_index(key, place)?;
+        self.into_section_at(index)
+    }
+
+    fn into_section_at(self, index: usize) -> Option<SectionMut<'t>> {
         let item = self.body.items.get_mut(index)?;
         let body = Arc::make_mut(item.body.as_mut()?);
         body.changed = true;
@@ -96,6 +111,17 @@ impl<'t> SectionMut<'t> {
         self.body.items.remove(index);
         self.brace();
         true
+    }
+
+    /// Takes out the nodes with these indices, which are in order, with what stands on their lines.
+    pub fn remove_all(&mut self, indices: &[usize]) {
+        let (mut index, mut doomed) = (0, indices.iter().copied().peekable());
+        self.body.items.retain(|_| {
+            let goes = doomed.next_if_eq(&index).is_some();
+            index += 1;
+            !goes
+        });
+        self.brace();
     }
 
     /// Takes out the sections in it but the first so many.

@@ -114,6 +114,7 @@ impl Item {
     }
 
     pub fn has_key(&self, source: &Source, key: &[u8]) -> bool {
+        crate::work::step();
         let spelled = self.key.of(self.own.as_ref().unwrap_or(source));
         spelled == key || (self.quote == Quote::Double && *self.quote.unescape(spelled) == *key)
     }
@@ -162,6 +163,24 @@ impl<'t> Section<'t> {
     /// The first node with this key: LVM2 takes the first where there are several.
     pub fn find(self, key: &str) -> Option<Node<'t>> {
         self.nodes().find(|node| node.has_key(key))
+    }
+
+    /// The index of the section with this key, which is probably `place`: whoever keeps the nodes in an order of his own knows, and
+    /// need not search among thousands. Where it is elsewhere it is searched for.
+    pub fn section_index(self, key: &str, place: usize) -> Option<usize> {
+        let items = &self.body.items;
+        let is_it = |item: &Item| item.body.is_some() && item.has_key(self.source, key.as_bytes());
+        match items.get(place) {
+            Some(item) if is_it(item) => Some(place),
+            _ => items.iter().position(is_it),
+        }
+    }
+
+    /// The section node with this key, which is probably the node `place`.
+    pub fn section_near(self, key: &str, place: usize) -> Option<Node<'t>> {
+        let index = self.section_index(key, place)?;
+        let item = self.body.items.get(index)?;
+        Some(Node { source: item.own.as_ref().unwrap_or(self.source), item })
     }
 
     /// The section inside sections with these keys.

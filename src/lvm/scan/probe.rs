@@ -197,8 +197,9 @@ fn read_text(
     let pieces = Ring::new(header.size).pieces(location.offset, location.size).ok_or_else(outside)?;
     let size =
         usize::try_from(location.size.get()).ok().filter(|size| *size <= TEXT_MAX).ok_or_else(outside)?;
-    let mut bytes = vec![0; size];
-    let mut rest = bytes.as_mut_slice();
+    // Where it will stay: a large text is not copied.
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+    let mut rest = Arc::get_mut(&mut bytes).expect("it is new, nobody else has it");
     for piece in pieces {
         let length = usize::try_from(piece.length).map_err(|_| outside())?;
         let (part, after) = rest.split_at_mut_checked(length).ok_or_else(outside)?;
@@ -209,5 +210,5 @@ fn read_text(
     if checksum(&bytes) != location.checksum {
         return Err("its text has a wrong checksum".to_owned());
     }
-    Ok(Text { bytes: Arc::from(bytes), checksum: location.checksum })
+    Ok(Text { bytes, checksum: location.checksum })
 }

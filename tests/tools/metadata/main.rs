@@ -5,6 +5,8 @@
 //! metadata extend VG DEV                label the device, add it
 //! metadata reduce VG DEV                take it out
 //! metadata add VG LV EXTENTS            a volume
+//! metadata fill VG COUNT                make an empty group one of so many volumes, as the benchmarks have it
+//! metadata tag VG LV TAG                a tag more
 //! metadata snapshot VG STORE ORIGIN     make a volume the store of a snapshot
 //! metadata detach VG STORE              and a plain volume again
 //! metadata remove VG LV                 a volume less
@@ -27,6 +29,9 @@ use dmsnap::lvm::{
 };
 use dmsnap::units::{Bytes, Extents, Sectors};
 
+#[path = "../../../benches/metadata/group.rs"]
+mod group;
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> Outcome {
@@ -41,6 +46,10 @@ fn main() -> Outcome {
             Ok(vec![Edit::RemovePv { pv: pv.ok_or("no such device")?.id }])
         }),
         ["add", vg, lv, extents] => change(vg, |open| Ok(vec![add(open, lv, extents)?])),
+        ["fill", vg, count] => change(vg, |open| fill(open, count.parse()?)),
+        ["tag", vg, lv, tag] => {
+            change(vg, |_| Ok(vec![Edit::AddLvTag { lv: lv.parse()?, tag: tag.parse()? }]))
+        }
         ["snapshot", vg, store, origin] => change(vg, |_| {
             Ok(vec![Edit::AddSnapshot {
                 store: store.parse()?,
@@ -146,6 +155,13 @@ fn add(open: &OpenVg, lv: &str, extents: &str) -> Result<Edit, Box<dyn Error>> {
         created: Some(created()),
         segments: allocate(&open.vg, &request)?,
     }))
+}
+
+fn fill(open: &OpenVg, count: u64) -> Result<Vec<Edit>, Box<dyn Error>> {
+    if open.vg.extents() < Extents(group::extents(count)) {
+        return Err("the disk is too small".into());
+    }
+    Ok(group::volumes(count))
 }
 
 /// Commits of different lengths: a tag comes, and the next time it goes.
