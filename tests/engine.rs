@@ -68,6 +68,7 @@ impl Lab {
             devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
             extent_size: Some(Bytes::mib(1)),
             wipe: false,
+            metadata_copies: None,
         };
         lab.engine().create_group(&group, MODE).unwrap();
         lab
@@ -210,6 +211,7 @@ fn other() -> NewGroup {
         devices: vec!["/dev/sdc".into()],
         extent_size: None,
         wipe: false,
+        metadata_copies: None,
     }
 }
 

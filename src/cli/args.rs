@@ -147,6 +147,9 @@ pub enum Pv {
         /// Overwrite other signatures
         #[arg(long)]
         wipe: bool,
+        /// How many metadata areas each gets: 0, 1 or 2 [default: as lvm.conf says, else 1]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=2))]
+        metadata_copies: Option<u64>,
     },
     /// List physical volumes
     #[command(visible_alias = "ls")]
@@ -177,6 +180,9 @@ pub enum Vg {
         /// Overwrite other signatures
         #[arg(long)]
         wipe: bool,
+        /// In how many metadata areas its metadata is kept, 0 for all [default: as lvm.conf says, else 0]
+        #[arg(long, value_name = "N")]
+        metadata_copies: Option<u64>,
     },
     /// List volume groups
     #[command(visible_alias = "ls")]

@@ -2,6 +2,7 @@
 
 use super::args::Pv;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
+use crate::engine::setup::Labelling;
 use crate::engine::view::PvView;
 use crate::engine::{Engine, Mode};
 use crate::error::Result;
@@ -19,8 +20,9 @@ const COLUMNS: [Column<PvView>; 7] = [
 /// Runs one of them.
 pub fn run(command: &Pv, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Pv::Create { devices, wipe } => {
-            output.made("pvs", &engine.create_pvs(devices, *wipe, mode)?, &COLUMNS)
+        Pv::Create { devices, wipe, metadata_copies } => {
+            let labelling = Labelling { wipe: *wipe, metadata_copies: *metadata_copies };
+            output.made("pvs", &engine.create_pvs(devices, labelling, mode)?, &COLUMNS)
         }
         Pv::Remove { devices } => output.done(&engine.remove_pvs(devices, mode)?),
         Pv::List => output.list("pvs", &engine.pvs()?, &COLUMNS),

@@ -24,12 +24,13 @@ const COLUMNS: [Column<VgView>; 11] = [
 /// Runs one of them.
 pub fn run(command: &Vg, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Vg::Create { name, devices, extent_size, wipe } => {
+        Vg::Create { name, devices, extent_size, wipe, metadata_copies } => {
             let new = NewGroup {
                 name: name.clone(),
                 devices: devices.clone(),
                 extent_size: *extent_size,
                 wipe: *wipe,
+                metadata_copies: *metadata_copies,
             };
             output.made("vgs", &engine.create_group(&new, mode)?, &COLUMNS)
         }

@@ -38,7 +38,7 @@ impl Engine {
         let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         session.recover(mode)?;
-        let taken = self.take(self.scan()?, devices, wipe)?;
+        let taken = self.take(self.scan()?, devices, wipe.into())?;
         let extent_size = session.vg().extent_size;
         let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
         let edits = taken.iter().map(new).collect::<Result<Vec<_>>>()?;

@@ -15,7 +15,9 @@ use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, create_vg, draft_pv, write_pv};
+use crate::lvm::{
+    NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, check_room, create_vg, draft_pv, write_pv,
+};
 use crate::units::{Bytes, Sectors};
 
 /// A smaller device is no physical volume to lvm2 (devices/pv_min_size).
@@ -38,6 +40,23 @@ pub struct NewGroup {
     pub extent_size: Option<Bytes>,
     /// Overwrite other signatures.
     pub wipe: bool,
+    /// In how many metadata areas its metadata is kept, 0 for all; none for what lvm2's configuration says.
+    pub metadata_copies: Option<u64>,
+}
+
+/// How devices become physical volumes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Labelling {
+    /// Overwrite other signatures.
+    pub wipe: bool,
+    /// How many metadata areas each gets; none for what lvm2's configuration says.
+    pub metadata_copies: Option<u64>,
+}
+
+impl From<bool> for Labelling {
+    fn from(wipe: bool) -> Self {
+        Self { wipe, metadata_copies: None }
+    }
 }
 
 /// A physical volume that belongs to no group, or a draft of one.
@@ -60,14 +79,20 @@ enum Writes {
 
 impl Engine {
     /// Labels devices. One that is an unused physical volume already stays as it is.
-    pub fn create_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
-        self.pvs_created(devices, wipe, mode).map_err(|error| error.doing("create physical volumes"))
+    pub fn create_pvs(
+        &self,
+        devices: &[PathBuf],
+        labelling: impl Into<Labelling>,
+        mode: Mode,
+    ) -> Result<Report<PvView>> {
+        self.pvs_created(devices, labelling.into(), mode)
+            .map_err(|error| error.doing("create physical volumes"))
     }
 
-    fn pvs_created(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
+    fn pvs_created(&self, devices: &[PathBuf], labelling: Labelling, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
         let _lock = self.lock_set(mode)?;
-        let taken = self.take(self.scan()?, devices, wipe)?;
+        let taken = self.take(self.scan()?, devices, labelling)?;
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
         }
@@ -88,21 +113,24 @@ impl Engine {
         let _lock = self.world.locks.vg(&new.name, lock::Mode::Exclusive, mode.wait())?;
         let scan = self.scan()?;
         self.refuse_taken_group(&scan, &new.name)?;
-        let taken = self.take(scan, &new.devices, new.wipe)?;
+        let taken = self.take(scan, &new.devices, new.wipe.into())?;
         let group = NewVg {
             name: new.name.clone(),
             id: self.new_uuid(),
             extent_size,
             system_id: self.world.owner.system_id.clone(),
+            metadata_copies: new.metadata_copies.unwrap_or(self.world.lvm2.areas.of_vg),
         };
         let members = taken.iter().map(|taken| taken.pv.as_new(extent_size)).collect::<Result<Vec<_>>>()?;
-        Vg::new(&group, &members)?;
+        let description = format!("vg create {}", new.name);
+        let drafts = taken.iter().map(|taken| taken.pv.clone()).collect();
+        let draft = OpenVg { vg: Vg::new(&group, &members)?, pvs: drafts, refusal: None };
+        check_room(&draft, &draft.vg, &self.stamp(&description))?;
         if mode.dry_run {
             let made = format!("  metadata: make volume group {}", new.name);
             let planned = Some(planned(&taken).into_iter().chain([made]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
-        let description = format!("vg create {}", new.name);
         let open = create_vg(label(taken)?, &group, &self.stamp(&description))?;
         self.back_up(&open.vg, &description);
         Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
@@ -127,7 +155,12 @@ impl Engine {
     }
 
     /// Judges every device; nothing is written.
-    pub(super) fn take(&self, mut scan: Scan, devices: &[PathBuf], wipe: bool) -> Result<Vec<Taken>> {
+    pub(super) fn take(
+        &self,
+        mut scan: Scan,
+        devices: &[PathBuf],
+        labelling: Labelling,
+    ) -> Result<Vec<Taken>> {
         let mut seen = BTreeSet::new();
         let mut taken = Vec::new();
         for path in devices {
@@ -136,12 +169,13 @@ impl Engine {
                 return Err(Error::new(Kind::Usage, format!("{} is named twice", path.display()))
                     .hint("name each device once"));
             }
-            taken.push(self.judge(&mut scan, path, &listed, wipe)?);
+            taken.push(self.judge(&mut scan, path, &listed, labelling)?);
         }
         Ok(taken)
     }
 
-    fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, wipe: bool) -> Result<Taken> {
+    fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, labelling: Labelling) -> Result<Taken> {
+        let Labelling { wipe, metadata_copies } = labelling;
         let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number == Some(listed.number));
         if let Some(open) = scan.vgs.iter().find(holds) {
             return Err(belongs(path, &open.vg.name));
@@ -155,15 +189,20 @@ impl Engine {
         // Exclusive: refused while it is mounted or something is built on it.
         let device = self.world.devices.open(path, Access::Exclusive)?;
         match orphan {
-            Some(pv) if wipe && pv.check_free().is_err() => self.draft(device, Writes::Label),
+            Some(pv) if wipe && pv.check_free().is_err() => {
+                self.draft(device, Writes::Label, metadata_copies)
+            }
             Some(mut pv) => {
                 pv.check_free()?;
+                if metadata_copies.is_some_and(|copies| copies != pv.mdas.len() as u64) {
+                    return self.draft(device, Writes::Label, metadata_copies);
+                }
                 pv.device = Some(device);
                 Ok(Taken { pv, writes: Writes::Nothing })
             }
             None => match probe::find(device.as_ref())? {
-                None => self.draft(device, Writes::Label),
-                Some(_) if wipe => self.draft(device, Writes::WipeAndLabel),
+                None => self.draft(device, Writes::Label, metadata_copies),
+                Some(_) if wipe => self.draft(device, Writes::WipeAndLabel, metadata_copies),
                 Some(signature) => {
                     Err(Error::new(Kind::Refused, format!("{} carries {}", path.display(), signature.name))
                         .hint("give --wipe to overwrite it")
@@ -180,8 +219,10 @@ impl Engine {
         Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
 
-    fn draft(&self, device: Arc<dyn Device>, writes: Writes) -> Result<Taken> {
-        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &PvOptions::default())?, writes })
+    fn draft(&self, device: Arc<dyn Device>, writes: Writes, metadata_copies: Option<u64>) -> Result<Taken> {
+        let metadata_copies = metadata_copies.unwrap_or(self.world.lvm2.areas.of_pv);
+        let options = PvOptions { metadata_copies, ..PvOptions::default() };
+        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &options)?, writes })
     }
 }
 

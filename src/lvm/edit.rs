@@ -224,4 +224,6 @@ pub struct NewVg {
     pub extent_size: Sectors,
     /// The host that owns it, if it is to be owned.
     pub system_id: Option<String>,
+    /// In how many metadata areas its text is kept; 0 for all that there are.
+    pub metadata_copies: u64,
 }

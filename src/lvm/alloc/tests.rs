@@ -18,7 +18,13 @@ fn id(number: u64) -> Uuid {
 }
 
 fn group(pvs: &[u64]) -> Vg {
-    let new = NewVg { name: "vg".parse().unwrap(), id: id(1), extent_size: EXTENT, system_id: None };
+    let new = NewVg {
+        name: "vg".parse().unwrap(),
+        id: id(1),
+        extent_size: EXTENT,
+        system_id: None,
+        metadata_copies: 0,
+    };
     let pv = |(number, extents): (u64, &u64)| NewPv {
         id: id(number),
         device: None,

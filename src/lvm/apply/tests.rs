@@ -414,8 +414,13 @@ fn a_new_volume_group_has_lvm2s_form() {
         pe_start: Sectors(2048),
         pe_count: Extents(255),
     };
-    let new =
-        NewVg { name: "vg-a".parse().unwrap(), id: uuid("v"), extent_size: Sectors(8192), system_id: None };
+    let new = NewVg {
+        name: "vg-a".parse().unwrap(),
+        id: uuid("v"),
+        extent_size: Sectors(8192),
+        system_id: None,
+        metadata_copies: 0,
+    };
     let mine = text(&Vg::new(&new, std::slice::from_ref(&pv)).unwrap());
     let lvm2 = text(&sample("empty"));
     let start = lvm2.find("\n\npv1 {").unwrap() + 1;

@@ -235,6 +235,7 @@ fn physical_volumes_with_no_and_with_two_areas_belong_to_one_volume_group() {
         id: uuid("vg"),
         extent_size: Sectors(2048),
         system_id: None,
+        metadata_copies: 0,
     };
     let made = crate::lvm::commit::create_vg(pvs.to_vec(), &new, &stamp()).unwrap();
     // The second area is behind the extents.

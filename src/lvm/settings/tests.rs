@@ -17,13 +17,15 @@ fn without_files_lvm2s_defaults_hold() {
     assert_eq!(settings.devices.devices_file, None);
     assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/etc/lvm/backup")));
     assert_eq!((settings.copies.retain_min, settings.copies.retain_days), (10, 30));
+    assert_eq!((settings.areas.of_pv, settings.areas.of_vg), (1, 0));
 }
 
 #[test]
 fn values_are_read_however_they_are_spelled() {
     let text = "global/locking_dir = '/x'\nglobal { wait_for_locks = 0 # no\n metadata_read_only = \"yes\" }\n\
                 devices { filter = \"r|.*|\" types = [ \"ubd\", 16, \"zz\", 1 ] hints = none use_devicesfile = 1 }\n\
-                backup { archive = 0 backup_dir = \"/b\" retain_min = 3 }\n";
+                backup { archive = 0 backup_dir = \"/b\" retain_min = 3 }\n\
+                metadata { pvmetadatacopies = 2 vgmetadatacopies = 4 }\n";
     let settings = parse(text, "");
     assert_eq!(settings.locking_dir, Path::new("/x"));
     assert!(!settings.wait_for_locks && settings.metadata_read_only && !settings.hints);
@@ -33,6 +35,7 @@ fn values_are_read_however_they_are_spelled() {
     assert_eq!(settings.copies.archive, None);
     assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/b")));
     assert_eq!(settings.copies.retain_min, 3);
+    assert_eq!((settings.areas.of_pv, settings.areas.of_vg), (2, 4));
 }
 
 #[test]
