@@ -481,10 +481,28 @@ fn devices_join_and_leave_a_group() {
     assert_eq!(error.kind(), Kind::InUse, "{error}");
     lab.engine().reduce_group(&vg(), &["/dev/sdc".into()], MODE).unwrap();
     assert_eq!(lab.free(), free);
-    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], MODE).unwrap_err();
+    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], false, MODE).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse, "{error}");
-    lab.engine().remove_pvs(&["/dev/sdc".into()], MODE).unwrap();
+    lab.engine().remove_pvs(&["/dev/sdc".into()], false, MODE).unwrap();
     assert_eq!(lab.engine().pvs().unwrap().len(), 2);
+}
+
+#[test]
+fn what_lies_on_a_missing_device_can_be_given_up_and_the_device_too() {
+    let lab = lab_with_volume();
+    let on = |disk: &str, name: &str| NewVolume { on: vec![disk.into()], ..volume(name, 8) };
+    lab.engine().create_volume(&on("/dev/sdb", "gone"), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    lab.disks.remove("/dev/sdb".as_ref());
+    let error = lab.engine().create_volume(&volume("new", 1), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+    let error = lab.engine().drop_missing(&vg(), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    assert!(error.to_string().contains("`dmsnap volume remove vg-0/gone`"), "{error}");
+    lab.engine().remove_volumes(&vg(), &[lv("gone")], false, MODE).unwrap();
+    lab.engine().drop_missing(&vg(), MODE).unwrap();
+    lab.engine().create_volume(&volume("new", 1), MODE).unwrap();
+    assert_eq!(lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count, 1);
 }
 
 #[test]

@@ -160,6 +160,9 @@ pub enum Pv {
         /// The devices
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
+        /// Also those that say that a volume group uses them, where none that is found does
+        #[arg(long)]
+        wipe: bool,
     },
 }
 
@@ -200,18 +203,24 @@ pub enum Vg {
         /// Overwrite other signatures
         #[arg(long)]
         wipe: bool,
+        /// Take devices of the group in again that were missing when it was changed: what they hold counts as right
+        #[arg(long, conflicts_with = "wipe")]
+        restore_missing: bool,
     },
     /// Take devices out that no volume lies on
     Reduce {
         /// The volume group
         vg: VgName,
         /// The devices
-        #[arg(required = true, value_name = "DEV")]
+        #[arg(required_unless_present = "missing", value_name = "DEV")]
         devices: Vec<PathBuf>,
+        /// Take out those that are missing
+        #[arg(long, conflicts_with = "devices")]
+        missing: bool,
     },
     /// Give a volume group another name, its volumes in use or not
     Rename {
-        /// The volume group
+        /// The volume group; its uuid where two have one name
         vg: VgName,
         /// Its new name
         #[arg(value_name = "NEW")]

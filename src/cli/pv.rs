@@ -24,7 +24,7 @@ pub fn run(command: &Pv, engine: &Engine, mode: Mode, output: &Output) -> Result
             let labelling = Labelling { wipe: *wipe, metadata_copies: *metadata_copies };
             output.made("pvs", &engine.create_pvs(devices, labelling, mode)?, &COLUMNS)
         }
-        Pv::Remove { devices } => output.done(&engine.remove_pvs(devices, mode)?),
+        Pv::Remove { devices, wipe } => output.done(&engine.remove_pvs(devices, *wipe, mode)?),
         Pv::List => output.list("pvs", &engine.pvs()?, &COLUMNS),
     }
 }

@@ -34,10 +34,16 @@ pub fn run(command: &Vg, engine: &Engine, mode: Mode, output: &Output) -> Result
             };
             output.made("vgs", &engine.create_group(&new, mode)?, &COLUMNS)
         }
-        Vg::Extend { vg, devices, wipe } => {
+        Vg::Extend { vg, devices, restore_missing: true, .. } => {
+            output.made("vgs", &engine.restore_missing(vg, devices, mode)?, &COLUMNS)
+        }
+        Vg::Extend { vg, devices, wipe, .. } => {
             output.made("vgs", &engine.extend_group(vg, devices, *wipe, mode)?, &COLUMNS)
         }
-        Vg::Reduce { vg, devices } => output.made("vgs", &engine.reduce_group(vg, devices, mode)?, &COLUMNS),
+        Vg::Reduce { vg, missing: true, .. } => output.made("vgs", &engine.drop_missing(vg, mode)?, &COLUMNS),
+        Vg::Reduce { vg, devices, .. } => {
+            output.made("vgs", &engine.reduce_group(vg, devices, mode)?, &COLUMNS)
+        }
         Vg::Rename { vg, to } => output.made("vgs", &engine.rename_group(vg, to, mode)?, &COLUMNS),
         Vg::Remove { vg } => output.done(&engine.remove_group(vg, mode)?),
         Vg::List { vg } => output.list("vgs", &engine.vgs(vg.as_ref())?, &COLUMNS),

@@ -12,7 +12,7 @@ use super::{Engine, mark};
 use crate::block::Access;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, VgName, remove_pv, remove_vg};
+use crate::lvm::{Edit, OpenVg, Scan, Uuid, VgName, remove_vg, wipe_label};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -68,17 +68,19 @@ impl Engine {
         report.map_err(|error| error.doing(format!("reduce volume group {vg}")))
     }
 
-    /// Gives a volume group another name, its volumes in use or not.
+    /// Gives a volume group another name, its volumes in use or not. `vg` may be its uuid.
     pub fn rename_group(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
         self.group_renamed(vg, to, mode)
             .map_err(|error| error.doing(format!("rename volume group {vg} to {to}")))
     }
 
     fn group_renamed(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
+        let began = Instant::now();
         let _global = self.lock_set(mode)?;
         // The global lock keeps every other renaming away, so the order of these two does not matter.
         let _new = self.world.locks.vg(to, lock::Mode::Exclusive, mode.wait())?;
-        self.refuse_taken_group(&self.scan()?, to)?;
+        let scan = self.scan()?;
+        self.refuse_taken_group(&scan, to)?;
         let change = |session: &Session<'_>| {
             let (begin, end) = mark::group_changing();
             Ok(Change {
@@ -89,8 +91,13 @@ impl Engine {
             })
         };
         let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
-        let report = self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)?;
-        if !mode.dry_run {
+        let by_id = by_id(&scan, vg);
+        let session = match by_id {
+            Some(open) => self.session_by_id(&open.vg.name, open.vg.id, mode)?,
+            None => self.session(vg, mode)?,
+        };
+        let report = session.operate(began, mode, &format!("vg rename {vg} {to}"), change, views)?;
+        if !mode.dry_run && by_id.is_none() {
             self.world.lvm2.copies.drop_backup(vg);
         }
         Ok(report)
@@ -118,11 +125,12 @@ impl Engine {
     }
 
     /// Wipes the labels of physical volumes that belong to no volume group.
-    pub fn remove_pvs(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
-        self.pvs_removed(devices, mode).map_err(|error| error.doing("remove physical volumes"))
+    /// With `wipe` also of those that say that a group uses them, which is not there.
+    pub fn remove_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
+        self.pvs_removed(devices, wipe, mode).map_err(|error| error.doing("remove physical volumes"))
     }
 
-    fn pvs_removed(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
+    fn pvs_removed(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
         let _global = self.lock_set(mode)?;
         let scan = self.scan()?;
@@ -138,7 +146,9 @@ impl Engine {
             }
             let found = scan.orphans.iter().find(|pv| pv.number == Some(number));
             let mut pv = found.ok_or_else(|| no_label(path))?.clone();
-            pv.check_free()?;
+            if !wipe {
+                pv.check_free()?;
+            }
             pv.device = Some(self.world.devices.open(path, Access::Exclusive)?);
             unused.push(pv);
         }
@@ -146,9 +156,18 @@ impl Engine {
             let lines = unused.iter().map(|pv| format!("  wipe the label of {}", pv.name())).collect();
             return Ok(Report { planned: Some(lines), ..Report::default() });
         }
-        unused.iter().try_for_each(remove_pv)?;
+        unused.iter().try_for_each(wipe_label)?;
         Ok(Report { elapsed: began.elapsed(), ..Report::default() })
     }
+}
+
+/// The group of this uuid, if none has the word as its name.
+fn by_id<'s>(scan: &'s Scan, word: &VgName) -> Option<&'s OpenVg> {
+    if scan.vgs.iter().any(|open| open.vg.name == *word) {
+        return None;
+    }
+    let id: Uuid = word.as_str().parse().ok()?;
+    scan.vgs.iter().find(|open| open.vg.id == id)
 }
 
 fn no_label(path: &Path) -> Error {

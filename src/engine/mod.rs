@@ -21,6 +21,7 @@ mod guard;
 pub mod inspect;
 pub mod list;
 pub mod mark;
+pub mod missing;
 pub mod naming;
 pub mod operation;
 pub mod plan;

@@ -110,6 +110,21 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The same for an operation that takes something away, which is possible while devices are missing.
+    pub(super) fn run_reducing<T>(
+        &self,
+        vg: &VgName,
+        mode: Mode,
+        description: &str,
+        change: impl FnOnce(&Session<'_>) -> Result<Change>,
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
+    ) -> Result<Report<T>> {
+        let began = Instant::now();
+        self.reduction_session(vg, mode)?.operate(began, mode, description, change, views)
+    }
+}
+
 impl Session<'_> {
     /// The road from here on, for an operation that began when it asked for the lock.
     pub(super) fn operate<T>(

@@ -42,7 +42,8 @@ impl Engine {
     /// Removes snapshots.
     pub fn remove_snapshots(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<()>> {
         let what = format!("snapshot remove {}", in_words(vg, names));
-        let report = self.run(vg, mode, &what, |session| session.snapshot_removal(names), |_| Ok(Vec::new()));
+        let removal = |session: &Session<'_>| session.snapshot_removal(names);
+        let report = self.run_reducing(vg, mode, &what, removal, |_| Ok(Vec::new()));
         report.map_err(|error| error.doing(format!("remove snapshot {}", in_words(vg, names))))
     }
 }

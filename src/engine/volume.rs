@@ -51,7 +51,7 @@ impl Engine {
         mode: Mode,
     ) -> Result<Report<()>> {
         let what = format!("volume remove {}", in_words(vg, names));
-        let report = self.run(
+        let report = self.run_reducing(
             vg,
             mode,
             &what,

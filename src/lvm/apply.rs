@@ -68,6 +68,7 @@ impl Vg {
             Edit::SetMerging { store, merging } => self.set_merging(store, *merging),
             Edit::AddPv(new) => self.add_pv(new),
             Edit::RemovePv { pv } => self.remove_pv(pv),
+            Edit::SetPvMissing { pv, missing } => self.set_pv_missing(pv, *missing),
             Edit::RenameVg { to } => self.rename_vg(to),
             Edit::AddVgTag { tag } => self.add_vg_tag(tag),
             Edit::RemoveVgTag { tag } => self.remove_vg_tag(tag),

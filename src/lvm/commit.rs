@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::edit::NewVg;
+use super::edit::{Edit, NewVg};
 use super::label::{Location, MdaHeader, PvLabel, checksum};
 use super::model::{Stamp, Vg};
 use super::ring::Ring;
@@ -20,7 +20,7 @@ mod areas;
 mod format;
 
 use areas::Slot;
-pub use format::{PvOptions, create_pv, draft_pv, remove_pv, write_pv};
+pub use format::{PvOptions, create_pv, draft_pv, remove_pv, wipe_label, write_pv};
 
 /// Makes a volume group on physical volumes that belong to none, and commits it as seqno 1.
 pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg> {
@@ -48,10 +48,18 @@ pub fn check_room(open: &OpenVg, next: &Vg, stamp: &Stamp) -> Result<()> {
     plan(&members, &next, &text).map(drop).map_err(|error| error.at(Context::Vg(open.vg.name.to_string())))
 }
 
-/// The next version under its number, and its text.
+/// The next version under its number, and its text. A device that is missing the change is marked so: when it comes back its
+/// extents may be out of date.
 fn numbered(open: &OpenVg, next: Vg, stamp: &Stamp) -> Result<(Vg, Vec<u8>)> {
     let seqno = open.vg.seqno.checked_add(1);
     let seqno = seqno.ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
+    let away = |pv: &&Arc<super::model::Pv>| {
+        let is_away = |open: &OpenPv| open.id == pv.id && open.device.is_none();
+        !pv.missing() && open.pvs.iter().any(is_away)
+    };
+    let away = next.pvs.iter().filter(away).map(|pv| Edit::SetPvMissing { pv: pv.id, missing: true });
+    let away: Vec<_> = away.collect();
+    let next = if away.is_empty() { next } else { next.apply(&away)? };
     let next = next.with_seqno(seqno)?;
     let mut text = next.text(stamp)?;
     text.push(0);
@@ -97,10 +105,6 @@ struct Write {
 
 /// One write for each area that is in use or was; nothing is written yet.
 fn plan(members: &[OpenPv], next: &Vg, text: &[u8]) -> Result<Vec<Write>> {
-    let missing = |pv: &&OpenPv| pv.device.is_none();
-    if let Some(open) = members.iter().find(missing) {
-        return Err(Error::new(Kind::Refused, format!("physical volume {} is missing", open.name())));
-    }
     let slots = areas::balanced(members, next.metadata_copies);
     if slots.is_empty() {
         let text = format!("no physical volume of volume group {} would have a metadata area", next.name);

@@ -95,6 +95,13 @@ pub enum Edit {
         /// Which.
         pv: Uuid,
     },
+    /// A physical volume's device is away, or is taken for whole again.
+    SetPvMissing {
+        /// Which.
+        pv: Uuid,
+        /// Whether it is away.
+        missing: bool,
+    },
     /// The volume group gets another name.
     RenameVg {
         /// Its new name.
@@ -142,6 +149,10 @@ impl fmt::Display for Edit {
             Self::SetMerging { store, merging: false } => write!(f, "end the merge of snapshot {store}"),
             Self::AddPv(new) => write!(f, "add physical volume {}", new.id),
             Self::RemovePv { pv } => write!(f, "remove physical volume {pv}"),
+            Self::SetPvMissing { pv, missing: true } => {
+                write!(f, "note that physical volume {pv} is missing")
+            }
+            Self::SetPvMissing { pv, missing: false } => write!(f, "take physical volume {pv} in again"),
             Self::RenameVg { to } => write!(f, "rename the volume group to {to}"),
             Self::AddVgTag { tag } => write!(f, "tag the volume group {tag}"),
             Self::RemoveVgTag { tag } => write!(f, "untag the volume group {tag}"),
