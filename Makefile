@@ -1,5 +1,8 @@
 # One target a task. ONLY=words selects the tests whose names contain them; SCRIPT=file is run in the guest.
 
+# Where rustup puts cargo, for shells that do not know it yet.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
 .PHONY: demo test build lint fmt deps vm
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.

@@ -51,13 +51,20 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm")
 }
 
-/// The scripts that are tests, in order of their names.
+/// The scripts that are tests, those that may take longest first: side by side with a long one the short ones run.
 fn scripts() -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let entries = directory().join("tests").read_dir()?.map(|entry| entry.map(|entry| entry.path()));
     let mut scripts = entries.collect::<Result<Vec<_>, _>>()?;
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
-    scripts.sort();
+    scripts.sort_by_cached_key(|path| (std::cmp::Reverse(limit(path)), path.clone()));
     Ok(scripts)
+}
+
+/// How many seconds a script says that it may take.
+fn limit(script: &Path) -> u32 {
+    let text = std::fs::read_to_string(script).unwrap_or_default();
+    let said = text.lines().find_map(|line| line.strip_prefix("# timeout: "));
+    said.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Why no guest can be booted here, in words; none if it can.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::DevNo;
-use super::sysfs::SysDevices;
+use super::sysfs::{SysDevices, attribute};
 
 /// Deeper than the links under `/dev/disk`.
 const DEPTH_MAX: usize = 8;
@@ -61,17 +61,16 @@ impl SysDevices {
         let folder = fs::canonicalize(self.folder(number)).ok()?;
         let disk = folder.join("partition").exists().then(|| folder.parent().map(Path::to_owned)).flatten();
         let folders = [Some(folder), disk.filter(|_| kind != Identity::Partition)];
-        let files =
-            folders.iter().flatten().flat_map(|folder| kind.files().iter().map(|file| folder.join(file)));
-        let texts = files.filter_map(|file| fs::read_to_string(file).ok());
-        let mut ids = texts.map(|text| text.trim_end_matches('\n').to_owned());
+        let mut ids = folders
+            .iter()
+            .flatten()
+            .flat_map(|folder| kind.files().iter().filter_map(|file| attribute(folder, file)));
         ids.find(|text| !text.is_empty() && kind.is_one(text))
     }
 
     /// True while a device-mapper device lets nothing through: whoever reads it waits.
     pub fn is_suspended(&self, number: DevNo) -> bool {
-        let text = fs::read_to_string(self.folder(number).join("dm/suspended"));
-        text.is_ok_and(|text| text.trim() == "1")
+        attribute(&self.folder(number), "dm/suspended").is_some_and(|text| text == "1")
     }
 }
 

@@ -101,8 +101,8 @@ pub struct Listed {
     pub read_only: bool,
     /// The device-mapper uuid (may be empty), for a device-mapper device.
     pub dm_uuid: Option<String>,
-    /// The devices that are built on it.
-    pub holders: Vec<DevNo>,
+    /// True if it is a leg of an md array or a path of a multipath device: its content is seen through that.
+    pub component: bool,
     /// True if it carries partitions: it is then no physical volume itself.
     pub partitioned: bool,
 }

@@ -1,9 +1,12 @@
 //! The host's block devices, found through sysfs and opened in `/dev`.
 //!
 //! Devices that hold nothing for long are passed over: ramdisks, zram, floppies, optical disks, loop devices without a file, anything of no
-//! size. A device is opened only when somebody asks for it.
+//! size. A device is opened only when somebody asks for it. A host may have thousands of devices and every command looks at
+//! them: as few files are read of each as can be.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +18,13 @@ use crate::units::{Bytes, Sectors};
 
 /// What names of devices begin with that are never looked at.
 const PASSED_OVER: [&str; 5] = ["ram", "zram", "fd", "sr", "nbd-"];
+
+/// No file of sysfs is longer than a page.
+const PAGE: usize = 4096;
+
+/// The driver number of md arrays, and how the uuid of a multipath device begins.
+const MD: u32 = 9;
+const MULTIPATH: &str = "mpath-";
 
 /// The devices under a sysfs and a `/dev`.
 #[derive(Debug, Clone)]
@@ -31,83 +41,83 @@ impl Default for SysDevices {
     }
 }
 
+/// A file of sysfs: opened, read at once, closed. Nothing if it is not there.
+pub(super) fn attribute(folder: &Path, file: &str) -> Option<String> {
+    let mut page = [0; PAGE];
+    let length = File::open(folder.join(file)).ok()?.read(&mut page).ok()?;
+    let text = String::from_utf8_lossy(page.get(..length)?);
+    Some(text.trim_end_matches('\n').to_owned())
+}
+
+/// The names of the entries of a directory; none if it is not there.
+fn names_in(folder: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// A device, and what its neighbours say of it once all are known.
+struct Found {
+    /// What the kernel calls it.
+    name: String,
+    /// The disk that it is a partition of.
+    disk: Option<String>,
+    listed: Listed,
+}
+
 impl SysDevices {
-    /// What sysfs says of the device with this folder; none if it is gone meanwhile or of no size.
-    fn listed(&self, folder: &Path) -> Option<Listed> {
-        let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
-        let number: DevNo = read("dev")?.parse().ok()?;
-        let size = Sectors(read("size")?.trim().parse().ok()?).bytes();
+    fn folder_named(&self, name: &str) -> PathBuf {
+        self.sys.join("class/block").join(name)
+    }
+
+    /// What sysfs says of the device of this name; none if it is gone meanwhile or of no size.
+    fn found(&self, name: String) -> Option<Found> {
+        let folder = self.folder_named(&name);
+        let size = Sectors(attribute(&folder, "size")?.trim().parse().ok()?).bytes();
         if size.is_zero() {
             return None;
         }
-        let dm_name = read("dm/name").map(|name| name.trim_end().to_owned());
-        let path = match &dm_name {
-            Some(name) => self.dev.join("mapper").join(name),
-            // A slash in a device's name stands as an exclamation mark in sysfs.
-            None => self.dev.join(folder.file_name()?.to_str()?.replace('!', "/")),
+        let uevent = attribute(&folder, "uevent")?;
+        let word = |key| uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let number = DevNo { major: word("MAJOR")?.parse().ok()?, minor: word("MINOR")?.parse().ok()? };
+        let dm = |file| if name.starts_with("dm-") { attribute(&folder, file) } else { None };
+        let path = match dm("dm/name") {
+            Some(mapped) => self.existing(self.dev.join("mapper").join(mapped), &name),
+            None => self.dev.join(word("DEVNAME")?),
         };
-        Some(Listed {
-            number,
-            path: self.existing(path, folder),
-            size,
-            read_only: read("ro").is_some_and(|text| text.trim() == "1"),
-            dm_uuid: read("dm/uuid").map(|uuid| uuid.trim_end().to_owned()),
-            holders: self.holders(folder),
-            partitioned: partitions(folder).next().is_some(),
-        })
+        let is_partition = word("DEVTYPE") == Some("partition");
+        let disk = is_partition.then(|| disk_of(&folder)).flatten();
+        let dm_uuid = dm("dm/uuid");
+        let read_only = attribute(&folder, "ro").is_some_and(|text| text == "1");
+        let listed = Listed { number, path, size, read_only, dm_uuid, component: false, partitioned: false };
+        Some(Found { name, disk, listed })
     }
 
-    /// Where no node bears the device's own name, `/dev/dm-0` may still be there.
-    fn existing(&self, path: PathBuf, folder: &Path) -> PathBuf {
-        if path.exists() {
-            return path;
-        }
-        let plain = folder.file_name().map(|name| self.dev.join(name)).filter(|plain| plain.exists());
-        plain.unwrap_or(path)
+    /// Where no node bears the name of a mapping, `/dev/dm-0` may still be there.
+    fn existing(&self, path: PathBuf, name: &str) -> PathBuf {
+        let plain = self.dev.join(name);
+        if !path.exists() && plain.exists() { plain } else { path }
     }
 
-    fn holders(&self, folder: &Path) -> Vec<DevNo> {
-        let Ok(entries) = fs::read_dir(folder.join("holders")) else { return Vec::new() };
-        let number = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("dev")).ok()?.parse().ok();
-        let mut holders: Vec<_> = entries.flatten().filter_map(number).collect();
-        holders.sort();
-        holders
+    /// The names of the devices that arrays and multipath devices are made of.
+    fn components(&self, found: &[Found]) -> HashSet<String> {
+        let is_multipath =
+            |one: &Found| one.listed.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with(MULTIPATH));
+        let made = found.iter().filter(|one| one.listed.number.major == MD || is_multipath(one));
+        made.flat_map(|one| names_in(&self.folder_named(&one.name).join("slaves"))).collect()
+    }
+
+    /// The devices that are built on this one.
+    fn holders(&self, number: DevNo) -> impl Iterator<Item = PathBuf> {
+        let names = names_in(&self.folder(number).join("holders"));
+        names.map(|name| self.found(name.clone()).map_or(self.dev.join(name), |found| found.listed.path))
     }
 
     pub(super) fn folder(&self, number: DevNo) -> PathBuf {
         self.sys.join("dev/block").join(number.to_string())
     }
-}
 
-/// The folders of a disk's partitions: they bear the disk's name and a number.
-fn partitions(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let disk = folder.file_name().unwrap_or_default().to_owned();
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let own = entries
-        .filter(move |entry| entry.file_name().as_encoded_bytes().starts_with(disk.as_encoded_bytes()));
-    own.map(|entry| entry.path()).filter(|path| path.join("partition").exists())
-}
-
-impl Devices for SysDevices {
-    fn list(&self) -> Result<Vec<Listed>> {
-        let block = self.sys.join("block");
-        let entries = fs::read_dir(&block).map_err(|error| {
-            Error::io(format!("{} cannot be read", block.display()), error).hint("mount sysfs there")
-        })?;
-        let mut listed = Vec::new();
-        for folder in entries.flatten().map(|entry| entry.path()) {
-            let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if PASSED_OVER.iter().any(|prefix| name.starts_with(prefix)) {
-                continue;
-            }
-            listed.extend(self.listed(&folder));
-            listed.extend(partitions(&folder).filter_map(|folder| self.listed(&folder)));
-        }
-        listed.sort_by_key(|listed| listed.number);
-        Ok(listed)
-    }
-
-    fn lookup(&self, path: &Path) -> Result<Listed> {
+    /// The number of the block device at `path`.
+    pub fn number(&self, path: &Path) -> Result<DevNo> {
         let at = || Context::Device(path.to_owned());
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
@@ -120,28 +130,62 @@ impl Devices for SysDevices {
                 .hint("name a disk or a partition; a file can be made one with `losetup`")
                 .at(at()));
         }
-        let number = DevNo::of(metadata.rdev());
-        // sysfs names the device by a link; the partition's folder lies in its disk's.
-        let link = self.folder(number);
-        let folder = fs::read_link(&link).ok().and_then(|to| Some(link.parent()?.join(to)));
-        let listed = folder.and_then(|folder| self.listed(&folder));
+        Ok(DevNo::of(metadata.rdev()))
+    }
+}
+
+/// A partition's folder lies in its disk's.
+fn disk_of(folder: &Path) -> Option<String> {
+    let target = fs::read_link(folder).ok()?;
+    target.parent()?.file_name()?.to_str().map(str::to_owned)
+}
+
+impl Devices for SysDevices {
+    fn list(&self) -> Result<Vec<Listed>> {
+        let class = self.sys.join("class/block");
+        if !class.is_dir() {
+            let text = format!("{} is not there", class.display());
+            return Err(Error::new(Kind::Internal, text).hint("mount sysfs there"));
+        }
+        let names =
+            names_in(&class).filter(|name| !PASSED_OVER.iter().any(|prefix| name.starts_with(prefix)));
+        let found: Vec<_> = names.filter_map(|name| self.found(name)).collect();
+        let components = self.components(&found);
+        let partitioned: HashSet<_> = found.iter().filter_map(|one| one.disk.clone()).collect();
+        let known = |one: Found| Listed {
+            component: components.contains(&one.name),
+            partitioned: partitioned.contains(&one.name),
+            ..one.listed
+        };
+        let mut listed: Vec<_> = found.into_iter().map(known).collect();
+        listed.sort_by_key(|listed| listed.number);
+        Ok(listed)
+    }
+
+    fn lookup(&self, path: &Path) -> Result<Listed> {
+        let number = self.number(path)?;
+        let listed = self.list()?.into_iter().find(|listed| listed.number == number);
         let listed = listed.ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("{} leads to no device ({number})", path.display())).at(at())
+            let cause =
+                format!("{} ({number}) has no size, or is of a kind that keeps nothing", path.display());
+            Error::new(Kind::NotFound, cause)
+                .hint("name a disk or a partition")
+                .at(Context::Device(path.to_owned()))
         })?;
         Ok(Listed { path: path.to_owned(), ..listed })
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn Device>> {
-        let listed = self.lookup(path)?;
-        match Disk::open(path, listed.number, access) {
+        let number = self.number(path)?;
+        match Disk::open(path, number, access) {
             Ok(disk) => Ok(Arc::new(disk)),
-            Err(error) if error.kind() == Kind::InUse => Err(self.in_use(&listed).unwrap_or(error)),
+            Err(error) if error.kind() == Kind::InUse => Err(self.in_use(path, number).unwrap_or(error)),
             Err(error) => Err(error),
         }
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {
-        mounts::read(number, |path| self.lookup(path).ok().map(|listed| listed.number))
+        mounts::read(number, |path| self.number(path).ok())
     }
 
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
@@ -167,20 +211,16 @@ impl SysDevices {
     }
 
     /// The error for a device that is in use, with the names of what uses it; none if that cannot be found out.
-    fn in_use(&self, listed: &Listed) -> Option<Error> {
-        let mounts = self.mounts(listed.number).ok()?;
+    fn in_use(&self, path: &Path, number: DevNo) -> Option<Error> {
+        let mounts = self.mounts(number).ok()?;
         let mut users: Vec<_> =
             mounts.iter().map(|place| format!("mounted on {}", place.display())).collect();
-        users.extend(listed.holders.iter().map(|holder| {
-            let name = self.listed(&self.folder(*holder)).map(|listed| listed.path.display().to_string());
-            format!("held by {}", name.unwrap_or_else(|| holder.to_string()))
-        }));
-        let path = listed.path.display();
-        let cause = format!("{path} is in use: {}", users.join(", "));
+        users.extend(self.holders(number).map(|holder| format!("held by {}", holder.display())));
+        let cause = format!("{} is in use: {}", path.display(), users.join(", "));
         (!users.is_empty()).then(|| {
             Error::new(Kind::InUse, cause)
                 .hint("unmount it or take it out of use first")
-                .at(Context::Device(listed.path.clone()))
+                .at(Context::Device(path.to_owned()))
         })
     }
 }

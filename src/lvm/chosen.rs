@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::choice::Choice;
@@ -31,13 +31,15 @@ pub struct ChosenDevices {
     choice: Choice,
     patience: Duration,
     aliases: Mutex<BTreeMap<DevNo, Vec<PathBuf>>>,
+    /// Threads that wait for something to open.
+    idle: Mutex<Vec<Opener>>,
 }
 
 impl ChosenDevices {
     /// These devices, under these rules; a device has `patience` to answer.
     pub fn new(devices: Arc<dyn Devices>, choice: Choice, patience: Duration) -> Self {
-        let (names, aliases) = (SysDevices::default(), Mutex::default());
-        Self { devices, names, choice, patience, aliases }
+        let names = SysDevices::default();
+        Self { devices, names, choice, patience, aliases: Mutex::default(), idle: Mutex::default() }
     }
 
     fn aliases_of(&self, listed: &Listed) -> Vec<PathBuf> {
@@ -51,8 +53,8 @@ impl ChosenDevices {
 
     /// Waits until a suspended device lets reads through.
     fn wait_until_awake(&self, path: &Path, until: Instant) -> Result<()> {
-        let Ok(listed) = self.devices.lookup(path) else { return Ok(()) };
-        while listed.dm_uuid.is_some() && self.names.is_suspended(listed.number) {
+        let Ok(number) = self.names.number(path) else { return Ok(()) };
+        while self.names.is_suspended(number) {
             if Instant::now() >= until {
                 return Err(dead(path, "is suspended", self.patience));
             }
@@ -63,17 +65,43 @@ impl ChosenDevices {
 
     /// Opens for reading, and reads, in a thread that may be left behind.
     fn open_within(&self, path: &Path, until: Instant) -> Result<Arc<dyn Device>> {
-        let (sender, receiver) = channel();
-        let (devices, own) = (self.devices.clone(), path.to_owned());
-        std::thread::spawn(move || {
-            // Nobody listens any more if it took too long.
-            let _ = sender.send(devices.open(&own, Access::Read).and_then(answering));
-        });
-        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(opened) => opened,
+        let idle = self.lock_idle().pop();
+        let opener = idle.unwrap_or_else(|| Opener::new(self.devices.clone()));
+        let gone = || dead(path, "could not be read", self.patience);
+        opener.paths.send(path.to_owned()).map_err(|_| gone())?;
+        match opener.opened.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(opened) => {
+                self.lock_idle().push(opener);
+                opened
+            }
             Err(RecvTimeoutError::Timeout) => Err(dead(path, "does not answer", self.patience)),
-            Err(RecvTimeoutError::Disconnected) => Err(dead(path, "could not be read", self.patience)),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
         }
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Opener>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that opens one device after the other, and ends when nobody asks any more.
+struct Opener {
+    paths: Sender<PathBuf>,
+    opened: Receiver<Result<Arc<dyn Device>>>,
+}
+
+impl Opener {
+    fn new(devices: Arc<dyn Devices>) -> Self {
+        let ((paths, asked), (answer, opened)) = (channel::<PathBuf>(), channel());
+        std::thread::spawn(move || {
+            for path in asked {
+                // Nobody listens any more if it took too long.
+                if answer.send(devices.open(&path, Access::Read).and_then(answering)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { paths, opened }
     }
 }
 

@@ -33,42 +33,55 @@ killed_at_every_step() {
         fi
         [ $status = 137 ] || { cat killed.said; fail "step $step: status $status and not a kill"; }
         # Before the next command runs the origin may be suspended: nothing here may touch it. lvm2 can read the metadata all the same.
-        vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
-        "$DMSNAP" -q volume create vg/next --size 4M >next.said 2>&1 ||
-            { cat next.said; fail "step $step: the next command failed with status $?"; }
+        [ $((step % 4)) != 0 ] || vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
+        next >next.said 2>&1 || { cat next.said; fail "step $step: the next command failed with status $?"; }
         echo "killed before step $step"
         always
         judge
-        dmsnap -q volume remove vg/next
     done
     fail "no end after 500 steps"
 }
 
+# Any command that changes the volume group: now one that makes a volume, now one that removes it.
+next() {
+    local what=(create vg/next --size 4M)
+    ! exists volume next || what=(remove vg/next)
+    "$DMSNAP" -q volume "${what[@]}"
+}
+
 # What must hold after every kill and the next command.
 always() {
-    local said
     kernel_at_rest
     dmsnap check vg || fail "dmsnap check finds something to do"
-    # The heart of lvm2_content, in one process.
-    said=$(printf 'vgck vg\nlvs -a -o all --noheadings vg\n' | lvm 2>&1 >lvm2.rows) || fail "lvm2: $said"
-    [ -z "$said" ] || fail "lvm2 said: $said"
-    ! grep -i warning lvm2.rows || fail "lvm2 warns"
+    survey
     equal "the origin's file" "$known" "$(md5sum <origin/file)"
     echo $RANDOM >origin/written
     sync -f origin || fail "the origin cannot be written"
-    survey
 }
 
-# What there is: NAME:STATE of each volume and each snapshot.
+# What there is, as lvm2 sees it: NAME of each volume, NAME and NAME:active of each snapshot. Also the heart of lvm2_content, all in one process.
 survey() {
-    volumes=$(dmsnap -o json volume list vg | jq -r '[.volumes[] | "\(.name):\(.state)"] | join(" ")')
-    snapshots=$(dmsnap -o json snapshot list vg | jq -r '[.snapshots[] | "\(.name):\(.state)"] | join(" ")')
+    local name attributes lines errors
+    printf 'vgck vg\nlvs -a -o all --noheadings vg\n' >lvm2.commands
+    echo 'lvs --noheadings --separator : -o lv_name,lv_attr --config report/prefixes=1 vg' >>lvm2.commands
+    lvm <lvm2.commands >lvm2.rows 2>lvm2.errors || fail "lvm2: $(<lvm2.errors)"
+    errors=$(<lvm2.errors) lines=$(<lvm2.rows)
+    [ -z "$errors" ] || fail "lvm2 said: $errors"
+    [[ ${lines,,} != *warning* ]] || fail "lvm2 warns: $lines"
+    volumes=' ' snapshots=' '
+    while IFS="'" read -r _ name _ attributes _; do
+        case $attributes in
+        [sS]???a*) snapshots+="$name $name:active " ;;
+        [sS]*) snapshots+="$name " ;;
+        *) volumes+="$name " ;;
+        esac
+    done < <(grep -o "LVM2_LV_NAME=.*LVM2_LV_ATTR=.*" lvm2.rows)
 }
 
 exists() { # volume|snapshot NAME
     local all=$volumes
     [ "$1" = volume ] || all=$snapshots
-    [[ " $all" == *" $2:"* ]]
+    [[ $all == *" $2 "* ]]
 }
 
 # The snapshots among these that exist hold the known file.
@@ -76,7 +89,7 @@ hold_the_file() { # NAME...
     local name
     for name; do
         exists snapshot $name || continue
-        [[ " $snapshots " == *" $name:active "* ]] || fail "$name is not active: $snapshots"
+        [[ $snapshots == *" $name:active "* ]] || fail "$name is not active: $snapshots"
         mount -o ro /dev/vg/$name snapshot
         equal "the file in $name" "$known" "$(md5sum <snapshot/file)"
         umount snapshot

@@ -19,6 +19,8 @@ pub struct Attributes {
     pub read_only: bool,
     /// Carries partitions.
     pub partitioned: bool,
+    /// Is a leg of an array, or a path of a multipath device.
+    pub component: bool,
     /// The device-mapper uuid.
     pub dm_uuid: Option<String>,
     /// The devices built on it.
@@ -163,7 +165,7 @@ impl Entry {
             size: self.device.size(),
             read_only: attributes.read_only,
             dm_uuid: attributes.dm_uuid,
-            holders: attributes.holders,
+            component: attributes.component,
             partitioned: attributes.partitioned,
         }
     }

@@ -1,24 +1,39 @@
 use super::*;
 
-/// A sysfs with a partitioned disk, a device-mapper device, an empty loop device and a ramdisk.
+/// A sysfs with a partitioned disk, mapped devices, an array, an empty loop device and a ramdisk.
 fn host() -> (tempfile::TempDir, SysDevices) {
     let root = tempfile::tempdir().unwrap();
-    let device = |folder: &str, files: &[(&str, &str)]| {
-        let folder = root.path().join("sys/block").join(folder);
-        fs::create_dir_all(folder.join("holders")).unwrap();
-        for (file, text) in files {
+    let sys = root.path().join("sys");
+    let device = |place: &str, number: &str, size: &str, more: &[(&str, &str)]| {
+        let folder = sys.join("devices").join(place);
+        let name = place.rsplit('/').next().unwrap();
+        let (major, minor) = number.split_once(':').unwrap();
+        let kind = if place.contains('/') { "partition" } else { "disk" };
+        let node = name.replace('!', "/");
+        let uevent = format!("MAJOR={major}\nMINOR={minor}\nDEVNAME={node}\nDEVTYPE={kind}\n");
+        let plain = [("uevent", uevent.as_str()), ("size", size), ("ro", "0\n")];
+        for (file, text) in plain.iter().chain(more) {
             fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
             fs::write(folder.join(file), text).unwrap();
         }
+        fs::create_dir_all(sys.join("class/block")).unwrap();
+        std::os::unix::fs::symlink(
+            Path::new("../../devices").join(place),
+            sys.join("class/block").join(name),
+        )
+        .unwrap();
     };
-    device("sda", &[("dev", "8:0\n"), ("size", "2048\n"), ("ro", "0\n")]);
-    device("sda/sda1", &[("dev", "8:1\n"), ("size", "1024\n"), ("partition", "1\n"), ("ro", "0\n")]);
-    device("sda/sda1", &[("holders/dm-0/dev", "254:0\n")]);
-    device("dm-0", &[("dev", "254:0\n"), ("size", "64\n"), ("dm/name", "vg-a\n"), ("dm/uuid", "LVM-x\n")]);
-    device("cciss!c0d0", &[("dev", "104:0\n"), ("size", "8\n"), ("ro", "1\n")]);
-    device("loop0", &[("dev", "7:0\n"), ("size", "0\n")]);
-    device("ram0", &[("dev", "1:0\n"), ("size", "8192\n")]);
-    let devices = SysDevices { sys: root.path().join("sys"), dev: "/dev".into() };
+    device("sda", "8:0", "2048\n", &[]);
+    device("sda/sda1", "8:1", "1024\n", &[]);
+    device("sdb", "8:16", "1024\n", &[]);
+    device("sdc", "8:32", "1024\n", &[]);
+    device("md0", "9:0", "1024\n", &[("slaves/sdb", "")]);
+    device("cciss!c0d0", "104:0", "8\n", &[("ro", "1\n")]);
+    device("dm-0", "254:0", "64\n", &[("dm/name", "vg-a\n"), ("dm/uuid", "LVM-x\n"), ("slaves/sda1", "")]);
+    device("dm-1", "254:1", "64\n", &[("dm/name", "mp\n"), ("dm/uuid", "mpath-1\n"), ("slaves/sdc", "")]);
+    device("loop0", "7:0", "0\n", &[]);
+    device("ram0", "1:0", "8192\n", &[]);
+    let devices = SysDevices { sys, dev: "/dev".into() };
     (root, devices)
 }
 
@@ -27,20 +42,29 @@ fn disks_partitions_and_mapped_devices_are_listed_by_number() {
     let (_root, devices) = host();
     let listed = devices.list().unwrap();
     let numbers: Vec<_> = listed.iter().map(|listed| listed.number.to_string()).collect();
-    assert_eq!(numbers, ["8:0", "8:1", "104:0", "254:0"]);
-    assert!(listed[0].partitioned && !listed[1].partitioned);
-    assert_eq!(listed[1].holders, [DevNo { major: 254, minor: 0 }]);
+    assert_eq!(numbers, ["8:0", "8:1", "8:16", "8:32", "9:0", "104:0", "254:0", "254:1"]);
     assert_eq!(listed[1].size, Bytes(1024 * 512));
-    assert_eq!(listed[3].path, Path::new("/dev/mapper/vg-a"));
-    assert_eq!(listed[3].dm_uuid.as_deref(), Some("LVM-x"));
+    assert_eq!(listed[6].path, Path::new("/dev/mapper/vg-a"));
+    assert_eq!(listed[6].dm_uuid.as_deref(), Some("LVM-x"));
+}
+
+#[test]
+fn a_disk_with_partitions_and_what_arrays_and_multipath_devices_are_made_of_are_told() {
+    let (_root, devices) = host();
+    let listed = devices.list().unwrap();
+    let those = |is: fn(&Listed) -> bool| -> Vec<_> {
+        listed.iter().filter(|one| is(one)).map(|one| one.number.to_string()).collect()
+    };
+    assert_eq!(those(|one| one.partitioned), ["8:0"]);
+    assert_eq!(those(|one| one.component), ["8:16", "8:32"]);
 }
 
 #[test]
 fn a_slash_in_a_name_is_written_as_an_exclamation_mark() {
     let (_root, devices) = host();
     let listed = devices.list().unwrap();
-    assert_eq!(listed[2].path, Path::new("/dev/cciss/c0d0"));
-    assert!(listed[2].read_only);
+    assert_eq!(listed[5].path, Path::new("/dev/cciss/c0d0"));
+    assert!(listed[5].read_only && !listed[0].read_only);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl SimDevices {
             size: node.size().bytes(),
             read_only: node.live.as_ref().is_some_and(|live| live.read_only),
             dm_uuid: Some(node.uuid.as_str().to_owned()),
-            holders: holders(state, node.number),
+            component: false,
             partitioned: false,
         })
     }
@@ -86,9 +86,6 @@ impl Devices for SimDevices {
     fn list(&self) -> Result<Vec<Listed>> {
         let mut all = self.disks.list()?;
         let state = self.kernel.state();
-        for disk in &mut all {
-            disk.holders.extend(holders(&state, disk.number));
-        }
         all.extend(state.nodes.names().filter_map(|name| self.listed(&state, name)));
         all.retain(|listed| !listed.size.is_zero());
         all.sort_by_key(|listed| listed.number);
@@ -100,9 +97,7 @@ impl Devices for SimDevices {
         if let Some(name) = Self::mapped(&state, path) {
             return self.listed(&state, &name).ok_or_else(|| no_such_device(&name));
         }
-        let mut listed = self.disks.lookup(path)?;
-        listed.holders.extend(holders(&state, listed.number));
-        Ok(listed)
+        self.disks.lookup(path)
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn Device>> {

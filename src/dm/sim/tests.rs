@@ -549,12 +549,14 @@ fn io_to_a_suspended_device_is_told_instead_of_waiting() {
 }
 
 #[test]
-fn devices_are_listed_with_their_holders_and_mounts() {
+fn devices_are_listed_with_their_mounts_and_held_ones_are_in_use() {
     let world = World::with_snapshot();
     let devices = world.kernel.devices();
     devices.mount(&name("org"), "/srv");
-    let real = devices.lookup(Path::new("/dev/mapper/real")).unwrap();
-    assert_eq!(real.holders, [world.number("org"), world.number("s")]);
+    assert_eq!(
+        devices.open(Path::new("/dev/mapper/real"), Access::Exclusive).unwrap_err().kind(),
+        Kind::InUse
+    );
     assert_eq!(devices.mounts(world.number("org")).unwrap(), [PathBuf::from("/srv")]);
     assert_eq!(devices.open(Path::new("/dev/a"), Access::Exclusive).unwrap_err().kind(), Kind::InUse);
     assert_eq!(devices.list().unwrap().len(), 5);

@@ -12,7 +12,7 @@ fn listed(path: &str, major: u32) -> Listed {
         size: Bytes::mib(64),
         read_only: false,
         dm_uuid: None,
-        holders: Vec::new(),
+        component: false,
         partitioned: false,
     }
 }

@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Finding, OpenMda, OpenPv, md};
-use crate::block::{Access, DevNo, Device, Devices, Listed};
+use crate::block::{Access, Device, Devices, Listed};
 use crate::error::Result;
 use crate::lvm::config::TEXT_MAX;
 use crate::lvm::label::{self, LABEL_AREA, Location, MDA_HEADER, MdaHeader, Range, checksum};
@@ -17,11 +18,9 @@ use crate::units::Bytes;
 /// LVM2 takes nothing smaller (devices/pv_min_size).
 const SMALLEST: Bytes = Bytes::mib(2);
 
-/// The driver number of md arrays.
-const MD: u32 = 9;
-
-/// So many devices are read side by side.
+/// So many devices are read side by side, once one took longer than this: threads cost more than reads that are answered at once.
 const AT_ONCE: usize = 16;
+const AT_ONCE_BEHIND: Duration = Duration::from_millis(20);
 
 /// What one device was found to hold.
 #[derive(Debug, Default)]
@@ -42,19 +41,29 @@ pub(super) struct Text {
 /// Looks at every device that may be a physical volume.
 pub(super) fn all(devices: &dyn Devices) -> Result<Vec<Probe>> {
     let listed = devices.list()?;
-    let by_number: HashMap<DevNo, &Listed> = listed.iter().map(|one| (one.number, one)).collect();
-    let may_be = |one: &&Listed| may_be_pv(one, &by_number) && devices.unusable(one).is_none();
-    let candidates = listed.iter().filter(may_be);
-    Ok(in_parallel(devices, &candidates.collect::<Vec<_>>()))
+    let may_be = |one: &&Listed| may_be_pv(one) && devices.unusable(one).is_none();
+    let candidates: Vec<_> = listed.iter().filter(may_be).collect();
+    let known = Known::default();
+    let mut probes = Vec::new();
+    for candidate in &candidates {
+        let began = Instant::now();
+        probes.push(probe(devices, candidate, &known));
+        if began.elapsed() > AT_ONCE_BEHIND {
+            break;
+        }
+    }
+    let rest = candidates.get(probes.len()..).unwrap_or_default();
+    probes.extend(in_parallel(devices, rest, &known));
+    Ok(probes)
 }
 
 /// Some devices at a time, so that one that is slow to answer does not hold up the others. In the order of the devices.
-fn in_parallel(devices: &dyn Devices, candidates: &[&Listed]) -> Vec<Probe> {
-    let (known, next) = (Known::default(), AtomicUsize::new(0));
+fn in_parallel(devices: &dyn Devices, candidates: &[&Listed], known: &Known) -> Vec<Probe> {
+    let next = AtomicUsize::new(0);
     let work = || {
         let turn = || {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            Some((at, probe(devices, candidates.get(at)?, &known)))
+            Some((at, probe(devices, candidates.get(at)?, known)))
         };
         std::iter::from_fn(turn).collect::<Vec<_>>()
     };
@@ -85,13 +94,8 @@ impl Known {
 }
 
 /// A disk with partitions is not one itself, and a component of an array or a multipath device is seen through that.
-fn may_be_pv(listed: &Listed, by_number: &HashMap<DevNo, &Listed>) -> bool {
-    let uuid_starts =
-        |one: &Listed, start: &str| one.dm_uuid.as_deref().is_some_and(|uuid| uuid.starts_with(start));
-    let component = listed.holders.iter().any(|holder| {
-        holder.major == MD || by_number.get(holder).is_some_and(|holder| uuid_starts(holder, "mpath-"))
-    });
-    !listed.partitioned && !component && listed.size >= SMALLEST
+fn may_be_pv(listed: &Listed) -> bool {
+    !listed.partitioned && !listed.component && listed.size >= SMALLEST
 }
 
 fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {

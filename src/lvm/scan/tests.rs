@@ -69,11 +69,7 @@ fn devices_that_cannot_be_physical_volumes_are_not_opened() {
     copy("/dev/partitioned", 64);
     host.set("/dev/partitioned", |one| one.partitioned = true);
     copy("/dev/leg", 64);
-    host.set("/dev/leg", |one| one.holders = vec![DevNo { major: 9, minor: 0 }]);
-    let path = host.add("/dev/mapper/mpatha", Bytes::mib(64));
-    host.set("/dev/mapper/mpatha", |one| one.dm_uuid = Some("mpath-1".into()));
-    copy("/dev/path", 64);
-    host.set("/dev/path", |one| one.holders = vec![path.number()]);
+    host.set("/dev/leg", |one| one.component = true);
     copy("/dev/small", 1);
     let found = find(&host);
     assert_eq!((found.vgs.len(), found.findings), (1, Vec::new()));

@@ -31,6 +31,7 @@ refused 2 'a b' vg create 'a b' /dev/ubde
 refused 3 /dev/ubde inspect /dev/ubde
 refused 3 /dev/nosuch inspect /dev/nosuch
 refused 3 /dev/ubde volume create vg/v --size 4M --on /dev/ubde
+unchanged
 
 # The way out of a foreign signature.
 fails_with 7 --wipe dmsnap vg create new /dev/ubdb

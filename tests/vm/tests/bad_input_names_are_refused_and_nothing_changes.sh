@@ -52,4 +52,5 @@ refused 2 "$long" snapshot create vg/origin --name "$long" --size 4M
 long=$(printf 'a%.0s' {1..128})
 refused 2 "$long" snapshot create vg/origin --name "$long" --size 4M
 
+unchanged
 all_agree vg

@@ -33,5 +33,6 @@ refused 5 vg volume create vg/v --size 16M
 refused 5 vg volume create vg/v --size 1T
 refused 2 "" volume create vg/v --size 8M --stripes 0
 
+unchanged
 all_agree vg
 all_agree fine

@@ -19,11 +19,13 @@ refused 2 mirrored_rmeta_1 snapshot create parts/mirrored_rmeta_1 --name s
 refused 6 vg/origin volume remove vg/origin
 refused 6 vg/origin volume remove vg/origin --with-snapshots
 refused 6 vg/origin deactivate vg/origin
+unchanged
 mkdir snapshot
 mount -o ro /dev/vg/snap snapshot
 remember
 refused 6 vg/snap snapshot remove vg/snap
 refused 6 vg/snap deactivate vg/snap
+unchanged
 umount snapshot
 
 all_agree vg
