@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::list::{pv_view, vg_view};
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
-use super::setup::{Taken, belongs, label, planned};
+use super::setup::{Taken, belongs, planned};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};
 use crate::block::Access;
@@ -48,7 +48,7 @@ impl Engine {
         }
         let description = format!("vg extend {vg}");
         self.archive(session.vg(), &description);
-        label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
+        self.label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
         session.commit(&edits, &description)?;
         self.back_up(session.vg(), &description);
         Ok(Report { objects: vec![vg_view(&session.open)], elapsed: began.elapsed(), ..Report::default() })
@@ -134,10 +134,11 @@ impl Engine {
         let began = Instant::now();
         let _global = self.lock_set(mode)?;
         let scan = self.scan()?;
+        let listed =
+            devices.iter().map(|path| self.world.devices.lookup(path)).collect::<Result<Vec<_>>>()?;
         let mut unused = Vec::new();
-        for path in devices {
-            let listed = self.world.devices.lookup(path)?;
-            self.refuse_unusable(path, &listed)?;
+        for (path, listed) in devices.iter().zip(&listed) {
+            self.refuse_unusable(path, listed)?;
             let number = listed.number;
             if let Some(open) =
                 scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(number)))
@@ -156,7 +157,10 @@ impl Engine {
             let lines = unused.iter().map(|pv| format!("  wipe the label of {}", pv.name())).collect();
             return Ok(Report { planned: Some(lines), ..Report::default() });
         }
-        unused.iter().try_for_each(wipe_label)?;
+        for (pv, listed) in unused.iter().zip(&listed) {
+            wipe_label(pv)?;
+            self.world.devices.disown(listed)?;
+        }
         Ok(Report { elapsed: began.elapsed(), ..Report::default() })
     }
 }

@@ -14,6 +14,7 @@ use super::operation::{Mode, Report};
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
+use crate::lvm::label::{LABEL_AREA, label_sectors};
 use crate::lvm::lock;
 use crate::lvm::{
     NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, check_room, create_vg, draft_pv, write_pv,
@@ -96,7 +97,7 @@ impl Engine {
         if mode.dry_run {
             return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
         }
-        let objects = label(taken)?.iter().map(|pv| pv_view(pv, None)).collect();
+        let objects = self.label(taken)?.iter().map(|pv| pv_view(pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
 
@@ -131,7 +132,7 @@ impl Engine {
             let planned = Some(planned(&taken).into_iter().chain([made]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
-        let open = create_vg(label(taken)?, &group, &self.stamp(&description))?;
+        let open = create_vg(self.label(taken)?, &group, &self.stamp(&description))?;
         self.back_up(&open.vg, &description);
         Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
     }
@@ -182,12 +183,19 @@ impl Engine {
         }
         let orphan = scan.orphans.iter().position(|pv| pv.number == Some(listed.number));
         let orphan = orphan.map(|at| scan.orphans.remove(at));
-        self.refuse_unusable(path, listed)?;
+        let unlisted = self.world.devices.unusable(listed).filter(|unusable| unusable.unlisted);
+        if unlisted.is_none() {
+            self.refuse_unusable(path, listed)?;
+        }
         if orphan.is_none() {
             refuse_unsuitable(path, listed)?;
         }
         // Exclusive: refused while it is mounted or something is built on it.
         let device = self.world.devices.open(path, Access::Exclusive)?;
+        // What is not listed may be listed, but not if it is somebody's.
+        if unlisted.is_some() && orphan.is_none() && holds_label(device.as_ref())? {
+            self.refuse_unusable(path, listed)?;
+        }
         match orphan {
             Some(pv) if wipe && pv.check_free().is_err() => {
                 self.draft(device, Writes::Label, metadata_copies)
@@ -214,7 +222,7 @@ impl Engine {
 
     /// What lvm2's configuration keeps from being a physical volume is not made one.
     pub(super) fn refuse_unusable(&self, path: &Path, listed: &Listed) -> Result<()> {
-        let Some(Unusable { what, hint }) = self.world.devices.unusable(listed) else { return Ok(()) };
+        let Some(Unusable { what, hint, .. }) = self.world.devices.unusable(listed) else { return Ok(()) };
         let cause = format!("{} {what}", path.display());
         Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
@@ -226,18 +234,33 @@ impl Engine {
     }
 }
 
-/// Labels those that are no physical volumes yet.
-pub(super) fn label(taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
-    let label = |Taken { pv, writes }: Taken| {
-        if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
-            probe::erase(device.as_ref())?;
+impl Engine {
+    /// Labels those that are no physical volumes yet. All of them are listed where devices are, before anything is written: a
+    /// listed device without a label is labelled by the next attempt.
+    pub(super) fn label(&self, taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
+        for Taken { pv, .. } in &taken {
+            if let Some(path) = &pv.path {
+                self.world.devices.adopt(&self.world.devices.lookup(path)?, pv.id.compact())?;
+            }
         }
-        if writes != Writes::Nothing {
-            write_pv(&pv)?;
-        }
-        Ok(pv)
-    };
-    taken.into_iter().map(label).collect()
+        taken.into_iter().map(labelled).collect()
+    }
+}
+
+fn labelled(Taken { pv, writes }: Taken) -> Result<OpenPv> {
+    if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
+        probe::erase(device.as_ref())?;
+    }
+    if writes != Writes::Nothing {
+        write_pv(&pv)?;
+    }
+    Ok(pv)
+}
+
+fn holds_label(device: &dyn Device) -> Result<bool> {
+    let mut first = [0; LABEL_AREA];
+    device.read_at(Bytes::ZERO, &mut first)?;
+    Ok(!label_sectors(&first).is_empty())
 }
 
 /// The error for a device that a volume group has.

@@ -12,6 +12,7 @@ pub mod chosen;
 pub mod commit;
 pub mod config;
 mod copies;
+pub mod devices_file;
 pub mod edit;
 pub mod free;
 pub mod hints;

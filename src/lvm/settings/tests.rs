@@ -117,3 +117,15 @@ fn extra_system_ids_are_this_hosts_too() {
     assert_eq!(host, Host { system_id: None, extra_system_ids: vec!["a".to_owned()] });
     assert_eq!(note, None);
 }
+
+#[test]
+fn a_system_id_derived_from_the_machines_is_systemds() {
+    let id = |machine: &str| {
+        let conf = "global { system_id_source = \"appmachineid\" }";
+        parse(conf, "").system_id.host("node", |_| Some(machine.to_owned())).0.system_id
+    };
+    // As `systemd-id128 machine-id --app-specific=f64406832c2140e8ac5422d1089aae03` has it.
+    assert_eq!(id("0123456789abcdef0123456789abcdef\n").as_deref(), Some("e04dc1622fd546c992a77a2d2421761f"));
+    assert_eq!(id("0123456789abcdef\n"), None);
+    assert_eq!(id("uninitialized\n"), None);
+}
