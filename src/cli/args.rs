@@ -332,8 +332,8 @@ pub struct SnapshotCreate {
     /// The volumes
     #[arg(required = true, value_name = "VG/ORIGIN")]
     pub origins: Vec<VolumePath>,
-    /// A name for each snapshot, in the order of the volumes
-    #[arg(short, long = "name", required = true, value_name = "NAME", num_args = 1..)]
+    /// A name for each snapshot, in the order of the volumes; repeated, or with commas between them
+    #[arg(short, long = "name", required = true, value_name = "NAME", value_delimiter = ',')]
     pub names: Vec<LvName>,
     /// The size of each COW store; without it a snapshot cannot overflow
     #[arg(short, long)]
