@@ -14,7 +14,7 @@ use super::operation::{Mode, Report};
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
-use crate::lvm::label::{LABEL_AREA, label_sectors};
+use crate::lvm::label::{self, LABEL_AREA, label_sectors};
 use crate::lvm::lock;
 use crate::lvm::{
     NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, check_room, create_vg, draft_pv, write_pv,
@@ -192,9 +192,8 @@ impl Engine {
         }
         // Exclusive: refused while it is mounted or something is built on it.
         let device = self.world.devices.open(path, Access::Exclusive)?;
-        // What is not listed may be listed, but not if it is somebody's.
-        if unlisted.is_some() && orphan.is_none() && holds_label(device.as_ref())? {
-            self.refuse_unusable(path, listed)?;
+        if orphan.is_none() {
+            self.refuse_somebodys(device.as_ref(), path, listed)?;
         }
         match orphan {
             Some(pv) if wipe && pv.check_free().is_err() => {
@@ -218,6 +217,24 @@ impl Engine {
                 }
             },
         }
+    }
+
+    /// What is not in the devices file may be put there, but not if it is a physical volume already: it is kept from this host.
+    fn refuse_somebodys(&self, device: &dyn Device, path: &Path, listed: &Listed) -> Result<()> {
+        let mut first = [0; LABEL_AREA];
+        device.read_at(Bytes::ZERO, &mut first)?;
+        if label_sectors(&first).is_empty() {
+            return Ok(());
+        }
+        self.refuse_unusable(path, listed)?;
+        let id = label::find(&first).label.map(|label| label.id);
+        if id.is_none_or(|id| self.world.devices.admits(listed, Some(id.compact()))) {
+            return Ok(());
+        }
+        let cause = format!("{} bears a physical volume that LVM2's devices file has not", path.display());
+        Err(Error::new(Kind::Refused, cause)
+            .hint("add that with LVM2's `lvmdevices --addpvid`, or wipe the device with `wipefs`")
+            .at(Context::Device(path.to_owned())))
     }
 
     /// What lvm2's configuration keeps from being a physical volume is not made one.
@@ -255,12 +272,6 @@ fn labelled(Taken { pv, writes }: Taken) -> Result<OpenPv> {
         write_pv(&pv)?;
     }
     Ok(pv)
-}
-
-fn holds_label(device: &dyn Device) -> Result<bool> {
-    let mut first = [0; LABEL_AREA];
-    device.read_at(Bytes::ZERO, &mut first)?;
-    Ok(!label_sectors(&first).is_empty())
 }
 
 /// The error for a device that a volume group has.

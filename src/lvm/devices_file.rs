@@ -1,6 +1,7 @@
 //! LVM2's devices file on disk: changed under its own lock, as a whole.
 //!
-//! The order of locks is LVM2's: global, then this one, then volume groups. LVM2 writes a second file and gives it the name.
+//! LVM2 takes the lock between the global one and those of volume groups. Here a group's may be held already, so the wait has a limit.
+//! LVM2 writes a second file and gives it the name.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -58,6 +58,7 @@ sed -i "s#PVID=$a#PVID=x#; s#PVID=$b#PVID=$a#; s#PVID=x#PVID=$b#" $file
 equal "devices of vg, their names exchanged" 3 "$(dmsnap -q -o json pv list | jq '[.pvs[] | select(.vg == "vg" and .state == "in_vg")] | length')"
 sed -i "/DEVNAME=.dev.ubda/d" $file
 fails_with 7 "lacks a physical volume" dmsnap volume create vg/new --size 4M
+fails_with 7 "bears a physical volume that LVM2's devices file has not" dmsnap pv create --wipe /dev/ubdb
 cp /run/right $file
 
 # A physical volume that is not in it is somebody's, a blank device is not.
