@@ -20,9 +20,11 @@ use dmsnap::engine::view::{PvState, SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
-use dmsnap::lvm::{Creation, Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
+use dmsnap::lvm::{
+    Creation, Edit, Locks, LvName, Policy, Segment, SegmentKind, Stamp, VgName, commit, open_vg,
+};
 use dmsnap::steps::Steps;
-use dmsnap::units::{Bytes, Size, Whole};
+use dmsnap::units::{Bytes, Sectors, Size, Whole};
 
 const MODE: Mode = Mode { dry_run: false, no_wait: true };
 
@@ -190,6 +192,7 @@ fn volume(name: &str, mib: u64) -> NewVolume {
         stripe_size: None,
         on: Vec::new(),
         tags: Vec::new(),
+        policy: None,
     }
 }
 
@@ -201,6 +204,7 @@ fn cut(pairs: &[(&str, &str)]) -> NewSnapshots {
         chunk: ChunkSize::DEFAULT,
         read_only: false,
         tags: Vec::new(),
+        on: Vec::new(),
     }
 }
 
@@ -444,6 +448,41 @@ fn a_volume_grows_under_its_snapshots() {
     assert_eq!(lab.snapshots()[0].size_bytes, Bytes::mib(8));
     lab.assert_at_rest("after growth");
     lab.assert_short_switches();
+}
+
+#[test]
+fn the_store_of_a_striped_volume_is_striped_like_it_and_lies_where_it_is_asked_for() {
+    let lab = Lab::new();
+    let size = Some(Bytes::kib(128));
+    lab.engine()
+        .create_volume(&NewVolume { stripes: 2, stripe_size: size, ..volume("db", 8) }, MODE)
+        .unwrap();
+    let layout = |name: &str| {
+        let devices: Arc<dyn Devices> = Arc::new(lab.devices.clone());
+        let open = open_vg(devices.as_ref(), &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+        open.vg.lv(&lv(name)).unwrap().segments.clone()
+    };
+    lab.engine().create_snapshots(&cut(&[("db", "like")]), MODE).unwrap();
+    let striped = |segment: &Segment| match &segment.kind {
+        SegmentKind::Striped { stripe_size, areas } => (*stripe_size, areas.len()),
+        _ => panic!("{segment:?}"),
+    };
+    assert_eq!(layout("like").iter().map(striped).collect::<Vec<_>>(), [(Some(Sectors(256)), 2)]);
+    let elsewhere = NewSnapshots { on: vec!["/dev/sdb".into()], ..cut(&[("db", "one")]) };
+    lab.engine().create_snapshots(&elsewhere, MODE).unwrap();
+    assert_eq!(layout("one").iter().map(striped).collect::<Vec<_>>(), [(None, 1)]);
+}
+
+#[test]
+fn a_volume_grows_as_its_own_policy_says_and_else_as_the_groups() {
+    let lab = Lab::new();
+    let contiguous = NewVolume { policy: Some(Policy::Contiguous), ..volume("db", 8) };
+    lab.engine().create_volume(&contiguous, MODE).unwrap();
+    lab.engine().extend_volume(&growth("+4M"), MODE).unwrap();
+    lab.engine().create_volume(&volume("behind", 1), MODE).unwrap();
+    let error = lab.engine().extend_volume(&growth("+4M"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace);
+    assert!(error.to_string().contains("behind the volume's end"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::cow::size::ChunkSize;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvName, Tag, VgName};
+use crate::lvm::{LvName, Policy, Tag, VgName};
 use crate::units::{Bytes, Resize, Size};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
@@ -303,6 +303,33 @@ pub struct VolumeCreate {
     /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,
+    /// How extents are chosen, now and when it grows [default: as the group says, else normal]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub alloc: Option<Alloc>,
+}
+
+/// How extents are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Alloc {
+    /// One piece, behind what is there already
+    Contiguous,
+    /// Each stripe on one physical volume
+    Cling,
+    /// As few pieces as possible, stripes on different physical volumes
+    Normal,
+    /// Stripes may lie on one physical volume
+    Anywhere,
+}
+
+impl From<Alloc> for Policy {
+    fn from(alloc: Alloc) -> Self {
+        match alloc {
+            Alloc::Contiguous => Self::Contiguous,
+            Alloc::Cling => Self::Cling,
+            Alloc::Normal => Self::Normal,
+            Alloc::Anywhere => Self::Anywhere,
+        }
+    }
 }
 
 /// On snapshots.
@@ -344,6 +371,9 @@ pub struct SnapshotCreate {
     /// Refuse writes to the snapshots
     #[arg(long)]
     pub read_only: bool,
+    /// Take extents for the stores only from these physical volumes
+    #[arg(long, value_name = "DEV")]
+    pub on: Vec<PathBuf>,
     /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::alloc::Policy;
 use super::model::Segment;
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::units::{Extents, Sectors};
@@ -48,6 +49,13 @@ pub enum Edit {
         flag: LvFlag,
         /// Present or absent.
         on: bool,
+    },
+    /// How the volume's extents are chosen from now on; nothing: as the group says.
+    SetLvPolicy {
+        /// Which.
+        lv: LvName,
+        /// How.
+        policy: Option<Policy>,
     },
     /// A tag more; nothing happens if it is there.
     AddLvTag {
@@ -139,6 +147,10 @@ impl fmt::Display for Edit {
             Self::SetLvWritable { lv, writable: false } => write!(f, "make volume {lv} read-only"),
             Self::SetLvFlag { lv, flag, on: true } => write!(f, "set {} of volume {lv}", flag.word()),
             Self::SetLvFlag { lv, flag, on: false } => write!(f, "clear {} of volume {lv}", flag.word()),
+            Self::SetLvPolicy { lv, policy } => {
+                let word = policy.map_or("inherit", Policy::word);
+                write!(f, "let the extents of volume {lv} be chosen as {word}")
+            }
             Self::AddLvTag { lv, tag } => write!(f, "tag volume {lv} {tag}"),
             Self::RemoveLvTag { lv, tag } => write!(f, "untag volume {lv} {tag}"),
             Self::AddSnapshot { store, origin, chunk_size, .. } => {
