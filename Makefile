@@ -10,9 +10,7 @@ demo: deps
 	tests/demo/run
 
 # Format, lints, unit tests and guest tests.
-test: deps
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+test: lint
 	DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast $(ONLY)
 
 build: deps

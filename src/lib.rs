@@ -7,14 +7,14 @@
 //! | [`block`] | block devices, discovery, mounts; an in-memory device for tests |
 //! | [`dm`] | the only room that speaks to device-mapper; a real and a simulated kernel |
 //! | [`lvm`] | LVM2 on disk: labels, text metadata, allocation, commit, locks |
-//! | [`cow`] | the exception store of dm-snapshot |
+//! | [`cow`] | how large the exception store of dm-snapshot must be |
 //! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
 //! | [`cli`] | the command line |
 //!
 //! [`steps`] counts what they do to disks and kernel, so that it can be cut anywhere.
 //!
-//! Every operation goes one road: edit the model, commit it, compute the device tree that it wants, compare it
-//! with the tree found, and run the difference as a plan. See `docs/architecture.md`.
+//! Every operation on a volume group's content goes one road: edit the model, commit it, compute the device tree that it wants,
+//! compare it with the tree found, and run the difference as a plan. See `docs/architecture.md`.
 
 pub mod block;
 pub mod cli;

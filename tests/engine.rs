@@ -13,6 +13,8 @@ use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
+use dmsnap::engine::mark::Mark;
+use dmsnap::engine::outline::Phase;
 use dmsnap::engine::resize::Growth;
 use dmsnap::engine::setup::NewGroup;
 use dmsnap::engine::snapshot::NewSnapshots;
@@ -168,7 +170,7 @@ impl Lab {
 
     /// Nothing is unfinished, and no plan broke a rule of the kernel.
     fn assert_at_rest(&self, when: &str) {
-        assert_eq!(self.engine().check(&self.group(), MODE).unwrap().plan, Vec::<String>::new(), "{when}");
+        assert_eq!(self.engine().check(&self.group(), MODE).unwrap().plan, [], "{when}");
         assert_eq!(self.kernel.unsettled(), [], "{when}");
         assert_eq!(self.kernel.violations(), Vec::<String>::new(), "{when}");
     }
@@ -335,16 +337,34 @@ fn a_group_is_all_or_none() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
+fn a_dry_run_says_what_happens_while_io_waits() {
     let lab = lab_with_volume();
-    let disks = lab.disks.images();
-    lab.kernel.forget_calls();
     let mode = Mode { dry_run: true, ..MODE };
     let report = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).unwrap();
-    let lines = report.planned.unwrap();
-    assert!(lines.iter().any(|line| line.starts_with("| suspend vg--0-db")), "{lines:#?}");
-    assert_eq!(lab.kernel.calls(), []);
-    assert!(lab.disks.images() == disks, "a dry run wrote");
+    let plan = report.planned.unwrap();
+    let waits: Vec<_> = plan.iter().filter(|entry| entry.phase() == Phase::Switch).collect();
+    let waits: Vec<_> = waits.into_iter().map(ToString::to_string).collect();
+    let switch = ["suspend vg--0-db (freeze its file system)", "resume vg--0-s", "resume vg--0-db"];
+    assert_eq!(waits, switch);
+}
+
+/// Each operation can be done once, and most of them not again.
+#[test]
+fn a_dry_run_ends_as_the_command_would_and_changes_nothing() {
+    for operation in OPERATIONS {
+        let lab = lab_with_volume();
+        (operation.prepare)(&lab);
+        for time in ["first", "second"] {
+            let (disks, calls) = (lab.disks.images(), lab.kernel.calls().len());
+            let said = (operation.run)(&lab.engine(), Mode { dry_run: true, ..MODE });
+            let when = format!("{}, the {time} time", operation.name);
+            assert!(lab.disks.images() == disks, "{when}: a dry run wrote");
+            assert_eq!(lab.kernel.calls().len(), calls, "{when}");
+            let done = (operation.run)(&lab.engine(), MODE);
+            let kind = |outcome: Result<()>| outcome.map_err(|error| error.kind());
+            assert_eq!(kind(said), kind(done), "{when}");
+        }
+    }
 }
 
 #[test]
@@ -450,6 +470,26 @@ fn a_volume_grows_under_its_snapshots() {
     lab.assert_short_switches();
 }
 
+/// A process that dies after the growth of the volume has not grown the file system: asking again does.
+#[test]
+fn a_file_system_grows_as_a_step_of_the_plan() {
+    let lab = lab_with_volume();
+    lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+    for _ in ["the volume grows too", "the volume has the size"] {
+        let growth = Growth { resize_fs: true, ..growth("12M") };
+        let planned = |dry_run| {
+            let report = lab.engine().extend_volume(&growth, Mode { dry_run, ..MODE }).unwrap();
+            report.planned.unwrap_or_default()
+        };
+        let lines = planned(true);
+        let step = "grow the file system on vg--0-db to 12 MiB";
+        assert!(lines.iter().any(|entry| entry.to_string() == step), "{lines:#?}");
+        planned(false);
+        let device = DmName::new("vg--0-db").unwrap();
+        assert_eq!(lab.devices.file_system(&device), Some(Bytes::mib(12)));
+    }
+}
+
 #[test]
 fn the_store_of_a_striped_volume_is_striped_like_it_and_lies_where_it_is_asked_for() {
     let lab = Lab::new();
@@ -545,6 +585,21 @@ fn what_lies_on_a_missing_device_can_be_given_up_and_the_device_too() {
 }
 
 #[test]
+fn a_snapshot_whose_store_is_on_a_missing_device_can_be_removed_and_its_origin_goes_on() {
+    let lab = lab_with_volume();
+    let new = NewSnapshots { on: vec!["/dev/sdb".into()], ..cut(&[("db", "s")]) };
+    lab.engine().create_snapshots(&new, MODE).unwrap();
+    lab.disks.remove("/dev/sdb".as_ref());
+    let error = lab.engine().drop_missing(&vg(), MODE).unwrap_err();
+    assert!(error.to_string().contains("`dmsnap snapshot remove vg-0/s`"), "{error}");
+    lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap();
+    lab.engine().drop_missing(&vg(), MODE).unwrap();
+    lab.write("vg--0-db", 0, 7);
+    assert_eq!(lab.read("vg--0-db", 0), 7);
+    lab.assert_at_rest("without the device");
+}
+
+#[test]
 fn a_group_is_renamed_in_use() {
     let lab = lab_with_volume();
     lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
@@ -552,14 +607,17 @@ fn a_group_is_renamed_in_use() {
     lab.engine().rename_group(&vg(), &new, MODE).unwrap();
     lab.write("new-db", 0, 2);
     assert_eq!(lab.read("new-s", 0), 1);
-    assert_eq!(lab.engine().check(&new, MODE).unwrap().plan, Vec::<String>::new());
+    assert_eq!(lab.engine().check(&new, MODE).unwrap().plan, []);
     assert_eq!(lab.engine().rename_group(&new, &new, MODE).unwrap_err().kind(), Kind::AlreadyExists);
 }
 
 #[test]
 fn a_group_with_volumes_is_not_removed() {
     let lab = lab_with_volume();
-    assert_eq!(lab.engine().remove_group(&vg(), MODE).unwrap_err().kind(), Kind::InUse);
+    for dry_run in [true, false] {
+        let mode = Mode { dry_run, ..MODE };
+        assert_eq!(lab.engine().remove_group(&vg(), mode).unwrap_err().kind(), Kind::InUse, "{mode:?}");
+    }
     lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
     lab.engine().remove_group(&vg(), MODE).unwrap();
     assert_eq!(lab.engine().vgs(None).unwrap(), []);
@@ -574,7 +632,7 @@ fn growth(size: &str) -> Growth {
 struct Operation {
     name: &'static str,
     prepare: fn(&Lab),
-    run: fn(&Engine) -> Result<()>,
+    run: fn(&Engine, Mode) -> Result<()>,
     /// Snapshots that the origin keeps whatever happens; their content is checked.
     kept: &'static [&'static str],
     /// Whether the metadata says while it runs that it is not over.
@@ -599,7 +657,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "the first snapshot",
         prepare: |_| {},
-        run: |engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE).map(drop),
+        run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s")]), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| has(lab, "s"),
@@ -607,7 +665,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a further snapshot",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.create_snapshots(&cut(&[("db", "s")]), MODE).map(drop),
+        run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s")]), mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| has(lab, "s"),
@@ -615,7 +673,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a group of snapshots",
         prepare: |lab| drop(lab.engine().create_volume(&volume("wal", 4), MODE).unwrap()),
-        run: |engine| engine.create_snapshots(&cut(&[("db", "s"), ("wal", "t")]), MODE).map(drop),
+        run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s"), ("wal", "t")]), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| {
@@ -629,7 +687,7 @@ const OPERATIONS: &[Operation] = &[
             snap(lab, "a");
             snap(lab, "b");
         },
-        run: |engine| engine.remove_snapshots(&vg(), &[lv("b")], MODE).map(drop),
+        run: |engine, mode| engine.remove_snapshots(&vg(), &[lv("b")], mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| !has(lab, "b"),
@@ -637,7 +695,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "removing the last",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.remove_snapshots(&vg(), &[lv("a")], MODE).map(drop),
+        run: |engine, mode| engine.remove_snapshots(&vg(), &[lv("a")], mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| !has(lab, "a"),
@@ -645,7 +703,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a volume",
         prepare: |_| {},
-        run: |engine| engine.create_volume(&volume("new", 4), MODE).map(drop),
+        run: |engine, mode| engine.create_volume(&volume("new", 4), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| has_volume(lab, "new"),
@@ -656,7 +714,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
             lab.engine().create_snapshots(&cut(&[("old", "o1"), ("old", "o2")]), MODE).unwrap();
         },
-        run: |engine| engine.remove_volumes(&vg(), &[lv("old")], true, MODE).map(drop),
+        run: |engine, mode| engine.remove_volumes(&vg(), &[lv("old")], true, mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| {
@@ -667,7 +725,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "growth under a snapshot",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.extend_volume(&growth("+4M"), MODE).map(drop),
+        run: |engine, mode| engine.extend_volume(&growth("+4M"), mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| {
@@ -679,12 +737,25 @@ const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
+        name: "growth with the file system",
+        prepare: |lab| {
+            snap(lab, "a");
+            lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+        },
+        run: |engine, mode| {
+            engine.extend_volume(&Growth { resize_fs: true, ..growth("12M") }, mode).map(drop)
+        },
+        kept: &["a"],
+        marks: true,
+        happened: |lab| lab.devices.file_system(&DmName::new("vg--0-db").unwrap()) == Some(Bytes::mib(12)),
+    },
+    Operation {
         name: "renaming a volume with a snapshot",
         prepare: |lab| {
             lab.engine().create_volume(&volume("old", 4), MODE).unwrap();
             lab.engine().create_snapshots(&cut(&[("old", "o1")]), MODE).unwrap();
         },
-        run: |engine| engine.rename_volume(&vg(), &lv("old"), &lv("young"), MODE).map(drop),
+        run: |engine, mode| engine.rename_volume(&vg(), &lv("old"), &lv("young"), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| has_volume(lab, "young"),
@@ -692,7 +763,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "renaming the group",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.rename_group(&vg(), &"new".parse()?, MODE).map(drop),
+        run: |engine, mode| engine.rename_group(&vg(), &"new".parse()?, mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.group().as_str() == "new",
@@ -700,7 +771,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a device that joins",
         prepare: |lab| snap(lab, "a"),
-        run: |engine| engine.extend_group(&vg(), &["/dev/sdc".into()], false, MODE).map(drop),
+        run: |engine, mode| engine.extend_group(&vg(), &["/dev/sdc".into()], false, mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 3,
@@ -711,7 +782,7 @@ const OPERATIONS: &[Operation] = &[
             snap(lab, "a");
             lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap();
         },
-        run: |engine| engine.reduce_group(&vg(), &["/dev/sdc".into()], MODE).map(drop),
+        run: |engine, mode| engine.reduce_group(&vg(), &["/dev/sdc".into()], mode).map(drop),
         kept: &["a"],
         marks: true,
         happened: |lab| lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count == 2,
@@ -719,7 +790,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a label",
         prepare: |_| {},
-        run: |engine| engine.create_pvs(&["/dev/sdc".into()], false, MODE).map(drop),
+        run: |engine, mode| engine.create_pvs(&["/dev/sdc".into()], false, mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().pvs().unwrap().len() == 3,
@@ -727,7 +798,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "another group",
         prepare: |_| {},
-        run: |engine| engine.create_group(&other(), MODE).map(drop),
+        run: |engine, mode| engine.create_group(&other(), mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().vgs(None).unwrap().len() == 2,
@@ -735,7 +806,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "the end of a group",
         prepare: |lab| drop(lab.engine().create_group(&other(), MODE).unwrap()),
-        run: |engine| engine.remove_group(&other().name, MODE).map(drop),
+        run: |engine, mode| engine.remove_group(&other().name, mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| lab.engine().vgs(None).unwrap().len() == 1,
@@ -747,7 +818,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
             lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
         },
-        run: |engine| engine.deactivate(&vg(), &[lv("idle")], MODE).map(drop),
+        run: |engine, mode| engine.deactivate(&vg(), &[lv("idle")], mode).map(drop),
         kept: &["a"],
         marks: false,
         happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_none(),
@@ -760,7 +831,7 @@ const OPERATIONS: &[Operation] = &[
             lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
             lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
         },
-        run: |engine| engine.activate(&vg(), &[lv("idle")], MODE).map(drop),
+        run: |engine, mode| engine.activate(&vg(), &[lv("idle")], mode).map(drop),
         kept: &["a"],
         marks: false,
         happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_some(),
@@ -810,7 +881,7 @@ fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
                 assert_eq!(lab.read(&format!("vg--0-{name}"), 2 << 20), 0);
             }
             let when = format!("{}, dead before step {last}", operation.name);
-            let outcome = (operation.run)(&lab.mortal_engine(last));
+            let outcome = (operation.run)(&lab.mortal_engine(last), MODE);
             cuts += 1;
             let next = NewVolume { vg: lab.group(), ..volume("next", 1) };
             lab.engine().create_volume(&next, MODE).unwrap_or_else(|error| panic!("{when}: {error}"));
@@ -849,7 +920,7 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
             let lab = lab_with_volume();
             (operation.prepare)(&lab);
             lab.kernel.fail_nth(nth);
-            let outcome = (operation.run)(&lab.engine());
+            let outcome = (operation.run)(&lab.engine(), MODE);
             lab.kernel.heal();
             let when = format!("{}, refusal {nth}", operation.name);
             lab.assert_at_rest(&when);
@@ -964,6 +1035,67 @@ fn a_percentage_below_three_chunks_is_refused() {
     assert_eq!(lab.kernel.calls().len(), calls);
 }
 
+/// The tags of a volume, or of the group, the engine's own among them.
+fn tags(lab: &Lab, volume: Option<&str>) -> Vec<String> {
+    let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+    let tags = volume.map_or(&open.vg.tags, |name| &open.vg.lv(&lv(name)).unwrap().tags);
+    tags.iter().map(ToString::to_string).collect()
+}
+
+/// `db` has a pending snapshot `s` in the kernel, and one that only the metadata knows: no plan can be made for the three. The
+/// volume `idle`, which grew without its device, can be helped.
+fn lab_with_stuck_family() -> Lab {
+    let lab = lab_with_pending_snapshot();
+    lab.lvm2_commits(&lvm2_snapshot(&lab, "db", "untracked"));
+    let request = dmsnap::lvm::Request { extents: dmsnap::units::Extents(2), ..Default::default() };
+    let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+    let tag = Mark::Changing.tag();
+    lab.lvm2_commits(&[
+        Edit::AddLv(dmsnap::lvm::NewLv {
+            name: lv("idle"),
+            id: dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(5)),
+            writable: true,
+            visible: true,
+            flags: Vec::new(),
+            tags: vec![tag.clone()],
+            created: None,
+            segments: dmsnap::lvm::allocate(&open.vg, &request).unwrap(),
+        }),
+        Edit::AddLvTag { lv: lv("db"), tag: tag.clone() },
+        Edit::AddVgTag { tag },
+    ]);
+    lab
+}
+
+/// What no plan is made for the kernel keeps: neither may its extents be free, nor what says that it is not over be gone.
+#[test]
+fn a_family_that_cannot_be_planned_keeps_its_extents_and_its_marks() {
+    let lab = lab_with_stuck_family();
+    let free = lab.free();
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert!(lab.kernel.info(&DmName::new("vg--0-s-cow").unwrap()).unwrap().is_some());
+    assert_eq!(lab.free(), free - Bytes::mib(1), "extents are free that a live table maps");
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    assert_eq!(tags(&lab, Some("db")), ["dmsnap.changing"]);
+    assert_eq!(tags(&lab, None), ["dmsnap.changing"]);
+    assert_eq!(tags(&lab, Some("idle")), Vec::<String>::new());
+}
+
+/// Whoever runs it in a script must learn that not everything is repaired.
+#[test]
+fn a_repair_that_leaves_a_family_stuck_fails_when_it_has_done_the_rest() {
+    let lab = lab_with_stuck_family();
+    let error = lab.engine().repair(&vg(), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("vg--0-untracked"), "{error}");
+    assert_eq!(tags(&lab, Some("idle")), Vec::<String>::new());
+    lab.lvm2_commits(&[Edit::DetachSnapshot { store: lv("untracked") }]);
+    let report = lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!(report.planned, None, "the plan is for a dry run");
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+    lab.assert_at_rest("after what was in the way is gone");
+}
+
 /// A group whose text fills its areas on disk so far that not even the tag of a mark fits.
 fn lab_with_full_metadata() -> Lab {
     let lab = lab_with_volume();
@@ -1013,6 +1145,30 @@ fn a_dry_run_says_that_the_metadata_area_is_full() {
     let mode = Mode { dry_run: true, ..MODE };
     let error = lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+}
+
+#[test]
+fn a_dry_run_of_an_extension_says_what_is_recovered_labelled_and_committed() {
+    let lab = lab_with_pending_snapshot();
+    let mode = Mode { dry_run: true, ..MODE };
+    let report = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap();
+    let lines: Vec<_> = report.planned.unwrap().iter().map(ToString::to_string).collect();
+    for words in ["remove volume s", "label /dev/sdc", "add physical volume"] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words} is not in {lines:#?}");
+    }
+}
+
+/// A device that was labelled for nothing would be one that no other program takes.
+#[test]
+fn a_device_that_the_metadata_has_no_room_for_is_not_labelled() {
+    let lab = lab_with_full_metadata();
+    let disks = lab.disks.images();
+    for dry_run in [true, false] {
+        let mode = Mode { dry_run, ..MODE };
+        let error = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, mode).unwrap_err();
+        assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+        assert!(lab.disks.images() == disks, "a refused request wrote");
+    }
 }
 
 /// "Remove volumes" is the way out of a full metadata area: removal must not need room for its own mark.
@@ -1164,7 +1320,7 @@ fn a_refused_step_leaves_no_table_waiting() {
             let lab = lab_with_volume();
             (operation.prepare)(&lab);
             lab.kernel.fail_nth(nth);
-            let outcome = (operation.run)(&lab.engine());
+            let outcome = (operation.run)(&lab.engine(), MODE);
             lab.kernel.heal();
             assert_eq!(lab.kernel.unsettled(), [], "{}, refusal {nth}", operation.name);
             if outcome.is_ok() {

@@ -3,50 +3,32 @@
 use std::collections::BTreeMap;
 
 use super::args::Place;
+use super::each::each;
 use super::output::Output;
 use super::volume::COLUMNS;
 use crate::engine::view::VolumeView;
 use crate::engine::{Engine, Mode, Report};
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::lvm::{LvName, VgName};
 
 /// Makes the volumes usable.
 pub fn activate(places: &[Place], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
-    each(places, engine, output, |vg, names| engine.activate(vg, names, mode))
+    each_of(places, engine, output, |vg, names| engine.activate(vg, names, mode))
 }
 
 /// Takes them out of use.
 pub fn deactivate(places: &[Place], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
-    each(places, engine, output, |vg, names| engine.deactivate(vg, names, mode))
+    each_of(places, engine, output, |vg, names| engine.deactivate(vg, names, mode))
 }
 
-/// Every volume group in turn; one that fails does not keep the others from theirs.
-fn each(
+fn each_of(
     places: &[Place],
     engine: &Engine,
     output: &Output,
     act: impl Fn(&VgName, &[LvName]) -> Result<Report<VolumeView>>,
 ) -> Result<()> {
-    let mut whole = Report::default();
-    let mut errors = Vec::new();
-    for (vg, names) in groups(places, engine)? {
-        match act(&vg, &names) {
-            Ok(report) => whole.absorb(report),
-            // "All" does not mean those that this host must not touch.
-            Err(error) if places.is_empty() && error.kind() == Kind::Refused => {
-                whole.notes.push(error.message());
-            }
-            Err(error) => errors.push(error),
-        }
-    }
-    let first = (!errors.is_empty()).then(|| errors.remove(0));
-    errors.iter().for_each(|error| output.complain(error));
-    match first {
-        // A program gets one object: the error, which outweighs what went well.
-        Some(error) if output.is_object() || whole.objects.is_empty() => Err(error),
-        Some(error) => output.made("volumes", &whole, &COLUMNS).and(Err(error)),
-        None => output.made("volumes", &whole, &COLUMNS),
-    }
+    let print = |report: &Report<_>| output.made("volumes", report, &COLUMNS);
+    each(groups(places, engine)?, places.is_empty(), output, |vg, names: &Vec<_>| act(vg, names), print)
 }
 
 /// The places by volume group; a group named alone stands for all of its volumes.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::each::each;
 use super::output::Output;
 use crate::engine::recover::Check;
 use crate::engine::{Engine, Mode, Report};
@@ -16,29 +17,25 @@ pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Re
     if output.is_object() {
         output.object(&json!({ "checks": checks }))?;
     } else {
-        for check in &checks {
-            output.lines(&lines(check))?;
-        }
+        checks.iter().try_for_each(|check| shown(check, output))?;
     }
     let is_clean = checks.iter().all(|check| check.plan.is_empty());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn lines(check: &Check) -> Vec<String> {
+fn shown(check: &Check, output: &Output) -> Result<()> {
     match &check.reason {
-        Some(reason) => vec![format!("{}: not looked into: {reason}", check.vg)],
-        None if check.plan.is_empty() => Vec::new(),
-        None => [vec![format!("{}:", check.vg)], check.plan.clone()].concat(),
+        Some(reason) => output.lines(&[format!("{}: not looked into: {reason}", check.vg)]),
+        None if check.plan.is_empty() => Ok(()),
+        None => output.lines(&[format!("{}:", check.vg)]).and_then(|()| output.plan(&check.plan)),
     }
 }
 
 /// Carries out what `check` shows.
 pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
-    let mut whole = Report::default();
-    for vg in named(vgs, engine)? {
-        whole.absorb(engine.repair(&vg, mode)?);
-    }
-    output.done(&whole)
+    let groups = named(vgs, engine)?.into_iter().map(|vg| (vg, ()));
+    let print = |report: &Report<()>| output.done(report);
+    each(groups, vgs.is_empty(), output, |vg, ()| engine.repair(vg, mode), print)
 }
 
 fn named(vgs: &[VgName], engine: &Engine) -> Result<Vec<VgName>> {

@@ -13,6 +13,7 @@ use output::Output;
 mod activation;
 pub mod args;
 mod check;
+mod each;
 mod inspect;
 mod output;
 mod program;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::Format;
 use crate::engine::Report;
+use crate::engine::outline::{Entry, Phase};
 use crate::error::{Error, Result};
 
 /// Prints.
@@ -84,7 +85,7 @@ impl Output {
             return self.object(&self.answer(Some((plural, &report.objects)), report));
         }
         match &report.planned {
-            Some(lines) => self.lines(lines),
+            Some(plan) => self.plan(plan),
             None => self.table(&report.objects, columns).map(|()| self.times(report)),
         }
     }
@@ -102,7 +103,7 @@ impl Output {
         self.notes(&report.notes);
         match (&report.planned, self.format) {
             (_, Format::Json | Format::Yaml) => self.object(&self.answer::<T>(None, report)),
-            (Some(lines), _) => self.lines(lines),
+            (Some(plan), _) => self.plan(plan),
             (None, _) => Ok(()),
         }
     }
@@ -116,8 +117,8 @@ impl Output {
         if let Some((plural, objects)) = objects {
             answer.insert(plural.to_owned(), json!(objects));
         }
-        if let Some(lines) = &report.planned {
-            answer.insert("plan".to_owned(), json!(lines));
+        if let Some(plan) = &report.planned {
+            answer.insert("plan".to_owned(), json!(plan));
         }
         answer.insert("elapsed_ms".to_owned(), json!(milliseconds(report.elapsed)));
         if let Some(frozen) = report.frozen {
@@ -147,6 +148,11 @@ impl Output {
     /// Lines of text.
     pub fn lines(&self, lines: &[String]) -> Result<()> {
         lines.iter().try_for_each(|line| self.print(line))
+    }
+
+    /// A plan, for a person.
+    pub fn plan(&self, plan: &[Entry]) -> Result<()> {
+        plan.iter().try_for_each(|entry| self.print(&planned(entry)))
     }
 
     /// What a person should know beside the answer. In an object it stands there.
@@ -206,6 +212,16 @@ impl Output {
     }
 }
 
+/// An entry of a plan as a line; what is done while I/O waits is marked.
+fn planned(entry: &Entry) -> String {
+    match entry.phase() {
+        Phase::Metadata => format!("  metadata: {entry}"),
+        Phase::Switch => format!("| {entry}"),
+        Phase::Stuck => format!("  stuck: {entry}"),
+        Phase::Prepare | Phase::Cleanup => format!("  {entry}"),
+    }
+}
+
 fn cell(text: &str, right: bool) -> Cell {
     Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
 }
@@ -230,4 +246,22 @@ pub fn or_dash(value: Option<impl ToString>) -> String {
 /// A path that may be unknown.
 pub fn path_or_dash(path: Option<&std::path::PathBuf>) -> String {
     or_dash(path.map(|path| path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dm::{DmName, Freeze, SwitchStep};
+
+    #[test]
+    fn what_happens_while_io_waits_is_marked() {
+        let suspend = SwitchStep::Suspend(DmName::new("vg-db").unwrap(), Freeze::Io);
+        let label = Entry::Label { device: "/dev/sdc".into(), wipe: false };
+        let plan = [label, Entry::Renew, Entry::Switch(suspend), Entry::Stuck("no way".into())];
+        let lines: Vec<_> = plan.iter().map(planned).collect();
+        assert_eq!(
+            lines,
+            ["  label /dev/sdc", "  metadata: renew older copies", "| suspend vg-db", "  stuck: no way"]
+        );
+    }
 }

@@ -1,12 +1,14 @@
 //! `dmsnap snapshot`
 
 use super::args::{Snapshot, SnapshotCreate};
+use super::each::each;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
 use super::volume::{by_group, select};
 use crate::engine::snapshot::NewSnapshots;
 use crate::engine::view::SnapshotView;
-use crate::engine::{Engine, Mode, Report};
+use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
+use crate::lvm::VgName;
 
 const COLUMNS: [Column<SnapshotView>; 14] = [
     Column::text("VG", |snapshot| snapshot.vg.clone()),
@@ -37,11 +39,8 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
             output.list("snapshots", &engine.snapshots(&select(place.as_ref()))?, &COLUMNS)
         }
         Snapshot::Remove { snapshots } => {
-            let mut whole = Report::default();
-            for (vg, names) in by_group(snapshots) {
-                whole.absorb(engine.remove_snapshots(&vg, &names, mode)?);
-            }
-            output.done(&whole)
+            let remove = |vg: &VgName, names: &Vec<_>| engine.remove_snapshots(vg, names, mode);
+            each(by_group(snapshots), false, output, remove, |report| output.done(report))
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::args::{Place, Volume, VolumeCreate, VolumePath};
+use super::each::each;
 use super::output::{Column, Output, path_or_dash, word};
 use crate::engine::list::Select;
 use crate::engine::resize::Growth;
 use crate::engine::view::VolumeView;
 use crate::engine::volume::NewVolume;
-use crate::engine::{Engine, Mode, Report};
+use crate::engine::{Engine, Mode};
 use crate::error::Result;
 use crate::lvm::{LvName, VgName};
 
@@ -47,11 +48,9 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             output.done(&engine.rename_volume(&volume.vg, &volume.name, to, mode)?)
         }
         Volume::Remove { volumes, with_snapshots } => {
-            let mut whole = Report::default();
-            for (vg, names) in by_group(volumes) {
-                whole.absorb(engine.remove_volumes(&vg, &names, *with_snapshots, mode)?);
-            }
-            output.done(&whole)
+            let remove =
+                |vg: &VgName, names: &Vec<_>| engine.remove_volumes(vg, names, *with_snapshots, mode);
+            each(by_group(volumes), false, output, remove, |report| output.done(report))
         }
     }
 }

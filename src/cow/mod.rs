@@ -1,3 +1,3 @@
-//! The exception store of dm-snapshot: its format and its arithmetic.
+//! How large the exception store of a dm-snapshot must be.
 
 pub mod size;

@@ -61,6 +61,7 @@ impl Run<'_> {
             }
             Step::Resume { name, udev } => self.kernel.resume(name, *udev),
             Step::Sync { number, .. } => self.devices.sync_mounted(*number),
+            Step::GrowFileSystem { number, size, .. } => self.devices.grow_mounted(*number, *size),
             Step::Remove { name, udev } => self.kernel.remove(name, *udev),
             Step::Publish { name, uuid, link } => {
                 self.kernel.publish(name, self.number(uuid)?, link.as_deref())

@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use super::list::{pv_view, vg_view};
 use super::operation::{Change, Mode, Report};
+use super::outline::Entry;
 use super::session::Session;
-use super::setup::{Taken, belongs, planned};
+use super::setup::{Taken, belongs};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};
 use crate::block::Access;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, OpenVg, Scan, Uuid, VgName, remove_vg, wipe_label};
+use crate::lvm::{Edit, OpenVg, Scan, Uuid, VgName, check_removable, remove_vg, wipe_label};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -23,35 +24,12 @@ impl Engine {
         wipe: bool,
         mode: Mode,
     ) -> Result<Report<VgView>> {
-        self.group_extended(vg, devices, wipe, mode)
-            .map_err(|error| error.doing(format!("extend volume group {vg}")))
-    }
-
-    fn group_extended(
-        &self,
-        vg: &VgName,
-        devices: &[PathBuf],
-        wipe: bool,
-        mode: Mode,
-    ) -> Result<Report<VgView>> {
-        let began = Instant::now();
-        let _global = self.lock_set(mode)?;
-        let mut session = self.session(vg, mode)?;
-        session.recover(mode)?;
-        let taken = self.take(self.scan()?, devices, wipe.into())?;
-        let extent_size = session.vg().extent_size;
-        let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
-        let edits = taken.iter().map(new).collect::<Result<Vec<_>>>()?;
-        session.vg().apply(&edits)?;
-        if mode.dry_run {
-            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
-        }
-        let description = format!("vg extend {vg}");
-        self.archive(session.vg(), &description);
-        self.label(taken)?.into_iter().for_each(|pv| session.open.join(pv));
-        session.commit(&edits, &description)?;
-        self.back_up(session.vg(), &description);
-        Ok(Report { objects: vec![vg_view(&session.open)], elapsed: began.elapsed(), ..Report::default() })
+        let global = self.lock_set(mode)?;
+        let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
+        let joins = |session: &Session<'_>| session.joining(devices, wipe);
+        let report = self.run(vg, mode, &format!("vg extend {vg}"), joins, views);
+        drop(global);
+        report.map_err(|error| error.doing(format!("extend volume group {vg}")))
     }
 
     /// Takes devices out of a volume group; no volume may lie on them. They stay physical volumes.
@@ -112,16 +90,18 @@ impl Engine {
         let began = Instant::now();
         let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
-        session.recover(mode)?;
+        let recovery = session.recover(mode)?;
+        check_removable(&session.open)?;
         if mode.dry_run {
-            let planned = Some(vec![format!("  metadata: remove volume group {vg}")]);
+            let planned = Some(recovery.into_iter().chain([Entry::RemoveVg(vg.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
         self.archive(session.vg(), &format!("vg remove {vg}"));
         let pvs = remove_vg(session.open)?;
+        let elapsed = began.elapsed();
         self.world.lvm2.copies.drop_backup(vg);
         let objects = pvs.iter().map(|pv| pv_view(pv, None)).collect();
-        Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
+        Ok(Report { objects, elapsed, ..Report::default() })
     }
 
     /// Wipes the labels of physical volumes that belong to no volume group.
@@ -154,8 +134,8 @@ impl Engine {
             unused.push(pv);
         }
         if mode.dry_run {
-            let lines = unused.iter().map(|pv| format!("  wipe the label of {}", pv.name())).collect();
-            return Ok(Report { planned: Some(lines), ..Report::default() });
+            let planned = unused.iter().map(|pv| Entry::Unlabel { device: pv.name() }).collect();
+            return Ok(Report { planned: Some(planned), ..Report::default() });
         }
         for (pv, listed) in unused.iter().zip(&listed) {
             wipe_label(pv)?;
@@ -172,6 +152,17 @@ fn by_id<'s>(scan: &'s Scan, word: &VgName) -> Option<&'s OpenVg> {
     }
     let id: Uuid = word.as_str().parse().ok()?;
     scan.vgs.iter().find(|open| open.vg.id == id)
+}
+
+impl Session<'_> {
+    /// The change by which devices join.
+    fn joining(&self, devices: &[PathBuf], wipe: bool) -> Result<Change> {
+        let labels = self.engine.take(self.engine.scan()?, devices, wipe.into())?;
+        let extent_size = self.vg().extent_size;
+        let new = |taken: &Taken| taken.pv.as_new(extent_size).map(Edit::AddPv);
+        let intent = labels.iter().map(new).collect::<Result<_>>()?;
+        Ok(Change { labels, intent, ..Change::default() })
+    }
 }
 
 fn no_label(path: &Path) -> Error {

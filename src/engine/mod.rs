@@ -1,7 +1,9 @@
 //! The engine: metadata says, the kernel follows.
 //!
-//! Every operation is a [`operation::Change`] of the metadata; [`Engine::run`] takes it down the one road: edit, commit, desired,
-//! converge, execute, confirm. Recovery goes the same road. The engine is plain blocking code and knows no terminal.
+//! What an operation does to a volume group that there is, is a [`operation::Change`]; [`Engine::run`] takes it down the one road:
+//! edit, commit, desired, converge, execute, confirm. Recovery goes the same road. Labelling devices, and the begin and the end of a
+//! volume group, concern no device of device-mapper and are done without ([`setup`], [`group`]). The engine is plain blocking code and
+//! knows no terminal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,13 +19,13 @@ pub mod converge;
 pub mod desired;
 pub mod execute;
 pub mod group;
-mod guard;
 pub mod inspect;
 pub mod list;
 pub mod mark;
 pub mod missing;
 pub mod naming;
 pub mod operation;
+pub mod outline;
 pub mod plan;
 pub mod recover;
 pub mod resize;

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use super::blank::{Blank, blank};
 use super::desired::families;
 use super::execute::{Executed, execute};
+use super::outline::Entry;
 use super::plan::Plan;
 use super::session::{Session, roots_in};
+use super::setup::Taken;
 use super::tree::FoundTree;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
@@ -35,8 +37,10 @@ impl Mode {
 }
 
 /// What an operation changes. Made from the metadata as it is, by code that does no I/O.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Change {
+    /// Devices that join the group: those that are no physical volumes yet are labelled first.
+    pub labels: Vec<Taken>,
     /// Ranges of free extents that are zeroed before the metadata names them.
     pub blanks: Vec<Blank>,
     /// Committed before the kernel is touched.
@@ -47,6 +51,8 @@ pub struct Change {
     pub activate: BTreeSet<LvName>,
     /// Volumes not to be active any more.
     pub deactivate: BTreeSet<LvName>,
+    /// Volumes whose mounted file systems are then made as large as they are.
+    pub grow_fs: BTreeSet<LvName>,
     /// Committed when the kernel has followed.
     pub confirm: Vec<Edit>,
     /// What a person should know: a size that was rounded.
@@ -70,7 +76,7 @@ pub struct Report<T> {
     /// The longest time that a volume's I/O waited, where a switch was needed.
     pub frozen: Option<Duration>,
     /// The metadata edits and device-mapper steps, for a dry run.
-    pub planned: Option<Vec<String>>,
+    pub planned: Option<Vec<Entry>>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -82,14 +88,19 @@ impl<T> Default for Report<T> {
 }
 
 impl<T> Report<T> {
+    /// True if there is nothing to show but notes.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.planned.is_none()
+    }
+
     /// Adds what another operation did.
     pub fn absorb(&mut self, other: Self) {
         self.objects.extend(other.objects);
         self.elapsed += other.elapsed;
         self.frozen = self.frozen.max(other.frozen);
         self.planned = match (self.planned.take(), other.planned) {
-            (Some(lines), Some(more)) => Some([lines, more].concat()),
-            (lines, more) => lines.or(more),
+            (Some(plan), Some(more)) => Some([plan, more].concat()),
+            (plan, more) => plan.or(more),
         };
         self.notes.extend(other.notes);
     }
@@ -123,6 +134,20 @@ impl Engine {
         let began = Instant::now();
         self.reduction_session(vg, mode)?.operate(began, mode, description, change, views)
     }
+
+    /// Keeps a copy of what is about to be changed. Nothing may be suspended: the file may lie on what is.
+    pub(super) fn archive(&self, vg: &Vg, description: &str) {
+        let mut random = [0; 4];
+        (self.world.random)(&mut random);
+        // LVM2's are not negative.
+        let random = u32::from_ne_bytes(random) >> 1;
+        self.world.lvm2.copies.archive(vg, &self.stamp(description), random);
+    }
+
+    /// Keeps a copy of what is in force. The same holds.
+    pub(super) fn back_up(&self, vg: &Vg, description: &str) {
+        self.world.lvm2.copies.back_up(vg, &self.stamp(description));
+    }
 }
 
 impl Session<'_> {
@@ -143,14 +168,15 @@ impl Session<'_> {
                 "what a dead process left is taken away first; the steps behind that are not shown"
                     .to_owned(),
             );
+            let (_, change) = self.judged(&change, description)?;
             let planned = Some([recovery, planned(&change, &Plan::default())].concat());
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
         let (planned, executed) = self.carry_out(&change, mode, description)?;
+        let elapsed = began.elapsed();
         if change.commits() && !mode.dry_run {
             self.engine.back_up(&self.open.vg, description);
         }
-        let elapsed = began.elapsed();
         Ok(Report {
             objects: if mode.dry_run { Vec::new() } else { views(&self)? },
             elapsed,
@@ -165,23 +191,19 @@ impl Session<'_> {
         change: &Change,
         mode: Mode,
         description: &str,
-    ) -> Result<(Vec<String>, Executed)> {
-        if change.commits() {
-            self.engine.check_writable()?;
-        }
-        let change = &self.with_room(change, description)?;
-        let intended = self.open.vg.apply(&change.intent)?;
-        let found = self.found(&intended, &change.touched)?;
+    ) -> Result<(Vec<Entry>, Executed)> {
+        let (intended, change) = &self.judged(change, description)?;
+        let found = self.found(intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
-        let plan = self.plan_for(&intended, &found, &roots_after(&intended, &active, change))?;
+        let mut plan = self.plan_for(intended, &found, &roots_after(intended, &active, change))?;
+        plan.cleanup.extend(self.file_systems(intended, &change.grow_fs)?);
         if mode.dry_run {
-            // The confirmation is applied to nothing, but what is wrong with it is found.
-            intended.apply(&change.confirm)?;
             return Ok((planned(change, &plan), Executed::default()));
         }
         if change.commits() {
             self.engine.archive(&self.open.vg, description);
         }
+        self.engine.label(&change.labels)?;
         blank(&self.open, &change.blanks)?;
         let before = (self.open.vg.clone(), found);
         self.commit(&change.intent, description)?;
@@ -191,6 +213,18 @@ impl Session<'_> {
         };
         self.commit(&change.confirm, description)?;
         Ok((Vec::new(), executed))
+    }
+
+    /// The metadata as it will be, and the change as it can be made; an error if it cannot. Nothing is written yet.
+    fn judged(&mut self, change: &Change, description: &str) -> Result<(Vg, Change)> {
+        if change.commits() {
+            self.engine.check_writable()?;
+        }
+        change.labels.iter().for_each(|taken| self.open.join(taken.pv.clone()));
+        let change = self.with_room(change, description)?;
+        let intended = self.open.vg.apply(&change.intent)?;
+        intended.apply(&change.confirm)?;
+        Ok((intended, change))
     }
 
     /// The change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
@@ -249,10 +283,10 @@ fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTree
     roots
 }
 
-/// A change and its plan as lines of text.
-fn planned(change: &Change, plan: &Plan) -> Vec<String> {
-    let blanks = change.blanks.iter().map(|blank| format!("  {blank}"));
-    let intent = change.intent.iter().map(|edit| format!("  metadata: {edit}"));
-    let confirm = change.confirm.iter().map(|edit| format!("  metadata: {edit}"));
-    blanks.chain(intent).chain(plan.lines()).chain(confirm).collect()
+/// A change and its plan, in the order of their doing.
+fn planned(change: &Change, plan: &Plan) -> Vec<Entry> {
+    let labels = change.labels.iter().filter_map(Taken::entry);
+    let blanks = change.blanks.iter().cloned().map(Entry::Blank);
+    let intent = Entry::edits(&change.intent);
+    labels.chain(blanks).chain(intent).chain(plan.entries()).chain(Entry::edits(&change.confirm)).collect()
 }

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::tree::Below;
+use super::outline::{Entry, Phase};
+use super::tree::{Below, layers_below};
 use crate::block::DevNo;
 use crate::dm::{DmName, DmUuid, Freeze, SwitchStep, Table, UdevFlags};
+use crate::units::Bytes;
 
 /// One step outside the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,15 @@ pub enum Step {
         number: DevNo,
         /// Its name.
         name: DmName,
+    },
+    /// Make a mounted file system as large as its device.
+    GrowFileSystem {
+        /// The device's number.
+        number: DevNo,
+        /// Its name.
+        name: DmName,
+        /// What it holds.
+        size: Bytes,
     },
     /// Remove a device.
     Remove {
@@ -110,46 +121,59 @@ impl Plan {
         self.layers.extend(other.layers);
     }
 
-    /// The steps as lines of text, in order; those between suspend and resume are marked with `|`.
-    pub fn lines(&self) -> Vec<String> {
-        let quiet = |step: &Step| format!("  {}", self.text(step));
-        let prepare = self.prepare.iter().map(quiet);
-        let switch = self.switch.iter().map(|step| format!("| {}", switch_text(step)));
-        prepare.chain(switch).chain(self.cleanup.iter().map(quiet)).collect()
+    /// What is done, in order.
+    pub fn entries(&self) -> Vec<Entry> {
+        let quiet =
+            |phase| move |step: &Step| Entry::Step { phase, step: step.clone(), layers: self.named(step) };
+        let prepare = self.prepare.iter().map(quiet(Phase::Prepare));
+        let switch = self.switch.iter().cloned().map(Entry::Switch);
+        prepare.chain(switch).chain(self.cleanup.iter().map(quiet(Phase::Cleanup))).collect()
     }
 
     /// One step, in words.
     pub fn text(&self, step: &Step) -> String {
-        match step {
-            Step::Clear(name) => format!("clear the inactive table of {name}"),
-            Step::Rename { from, to, .. } => format!("rename {from} to {to}"),
-            Step::Create { name, .. } => format!("create {name}"),
-            Step::Load { name, table, read_only } => {
+        step.text(&self.named(step))
+    }
+
+    /// What the devices are called that a step's table names.
+    fn named(&self, step: &Step) -> BTreeMap<DmUuid, DmName> {
+        let Step::Load { table, .. } = step else { return BTreeMap::new() };
+        let name = |uuid: &DmUuid| Some((uuid.clone(), self.layers.get(uuid)?.0.clone()));
+        layers_below(table).filter_map(name).collect()
+    }
+}
+
+impl Step {
+    /// In words; `layers` has what the devices that it names by uuid are called.
+    pub fn text(&self, layers: &BTreeMap<DmUuid, DmName>) -> String {
+        match self {
+            Self::Clear(name) => format!("clear the inactive table of {name}"),
+            Self::Rename { from, to, .. } => format!("rename {from} to {to}"),
+            Self::Create { name, .. } => format!("create {name}"),
+            Self::Load { name, table, read_only } => {
                 let read_only = if *read_only { " read-only" } else { "" };
-                format!("load{read_only} {name}: {}", self.table_text(table))
+                format!("load{read_only} {name}: {}", table_text(table, layers))
             }
-            Step::Resume { name, .. } => format!("resume {name}"),
-            Step::Sync { name, .. } => format!("sync the file system on {name}"),
-            Step::Remove { name, .. } => format!("remove {name}"),
-            Step::Publish { name, link, .. } => match link {
+            Self::Resume { name, .. } => format!("resume {name}"),
+            Self::Sync { name, .. } => format!("sync the file system on {name}"),
+            Self::GrowFileSystem { name, size, .. } => format!("grow the file system on {name} to {size}"),
+            Self::Remove { name, .. } => format!("remove {name}"),
+            Self::Publish { name, link, .. } => match link {
                 Some(link) => format!("publish {name} as {}", link.display()),
                 None => format!("publish {name}"),
             },
-            Step::Retract { name, .. } => format!("retract {name}"),
+            Self::Retract { name, .. } => format!("retract {name}"),
         }
     }
+}
 
-    fn table_text(&self, table: &Table<Below>) -> String {
-        let named = table.clone().map(|below| match below {
-            Below::Disk(number) => number.to_string(),
-            Below::Layer(uuid) => match self.layers.get(&uuid) {
-                Some((name, _)) => name.to_string(),
-                None => uuid.to_string(),
-            },
-        });
-        let lines: Vec<_> = named.0.iter().map(ToString::to_string).collect();
-        lines.join("; ")
-    }
+fn table_text(table: &Table<Below>, layers: &BTreeMap<DmUuid, DmName>) -> String {
+    let named = table.clone().map(|below| match below {
+        Below::Disk(number) => number.to_string(),
+        Below::Layer(uuid) => layers.get(&uuid).map_or_else(|| uuid.to_string(), ToString::to_string),
+    });
+    let lines: Vec<_> = named.0.iter().map(ToString::to_string).collect();
+    lines.join("; ")
 }
 
 /// One step of the switch, in words.
@@ -163,6 +187,6 @@ pub fn switch_text(step: &SwitchStep) -> String {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines().iter().try_for_each(|line| writeln!(f, "{line}"))
+        self.entries().iter().try_for_each(|entry| writeln!(f, "{entry}"))
     }
 }

@@ -4,16 +4,19 @@
 //! between, the next command ends the growth. Snapshots keep their size: what is
 //! written beyond their end concerns them not (Linux 6.1).
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::mark::changing;
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
+use super::plan::Step;
 use super::session::Session;
 use super::view::VolumeView;
 use super::volume::{extents_of, is_hidden, refuse_foreign};
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, VgName, allocate};
+use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName, allocate};
 use crate::units::{Extents, Resize, Sectors};
 
 /// A volume to be made larger.
@@ -35,12 +38,7 @@ impl Engine {
     /// Makes a volume larger. One that has the size already stays as it is.
     pub fn extend_volume(&self, growth: &Growth, mode: Mode) -> Result<Report<VolumeView>> {
         let what = format!("volume extend {}/{}", growth.vg, growth.name);
-        let grown = |session: &Session<'_>| {
-            if growth.resize_fs {
-                session.grow_file_system(&growth.name)?;
-            }
-            session.volume_views_of(std::slice::from_ref(&growth.name))
-        };
+        let grown = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(&growth.name));
         let report = self.run(&growth.vg, mode, &what, |session| session.extension(growth), grown);
         report.map_err(|error| error.doing(format!("extend volume {}/{}", growth.vg, growth.name)))
     }
@@ -64,6 +62,10 @@ impl Session<'_> {
             self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
         }
         let mut change = Change::default();
+        if growth.resize_fs {
+            change.grow_fs.insert(lv.name.clone());
+            change.touched.insert(lv.name.clone());
+        }
         let more = self.missing(lv, growth.size, &mut change.notes)?;
         if more.is_zero() {
             change.notes.push(format!("{}/{} has that size already", vg.name, lv.name));
@@ -94,10 +96,15 @@ impl Session<'_> {
         })
     }
 
-    fn grow_file_system(&self, name: &LvName) -> Result<()> {
-        let lv = self.vg().find_lv(name)?;
-        let size = lv.extents().sectors(self.vg().extent_size).bytes();
-        self.engine.world.devices.grow_mounted(self.active_device(lv)?.number, size)
+    /// The steps by which mounted file systems follow their volumes.
+    pub(super) fn file_systems(&self, intended: &Vg, names: &BTreeSet<LvName>) -> Result<Vec<Step>> {
+        let step = |name: &LvName| {
+            let lv = intended.find_lv(name)?;
+            let Info { number, name, .. } = self.active_device(lv)?;
+            let size = lv.extents().sectors(intended.extent_size).bytes();
+            Ok(Step::GrowFileSystem { number, name, size })
+        };
+        names.iter().map(step).collect()
     }
 
     /// The extents that a volume lacks of the size asked for.

@@ -1,6 +1,7 @@
-//! A volume group under its lock: its metadata, and what the kernel has of it.
+//! A volume group under its lock: its metadata, and what the kernel has of it; and the lock on the set of them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::Engine;
@@ -13,17 +14,48 @@ use super::tree::{Expected, FoundTree};
 use crate::block::{Access, DevNo};
 use crate::dm::{DmName, Kernel, Target};
 use crate::error::{Error, Kind, Result};
+use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
 use crate::lvm::{Edit, Exempt, Lv, LvName, OpenVg, Stamp, Uuid, Vg, VgName, commit, open_vg, open_vg_by_id};
 
-/// A volume group under its lock, read and free of what dead processes left.
+/// A volume group under its lock, as it was read; [`Session::recover`] takes away what dead processes left.
 pub(super) struct Session<'a> {
     pub(super) engine: &'a Engine,
     pub(super) open: OpenVg,
     _lock: Guard,
 }
 
+/// The lock on the set of physical volumes and volume groups. What LVM2 remembered of it is forgotten, and nothing new remembered
+/// until this is dropped.
+pub(super) struct SetGuard {
+    _hints: Option<hints::Forgotten>,
+    _lock: Guard,
+}
+
 impl Engine {
+    /// Keeps others from changing which physical volumes and volume groups there are.
+    pub(super) fn lock_set(&self, mode: Mode) -> Result<SetGuard> {
+        self.check_writable()?;
+        if self.world.lvm2.use_lvmlockd {
+            let cause = "lvm.conf says that the set of volume groups is locked between hosts, with lvmlockd";
+            return Err(Error::new(Kind::Refused, cause)
+                .hint("use LVM2 for this; volumes of groups that are not shared can be changed"));
+        }
+        let lock = self.world.locks.global(lock::Mode::Exclusive, mode.wait())?;
+        let changes = self.world.lvm2.hints && !mode.dry_run;
+        let hints = changes.then(|| hints::forget(Path::new(hints::DIRECTORY)));
+        Ok(SetGuard { _hints: hints, _lock: lock })
+    }
+
+    /// An error if lvm2's configuration says that no metadata may be changed on this host.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if !self.world.lvm2.metadata_read_only {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Refused, "lvm.conf says that this host changes no metadata")
+            .hint("global/metadata_read_only there turns it off"))
+    }
+
     /// Locks a volume group for change, reads it, and refuses one that must not be touched.
     pub(super) fn session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
         let session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;

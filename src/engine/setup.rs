@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::Engine;
 use super::list::{pv_view, vg_view};
 use super::operation::{Mode, Report};
+use super::outline::Entry;
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
@@ -61,7 +62,8 @@ impl From<bool> for Labelling {
 }
 
 /// A physical volume that belongs to no group, or a draft of one.
-pub(super) struct Taken {
+#[derive(Debug, Clone)]
+pub struct Taken {
     /// Nothing of a draft is written yet.
     pub(super) pv: OpenPv,
     writes: Writes,
@@ -76,6 +78,18 @@ enum Writes {
     Label,
     /// A label, once other signatures are gone.
     WipeAndLabel,
+}
+
+impl Taken {
+    /// What is written to make a physical volume of it; nothing if it is one.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        let label = |wipe| Some(Entry::Label { device: self.pv.name(), wipe });
+        match self.writes {
+            Writes::Nothing => None,
+            Writes::Label => label(false),
+            Writes::WipeAndLabel => label(true),
+        }
+    }
 }
 
 impl Engine {
@@ -95,9 +109,13 @@ impl Engine {
         let _lock = self.lock_set(mode)?;
         let taken = self.take(self.scan()?, devices, labelling)?;
         if mode.dry_run {
-            return Ok(Report { planned: Some(planned(&taken)), ..Report::default() });
+            return Ok(Report {
+                planned: Some(taken.iter().filter_map(Taken::entry).collect()),
+                ..Report::default()
+            });
         }
-        let objects = self.label(taken)?.iter().map(|pv| pv_view(pv, None)).collect();
+        self.label(&taken)?;
+        let objects = taken.iter().map(|taken| pv_view(&taken.pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
 
@@ -128,13 +146,16 @@ impl Engine {
         let draft = OpenVg { vg: Vg::new(&group, &members)?, pvs: drafts, refusal: None };
         check_room(&draft, &draft.vg, &self.stamp(&description))?;
         if mode.dry_run {
-            let made = format!("  metadata: make volume group {}", new.name);
-            let planned = Some(planned(&taken).into_iter().chain([made]).collect());
+            let labels = taken.iter().filter_map(Taken::entry);
+            let planned = Some(labels.chain([Entry::MakeVg(new.name.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
-        let open = create_vg(self.label(taken)?, &group, &self.stamp(&description))?;
+        self.label(&taken)?;
+        let pvs = taken.into_iter().map(|taken| taken.pv).collect();
+        let open = create_vg(pvs, &group, &self.stamp(&description))?;
+        let elapsed = began.elapsed();
         self.back_up(&open.vg, &description);
-        Ok(Report { objects: vec![vg_view(&open)], elapsed: began.elapsed(), ..Report::default() })
+        Ok(Report { objects: vec![vg_view(&open)], elapsed, ..Report::default() })
     }
 
     /// A group's name is a directory's in /dev, where other things have names too.
@@ -254,24 +275,21 @@ impl Engine {
 impl Engine {
     /// Labels those that are no physical volumes yet. All of them are listed where devices are, before anything is written: a
     /// listed device without a label is labelled by the next attempt.
-    pub(super) fn label(&self, taken: Vec<Taken>) -> Result<Vec<OpenPv>> {
-        for Taken { pv, .. } in &taken {
+    pub(super) fn label(&self, taken: &[Taken]) -> Result<()> {
+        for Taken { pv, .. } in taken {
             if let Some(path) = &pv.path {
                 self.world.devices.adopt(&self.world.devices.lookup(path)?, pv.id.compact())?;
             }
         }
-        taken.into_iter().map(labelled).collect()
+        taken.iter().try_for_each(labelled)
     }
 }
 
-fn labelled(Taken { pv, writes }: Taken) -> Result<OpenPv> {
+fn labelled(Taken { pv, writes }: &Taken) -> Result<()> {
     if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
         probe::erase(device.as_ref())?;
     }
-    if writes != Writes::Nothing {
-        write_pv(&pv)?;
-    }
-    Ok(pv)
+    if *writes == Writes::Nothing { Ok(()) } else { write_pv(pv) }
 }
 
 /// The error for a device that a volume group has.
@@ -302,16 +320,6 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
         return refuse(Kind::NoSpace, what, "name a larger device");
     }
     Ok(())
-}
-
-/// What is written to make physical volumes of these, as lines of a plan.
-pub(super) fn planned(taken: &[Taken]) -> Vec<String> {
-    let line = |taken: &Taken| match taken.writes {
-        Writes::Nothing => None,
-        Writes::Label => Some(format!("  label {}", taken.pv.name())),
-        Writes::WipeAndLabel => Some(format!("  wipe and label {}", taken.pv.name())),
-    };
-    taken.iter().filter_map(line).collect()
 }
 
 fn extent_size(size: Bytes) -> Result<Sectors> {

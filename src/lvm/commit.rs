@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::check::check_removable;
 use super::edit::{Edit, NewVg};
 use super::label::{Location, MdaHeader, PvLabel, checksum};
 use super::model::{Stamp, Vg};
@@ -262,13 +263,9 @@ fn forget(pvs: &mut [OpenPv]) -> Result<()> {
 
 /// Removes a volume group without volumes; its physical volumes remain, unused.
 pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
-    open.check_changeable()?;
+    check_removable(&open)?;
     let OpenVg { vg, mut pvs, .. } = open;
     let at = |error: Error| error.at(Context::Vg(vg.name.to_string()));
-    if !vg.lvs.is_empty() {
-        let text = format!("volume group {} has {} volumes", vg.name, vg.lvs.len());
-        return Err(at(Error::new(Kind::InUse, text).hint("remove the volumes first")));
-    }
     forget(&mut pvs).and_then(|()| mark(&mut pvs, false)).map_err(at)?;
     Ok(pvs)
 }

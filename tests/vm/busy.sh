@@ -33,10 +33,10 @@ fifty_snapshots() { # ext4|xfs
 
 load_on() {
     mkdir origin/fio
-    fio --name=busy --directory=origin/fio --rw=randwrite --bsrange=4k-64k --size=32M --nrfiles=8 --fsync=16 --rate_iops=300 \
+    fio --name=busy --directory=origin/fio --rw=randwrite --bsrange=4k-64k --size=32M --nrfiles=8 --fsync=16 --rate_iops=100 \
         --ioengine=psync --time_based --runtime=3600 >/tmp/fio 2>&1 &
     fio=$!
-    "$TOOLS/writer" write origin/journal --slots 4096 --state /tmp/state --rest 500 >/tmp/writer &
+    "$TOOLS/writer" write origin/journal --slots 4096 --state /tmp/state --rest 2000 >/tmp/writer &
     writer=$!
     eventually 60 test -s origin/journal
     eventually 60 test -e origin/fio/busy.0.7

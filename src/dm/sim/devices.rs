@@ -18,11 +18,13 @@ pub struct SimDevices {
     kernel: SimKernel,
     disks: MemDevices,
     mounts: Arc<Mutex<BTreeMap<DevNo, Vec<PathBuf>>>>,
+    /// What file systems were grown to.
+    grown: Arc<Mutex<BTreeMap<DevNo, Bytes>>>,
 }
 
 impl SimDevices {
     pub(super) fn new(kernel: SimKernel, disks: MemDevices) -> Self {
-        Self { kernel, disks, mounts: Arc::default() }
+        Self { kernel, disks, mounts: Arc::default(), grown: Arc::default() }
     }
 
     /// Mounts a device-mapper device: it is open until [`SimDevices::unmount`].
@@ -37,6 +39,11 @@ impl SimDevices {
         let Some(number) = self.number(name) else { return };
         let mounts = self.lock_mounts().remove(&number).unwrap_or_default();
         mounts.iter().for_each(|_| self.kernel.release(name));
+    }
+
+    /// What the file system on a device-mapper device was last grown to.
+    pub fn file_system(&self, name: &DmName) -> Option<Bytes> {
+        self.grown.lock().unwrap_or_else(PoisonError::into_inner).get(&self.number(name)?).copied()
     }
 
     fn number(&self, name: &DmName) -> Option<DevNo> {
@@ -142,8 +149,14 @@ impl Devices for SimDevices {
         Ok(())
     }
 
-    fn grow_mounted(&self, number: DevNo, _size: Bytes) -> Result<()> {
-        self.check_growable(number)
+    fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
+        self.check_growable(number)?;
+        let device = self.list()?.into_iter().find(|listed| listed.number == number);
+        if device.is_none_or(|device| device.size < size) {
+            return Err(Error::new(Kind::Internal, "the device is smaller than its file system shall be"));
+        }
+        self.grown.lock().unwrap_or_else(PoisonError::into_inner).insert(number, size);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::block::DevNo;
 use crate::dm::{DmName, Info, Line};
+use crate::engine::outline::{Entry, Phase};
 use crate::units::Sectors;
 
 const DISK: DevNo = DevNo { major: 8, minor: 16 };
@@ -81,7 +82,8 @@ fn reached(tree: &DeviceTree) -> FoundTree {
 }
 
 fn lines(found: &FoundTree, wanted: &DeviceTree) -> Vec<String> {
-    converge(found, wanted).unwrap().lines().iter().map(|line| line.trim_start().to_owned()).collect()
+    let mark = |entry: &Entry| if entry.phase() == Phase::Switch { "| " } else { "" };
+    converge(found, wanted).unwrap().entries().iter().map(|e| format!("{}{e}", mark(e))).collect()
 }
 
 fn position(lines: &[String], text: &str) -> usize {
