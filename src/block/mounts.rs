@@ -68,13 +68,16 @@ pub fn read(number: DevNo, number_of: impl Fn(&Path) -> Option<DevNo>) -> Result
 /// Writes back what the file system of the device holds dirty, through one of the places where it is mounted. All of them are
 /// the same file system: one that can be reached is enough, none is none of our business.
 pub fn sync(number: DevNo, places: &[PathBuf]) -> Result<()> {
-    for place in places.iter().filter(|place| place.as_os_str() != SWAP) {
-        let Some(file) = File::open(place).ok().filter(|file| is_on(file, number)) else { continue };
-        return nix::unistd::syncfs(&file).map_err(|errno| {
-            Error::io(format!("the file system on {} cannot be synced", place.display()), errno)
-        });
-    }
-    Ok(())
+    let Some((place, file)) = reached(number, places).next() else { return Ok(()) };
+    nix::unistd::syncfs(&file)
+        .map_err(|errno| Error::io(format!("the file system on {} cannot be synced", place.display()), errno))
+}
+
+/// The places, opened, that lead to the file system on the device.
+pub fn reached(number: DevNo, places: &[PathBuf]) -> impl Iterator<Item = (&Path, File)> {
+    let open = |place| Some((place, File::open(place).ok()?));
+    let places = places.iter().map(PathBuf::as_path).filter(|place| place.as_os_str() != SWAP);
+    places.filter_map(open).filter(move |(_, file)| is_on(file, number))
 }
 
 /// Another file system may be mounted over a place: what is opened there is then on another device.

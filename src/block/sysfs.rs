@@ -1,6 +1,6 @@
 //! The host's block devices, found through sysfs and opened in `/dev`.
 //!
-//! Devices that hold nothing for long are passed over: ramdisks, zram, floppies, optical disks, loop devices without a file, anything of no
+//! Devices that hold nothing for long are passed over: zram, floppies, optical disks, loop devices without a file, anything of no
 //! size. A device is opened only when somebody asks for it. A host may have thousands of devices and every command looks at
 //! them: as few files are read of each as can be.
 
@@ -17,7 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
 /// What names of devices begin with that are never looked at.
-const PASSED_OVER: [&str; 5] = ["ram", "zram", "fd", "sr", "nbd-"];
+const PASSED_OVER: [&str; 3] = ["zram", "fd", "sr"];
 
 /// No file of sysfs is longer than a page.
 const PAGE: usize = 4096;
@@ -193,23 +193,15 @@ impl Devices for SysDevices {
     }
 
     fn check_growable(&self, number: DevNo) -> Result<()> {
-        grow::check(&self.mounted_at(number)?)
+        grow::Growable::find(number, &self.mounts(number)?).map(drop)
     }
 
     fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
-        grow::grow(&self.mounted_at(number)?, size)
+        grow::Growable::find(number, &self.mounts(number)?)?.grow(size)
     }
 }
 
 impl SysDevices {
-    fn mounted_at(&self, number: DevNo) -> Result<PathBuf> {
-        let place = self.mounts(number)?.into_iter().find(|place| place.is_dir());
-        place.ok_or_else(|| {
-            Error::new(Kind::InUse, "no file system is mounted from it".to_owned())
-                .hint("mount it first, or leave --resize-fs away and grow the file system with its own tool")
-        })
-    }
-
     /// The error for a device that is in use, with the names of what uses it; none if that cannot be found out.
     fn in_use(&self, path: &Path, number: DevNo) -> Option<Error> {
         let mounts = self.mounts(number).ok()?;

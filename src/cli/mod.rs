@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
@@ -70,7 +71,11 @@ fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if error.use_stderr() && matches!(format, Format::Json | Format::Yaml) {
         let text = error.render().to_string();
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let cause = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        // Where a subcommand is missing, clap prints the help of the command and says nothing of an error.
+        let cause = match error.kind() {
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a subcommand is missing".to_owned(),
+            _ => lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        };
         Output::new(format, false, true)
             .error(&Error::new(Kind::Usage, cause).hint("`dmsnap help` shows what may be said"));
         return ExitCode::from(Kind::Usage.exit_status());
@@ -83,16 +88,27 @@ fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 
 /// The format in words that clap did not accept.
 fn wanted_format(words: &[&str]) -> Format {
-    let after =
-        |flag: &str| words.windows(2).find(|pair| pair.first() == Some(&flag)).and_then(|pair| pair.get(1));
-    let joined = words.iter().find_map(|w| w.strip_prefix("--output=").or_else(|| w.strip_prefix("-o")));
+    let next = words.iter().skip(1).chain([&""]);
+    let asked = words.iter().zip(next).find_map(|(word, next)| match word.strip_prefix("--") {
+        Some("output") => Some(*next),
+        Some(long) => long.strip_prefix("output="),
+        None => match word.strip_prefix('-').and_then(behind_o) {
+            Some("") => Some(*next),
+            joined => joined,
+        },
+    });
     let set = std::env::var("DMSNAP_OUTPUT").ok();
-    let word = after("-o").or_else(|| after("--output")).copied().or(joined).or(set.as_deref());
-    match word.map(|word| word.trim_start_matches('=')) {
+    match asked.or(set.as_deref()) {
         Some("json") => Format::Json,
         Some("yaml") => Format::Yaml,
         _ => Format::Table,
     }
+}
+
+/// What stands behind the letter o among options of one letter; those before it take no value.
+fn behind_o(letters: &str) -> Option<&str> {
+    let rest = letters.trim_start_matches(['q', 'v']).strip_prefix('o')?;
+    Some(rest.trim_start_matches('='))
 }
 
 fn log_to_stderr(cli: &Cli) {

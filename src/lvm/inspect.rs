@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::config::TEXT_MAX;
 use super::label::{self, LABEL_AREA, Location, MDA_HEADER, MdaHeader, PvLabel, Range, checksum};
 use super::ring::Ring;
 use crate::block::Device;
@@ -152,7 +153,11 @@ fn text(device: &dyn Device, area: Range, location: Location) -> Result<Option<T
     }))
 }
 
+/// Nothing where the header points out of the area or the device, or to more than any text has.
 fn read_text(device: &dyn Device, area: Range, location: Location) -> Result<Option<Vec<u8>>> {
+    if location.size > Bytes(TEXT_MAX as u64) {
+        return Ok(None);
+    }
     let Some(pieces) = Ring::new(area.size).pieces(location.offset, location.size) else { return Ok(None) };
     let mut bytes = Vec::new();
     for piece in pieces {

@@ -41,6 +41,10 @@ pub enum Wait {
 /// flock(2) knows no time limit: while there is one, the lock is tried this often.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Readers pass through `:aux`, and whoever leaves locks the file alone to unlink it: nobody else is at work then, and this much is no
+/// waiting.
+const INSTANT: Duration = Duration::from_millis(250);
+
 /// The directory of the lock files.
 #[derive(Debug, Clone)]
 pub struct Locks {
@@ -86,8 +90,8 @@ impl Locks {
         let path = self.directory.join(name);
         let auxiliary = self.directory.join(format!("{name}:aux"));
         let until = match wait {
-            _ if !self.waits => Some(Instant::now()),
-            Wait::No => Some(Instant::now()),
+            _ if !self.waits => Some(Instant::now() + INSTANT),
+            Wait::No => Some(Instant::now() + INSTANT),
             Wait::AtMost(limit) => Some(Instant::now() + limit),
             Wait::Forever => None,
         };
@@ -228,6 +232,21 @@ mod tests {
         assert!(directory.path().join("V_vg0").exists());
         drop(other);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn readers_that_do_not_wait_let_each_other_pass() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::new(directory.path());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        drop(locks.vg(&vg(), Mode::Shared, Wait::No).unwrap());
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A sysfs with a partitioned disk, mapped devices, an array, an empty loop device and a ramdisk.
+/// A sysfs with a partitioned disk, mapped devices, an array, an empty loop device and compressed memory.
 fn host() -> (tempfile::TempDir, SysDevices) {
     let root = tempfile::tempdir().unwrap();
     let sys = root.path().join("sys");
@@ -32,7 +32,7 @@ fn host() -> (tempfile::TempDir, SysDevices) {
     device("dm-0", "254:0", "64\n", &[("dm/name", "vg-a\n"), ("dm/uuid", "LVM-x\n"), ("slaves/sda1", "")]);
     device("dm-1", "254:1", "64\n", &[("dm/name", "mp\n"), ("dm/uuid", "mpath-1\n"), ("slaves/sdc", "")]);
     device("loop0", "7:0", "0\n", &[]);
-    device("ram0", "1:0", "8192\n", &[]);
+    device("zram0", "251:0", "8192\n", &[]);
     let devices = SysDevices { sys, dev: "/dev".into() };
     (root, devices)
 }

@@ -100,8 +100,18 @@ fn may_be_pv(listed: &Listed) -> bool {
 
 fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
     let mut probe = Probe::default();
-    let result =
-        devices.open(&listed.path, Access::Read).and_then(|device| read(&mut probe, devices, listed, device));
+    let opened = devices.open(&listed.path, Access::Read);
+    let result = opened.and_then(|device| match device.number() {
+        number if number == listed.number => read(&mut probe, devices, listed, device),
+        number => {
+            let path = listed.path.display();
+            probe.note(
+                listed,
+                format!("{path} is passed over: it leads to {number} and not to {}", listed.number),
+            );
+            Ok(())
+        }
+    });
     probe.texts = probe.texts.into_iter().map(|(place, text)| (place, known.share(text))).collect();
     if let Err(error) = result {
         probe.note(listed, format!("{} cannot be read: {error}", listed.path.display()));
