@@ -165,6 +165,20 @@ impl Devices for SteppedDevices {
         self.devices.unusable(listed)
     }
 
+    fn admits(&self, listed: &Listed, pvid: Option<&str>) -> bool {
+        self.devices.admits(listed, pvid)
+    }
+
+    fn adopt(&self, listed: &Listed, pvid: &str) -> Result<()> {
+        self.steps.step()?;
+        self.devices.adopt(listed, pvid)
+    }
+
+    fn disown(&self, listed: &Listed) -> Result<()> {
+        self.steps.step()?;
+        self.devices.disown(listed)
+    }
+
     fn lookup(&self, path: &Path) -> Result<Listed> {
         self.devices.lookup(path)
     }

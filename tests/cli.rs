@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use assert_cmd::Command;
+use clap::Parser;
+use dmsnap::cli::args::{Cli, Command, Snapshot};
 use serde_json::Value;
 
-fn dmsnap() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dmsnap"));
+fn dmsnap() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_dmsnap"));
     command.env_clear().env("COLUMNS", "100");
     command
 }
@@ -85,6 +86,29 @@ fn an_unreadable_settings_file_is_named() {
     let assert = dmsnap().args(["--config", "/nonexistent.toml", "vg", "list"]).assert().code(2);
     let words = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
     assert!(words.contains("/nonexistent.toml"), "{words}");
+}
+
+#[test]
+fn a_name_does_not_eat_the_volume_behind_it() {
+    let parse = |line: &str| {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Snapshot(Snapshot::Create(new)) = cli.command else { panic!("{line}") };
+        let words = |list: Vec<String>| list.join(" ");
+        (
+            words(new.origins.iter().map(|origin| origin.name.to_string()).collect()),
+            words(new.names.iter().map(ToString::to_string).collect()),
+        )
+    };
+    let lines = [
+        ("dmsnap snapshot create --name s vg0/db", "db", "s"),
+        ("dmsnap snapshot create vg0/db -n s", "db", "s"),
+        ("dmsnap snapshot create --name s --name t vg0/a vg0/b", "a b", "s t"),
+        ("dmsnap snapshot create --name s vg0/a --name t vg0/b", "a b", "s t"),
+        ("dmsnap snapshot create --name s,t vg0/a vg0/b", "a b", "s t"),
+    ];
+    for (line, origins, names) in lines {
+        assert_eq!(parse(line), (origins.to_owned(), names.to_owned()), "{line}");
+    }
 }
 
 /// Options of one letter can be written together.

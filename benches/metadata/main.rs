@@ -55,7 +55,8 @@ fn make_empty(host: &dyn Devices, disk: &Path) -> OpenVg {
     let options = PvOptions { metadata_size: Some(METADATA), ..PvOptions::default() };
     let id = |text: &str| format!("{text:0>32}").parse().expect("these are 32 alphanumerics");
     let pv = create_pv(device, id("pv"), &options).expect("the disk is large enough");
-    let new = NewVg { name: vg_name(), id: id("vg"), extent_size: EXTENT, system_id: None };
+    let new =
+        NewVg { name: vg_name(), id: id("vg"), extent_size: EXTENT, system_id: None, metadata_copies: 0 };
     create_vg(vec![pv], &new, &stamp()).expect("the group is possible")
 }
 

@@ -114,6 +114,8 @@ pub struct Unusable {
     pub what: String,
     /// The way out.
     pub hint: &'static str,
+    /// True if it only has to be listed: see [`Devices::adopt`].
+    pub unlisted: bool,
 }
 
 /// The uuid of a logical volume's device: this, the group's identity and the volume's, and a suffix if it is a layer.
@@ -126,7 +128,7 @@ impl Listed {
         let uuid = self.dm_uuid.as_deref().filter(|uuid| uuid.starts_with(LV_PREFIX))?;
         let is_allowed = lvs && uuid.len() == LV_UUID;
         let what = "is itself a logical volume".to_owned();
-        (!is_allowed).then_some(Unusable { what, hint: "name a disk or a partition" })
+        (!is_allowed).then_some(Unusable { what, hint: "name a disk or a partition", unlisted: false })
     }
 }
 
@@ -149,6 +151,21 @@ pub trait Devices: Send + Sync {
     /// Why a device may not be a physical volume on this host, whatever it holds; nothing if it may.
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
         listed.layer(false)
+    }
+
+    /// False if a device shall not be looked at for physical volumes; or, once it is known which one is on it, not as that.
+    fn admits(&self, listed: &Listed, _pvid: Option<&str>) -> bool {
+        self.unusable(listed).is_none()
+    }
+
+    /// Lists a device as the place of a physical volume, where devices are listed.
+    fn adopt(&self, _listed: &Listed, _pvid: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Notes, where devices are listed, that there is no physical volume on this one.
+    fn disown(&self, _listed: &Listed) -> Result<()> {
+        Ok(())
     }
 
     /// What is known of the device at `path`. [`Kind::NotFound`] if there is nothing, [`Kind::Usage`] if it is no

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::cow::size::ChunkSize;
 use crate::engine::setup::Labelling;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvName, Tag, VgName};
+use crate::lvm::{LvName, Policy, Tag, VgName};
 use crate::units::{Bytes, Resize, Size};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
@@ -148,6 +148,9 @@ pub enum Pv {
         /// How devices are labelled
         #[command(flatten)]
         label: Label,
+        /// How many metadata areas each gets: 0, 1 or 2 [default: as lvm.conf says, else 1]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=2))]
+        metadata_copies: Option<u64>,
     },
     /// List physical volumes
     #[command(visible_alias = "ls")]
@@ -158,6 +161,9 @@ pub enum Pv {
         /// The devices
         #[arg(required = true, value_name = "DEV")]
         devices: Vec<PathBuf>,
+        /// Also those that say that a volume group uses them, where none that is found does
+        #[arg(long)]
+        wipe: bool,
     },
 }
 
@@ -175,7 +181,7 @@ pub struct Label {
 impl Label {
     /// What the engine is told.
     pub fn labelling(&self) -> Labelling {
-        Labelling { wipe: self.wipe, metadata_size: self.metadata_size }
+        Labelling { wipe: self.wipe, metadata_size: self.metadata_size, metadata_copies: None }
     }
 }
 
@@ -196,6 +202,9 @@ pub enum Vg {
         /// How devices are labelled
         #[command(flatten)]
         label: Label,
+        /// In how many metadata areas its metadata is kept, 0 for all [default: as lvm.conf says, else 0]
+        #[arg(long, value_name = "N")]
+        metadata_copies: Option<u64>,
     },
     /// List volume groups
     #[command(visible_alias = "ls")]
@@ -213,18 +222,24 @@ pub enum Vg {
         /// How devices are labelled
         #[command(flatten)]
         label: Label,
+        /// Take devices of the group in again that were missing when it was changed: what they hold counts as right
+        #[arg(long, conflicts_with_all = ["wipe", "metadata_size"])]
+        restore_missing: bool,
     },
     /// Take devices out that no volume lies on
     Reduce {
         /// The volume group
         vg: VgName,
         /// The devices
-        #[arg(required = true, value_name = "DEV")]
+        #[arg(required_unless_present = "missing", value_name = "DEV")]
         devices: Vec<PathBuf>,
+        /// Take out those that are missing
+        #[arg(long, conflicts_with = "devices")]
+        missing: bool,
     },
     /// Give a volume group another name, its volumes in use or not
     Rename {
-        /// The volume group
+        /// The volume group; its uuid where two have one name
         vg: VgName,
         /// Its new name
         #[arg(value_name = "NEW")]
@@ -307,6 +322,33 @@ pub struct VolumeCreate {
     /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,
+    /// How extents are chosen, now and when it grows [default: as the group says, else normal]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub alloc: Option<Alloc>,
+}
+
+/// How extents are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Alloc {
+    /// One piece, behind what is there already
+    Contiguous,
+    /// Each stripe on one physical volume
+    Cling,
+    /// As few pieces as possible, stripes on different physical volumes
+    Normal,
+    /// Stripes may lie on one physical volume
+    Anywhere,
+}
+
+impl From<Alloc> for Policy {
+    fn from(alloc: Alloc) -> Self {
+        match alloc {
+            Alloc::Contiguous => Self::Contiguous,
+            Alloc::Cling => Self::Cling,
+            Alloc::Normal => Self::Normal,
+            Alloc::Anywhere => Self::Anywhere,
+        }
+    }
 }
 
 /// On snapshots.
@@ -336,8 +378,8 @@ pub struct SnapshotCreate {
     /// The volumes
     #[arg(required = true, value_name = "VG/ORIGIN")]
     pub origins: Vec<VolumePath>,
-    /// A name for each snapshot, in the order of the volumes
-    #[arg(short, long = "name", required = true, value_name = "NAME", num_args = 1..)]
+    /// A name for each snapshot, in the order of the volumes; repeated, or with commas between them
+    #[arg(short, long = "name", required = true, value_name = "NAME", value_delimiter = ',')]
     pub names: Vec<LvName>,
     /// The size of each COW store; without it a snapshot cannot overflow
     #[arg(short, long)]
@@ -348,6 +390,9 @@ pub struct SnapshotCreate {
     /// Refuse writes to the snapshots
     #[arg(long)]
     pub read_only: bool,
+    /// Take extents for the stores only from these physical volumes
+    #[arg(long, value_name = "DEV")]
+    pub on: Vec<PathBuf>,
     /// A tag to give it; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<Tag>,

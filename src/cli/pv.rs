@@ -2,6 +2,7 @@
 
 use super::args::Pv;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
+use crate::engine::setup::Labelling;
 use crate::engine::view::PvView;
 use crate::engine::{Engine, Mode};
 use crate::error::Result;
@@ -19,10 +20,11 @@ const COLUMNS: [Column<PvView>; 7] = [
 /// Runs one of them.
 pub fn run(command: &Pv, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Pv::Create { devices, label } => {
-            output.made("pvs", &engine.create_pvs(devices, label.labelling(), mode)?, &COLUMNS)
+        Pv::Create { devices, label, metadata_copies } => {
+            let labelling = Labelling { metadata_copies: *metadata_copies, ..label.labelling() };
+            output.made("pvs", &engine.create_pvs(devices, labelling, mode)?, &COLUMNS)
         }
-        Pv::Remove { devices } => output.done(&engine.remove_pvs(devices, mode)?),
+        Pv::Remove { devices, wipe } => output.done(&engine.remove_pvs(devices, *wipe, mode)?),
         Pv::List => output.list("pvs", &engine.pvs()?, &COLUMNS),
     }
 }

@@ -65,5 +65,6 @@ fn new_snapshots(new: &SnapshotCreate) -> Result<NewSnapshots> {
         chunk: new.chunk()?,
         read_only: new.read_only,
         tags: new.tags.clone(),
+        on: new.on.clone(),
     })
 }

@@ -24,19 +24,26 @@ const COLUMNS: [Column<VgView>; 11] = [
 /// Runs one of them.
 pub fn run(command: &Vg, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
-        Vg::Create { name, devices, extent_size, label } => {
+        Vg::Create { name, devices, extent_size, label, metadata_copies } => {
             let new = NewGroup {
                 name: name.clone(),
                 devices: devices.clone(),
                 extent_size: *extent_size,
                 labelling: label.labelling(),
+                metadata_copies: *metadata_copies,
             };
             output.made("vgs", &engine.create_group(&new, mode)?, &COLUMNS)
         }
-        Vg::Extend { vg, devices, label } => {
+        Vg::Extend { vg, devices, restore_missing: true, .. } => {
+            output.made("vgs", &engine.restore_missing(vg, devices, mode)?, &COLUMNS)
+        }
+        Vg::Extend { vg, devices, label, .. } => {
             output.made("vgs", &engine.extend_group(vg, devices, label.labelling(), mode)?, &COLUMNS)
         }
-        Vg::Reduce { vg, devices } => output.made("vgs", &engine.reduce_group(vg, devices, mode)?, &COLUMNS),
+        Vg::Reduce { vg, missing: true, .. } => output.made("vgs", &engine.drop_missing(vg, mode)?, &COLUMNS),
+        Vg::Reduce { vg, devices, .. } => {
+            output.made("vgs", &engine.reduce_group(vg, devices, mode)?, &COLUMNS)
+        }
         Vg::Rename { vg, to } => output.made("vgs", &engine.rename_group(vg, to, mode)?, &COLUMNS),
         Vg::Remove { vg } => output.done(&engine.remove_group(vg, mode)?),
         Vg::List { vg } => output.list("vgs", &engine.vgs(vg.as_ref())?, &COLUMNS),

@@ -64,6 +64,7 @@ fn new_volume(new: &VolumeCreate) -> NewVolume {
         stripe_size: new.stripe_size,
         on: new.on.clone(),
         tags: new.tags.clone(),
+        policy: new.alloc.map(Into::into),
     }
 }
 

@@ -11,10 +11,10 @@ use crate::dm::Kernel;
 use crate::dm::control::Control;
 use crate::engine::{Host, World};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::Locks;
 use crate::lvm::choice::Choice;
 use crate::lvm::chosen::{ChosenDevices, PATIENCE};
-use crate::lvm::settings::DeviceRules;
+use crate::lvm::devices_file::DevicesFile;
+use crate::lvm::{self, Locks};
 use crate::steps::Steps;
 
 /// Names the step that the process kills itself before, to test what a dead process leaves.
@@ -33,7 +33,7 @@ pub fn real(settings: &Settings) -> Result<World> {
         tracing::warn!("{note}");
     }
     let control = Arc::new(Control::new(crate::dm::nodes::Nodes::default()));
-    let (kernel, devices) = parts(control, Arc::new(devices(&lvm2.devices)?))?;
+    let (kernel, devices) = parts(control, Arc::new(devices(&lvm2)?))?;
     Ok(World {
         kernel,
         devices,
@@ -48,14 +48,16 @@ pub fn real(settings: &Settings) -> Result<World> {
 }
 
 /// This host's devices, under lvm2's rules.
-fn devices(rules: &DeviceRules) -> Result<ChosenDevices> {
+fn devices(lvm2: &lvm::Settings) -> Result<ChosenDevices> {
+    let rules = &lvm2.devices;
     let drivers = std::fs::read_to_string("/proc/devices").ok();
     let file = match &rules.devices_file {
         Some(path) => settings::text_of(path)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
         None => None,
     };
     let choice = Choice::new(rules, drivers.as_deref(), file.as_deref())?;
-    Ok(ChosenDevices::new(Arc::new(SysDevices::default()), choice, PATIENCE))
+    let file = rules.devices_file.as_ref().map(|path| DevicesFile::new(path, &lvm2.locking_dir));
+    Ok(ChosenDevices::new(Arc::new(SysDevices::default()), choice, PATIENCE).listing_in(file))
 }
 
 /// The kernel and the devices, behind the fail point if one is set.

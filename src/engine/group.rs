@@ -13,7 +13,7 @@ use super::{Engine, mark};
 use crate::block::Access;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, VgName, check_removable, remove_pv, remove_vg};
+use crate::lvm::{Edit, OpenVg, Scan, Uuid, VgName, check_removable, remove_vg, wipe_label};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -46,17 +46,19 @@ impl Engine {
         report.map_err(|error| error.doing(format!("reduce volume group {vg}")))
     }
 
-    /// Gives a volume group another name, its volumes in use or not.
+    /// Gives a volume group another name, its volumes in use or not. `vg` may be its uuid.
     pub fn rename_group(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
         self.group_renamed(vg, to, mode)
             .map_err(|error| error.doing(format!("rename volume group {vg} to {to}")))
     }
 
     fn group_renamed(&self, vg: &VgName, to: &VgName, mode: Mode) -> Result<Report<VgView>> {
+        let began = Instant::now();
         let _global = self.lock_set(mode)?;
         // The global lock keeps every other renaming away, so the order of these two does not matter.
         let _new = self.world.locks.vg(to, lock::Mode::Exclusive, mode.wait())?;
-        self.refuse_taken_group(&self.scan()?, to)?;
+        let scan = self.scan()?;
+        self.refuse_taken_group(&scan, to)?;
         let change = |session: &Session<'_>| {
             let (begin, end) = mark::group_changing();
             Ok(Change {
@@ -67,8 +69,13 @@ impl Engine {
             })
         };
         let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
-        let report = self.run(vg, mode, &format!("vg rename {vg} {to}"), change, views)?;
-        if !mode.dry_run {
+        let by_id = by_id(&scan, vg);
+        let session = match by_id {
+            Some(open) => self.session_by_id(&open.vg.name, open.vg.id, mode)?,
+            None => self.session(vg, mode)?,
+        };
+        let report = session.operate(began, mode, &format!("vg rename {vg} {to}"), change, views)?;
+        if !mode.dry_run && by_id.is_none() {
             self.world.lvm2.copies.drop_backup(vg);
         }
         Ok(report)
@@ -98,18 +105,20 @@ impl Engine {
     }
 
     /// Wipes the labels of physical volumes that belong to no volume group.
-    pub fn remove_pvs(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
-        self.pvs_removed(devices, mode).map_err(|error| error.doing("remove physical volumes"))
+    /// With `wipe` also of those that say that a group uses them, which is not there.
+    pub fn remove_pvs(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
+        self.pvs_removed(devices, wipe, mode).map_err(|error| error.doing("remove physical volumes"))
     }
 
-    fn pvs_removed(&self, devices: &[PathBuf], mode: Mode) -> Result<Report<PvView>> {
+    fn pvs_removed(&self, devices: &[PathBuf], wipe: bool, mode: Mode) -> Result<Report<PvView>> {
         let began = Instant::now();
         let _global = self.lock_set(mode)?;
         let scan = self.scan()?;
+        let listed =
+            devices.iter().map(|path| self.world.devices.lookup(path)).collect::<Result<Vec<_>>>()?;
         let mut unused = Vec::new();
-        for path in devices {
-            let listed = self.world.devices.lookup(path)?;
-            self.refuse_unusable(path, &listed)?;
+        for (path, listed) in devices.iter().zip(&listed) {
+            self.refuse_unusable(path, listed)?;
             let number = listed.number;
             if let Some(open) =
                 scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(number)))
@@ -118,7 +127,9 @@ impl Engine {
             }
             let found = scan.orphans.iter().find(|pv| pv.number == Some(number));
             let mut pv = found.ok_or_else(|| no_label(path))?.clone();
-            pv.check_free()?;
+            if !wipe {
+                pv.check_free()?;
+            }
             pv.device = Some(self.world.devices.open(path, Access::Exclusive)?);
             unused.push(pv);
         }
@@ -126,9 +137,21 @@ impl Engine {
             let planned = unused.iter().map(|pv| Entry::Unlabel { device: pv.name() }).collect();
             return Ok(Report { planned: Some(planned), ..Report::default() });
         }
-        unused.iter().try_for_each(remove_pv)?;
+        for (pv, listed) in unused.iter().zip(&listed) {
+            wipe_label(pv)?;
+            self.world.devices.disown(listed)?;
+        }
         Ok(Report { elapsed: began.elapsed(), ..Report::default() })
     }
+}
+
+/// The group of this uuid, if none has the word as its name.
+fn by_id<'s>(scan: &'s Scan, word: &VgName) -> Option<&'s OpenVg> {
+    if scan.vgs.iter().any(|open| open.vg.name == *word) {
+        return None;
+    }
+    let id: Uuid = word.as_str().parse().ok()?;
+    scan.vgs.iter().find(|open| open.vg.id == id)
 }
 
 impl Session<'_> {

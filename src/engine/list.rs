@@ -144,6 +144,7 @@ pub(super) fn pv_view(pv: &OpenPv, group: Option<(&Vg, &FreeMap)>) -> PvView {
         free_extents: free.get(),
         state: match (vg, &pv.device) {
             (_, None) => PvState::Missing,
+            (Some(_), _) if entry.is_some_and(|(_, entry)| entry.missing()) => PvState::Missing,
             (Some(_), _) => PvState::InVg,
             (None, _) if pv.check_free().is_err() => PvState::Used,
             (None, _) => PvState::Unused,

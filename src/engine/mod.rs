@@ -22,6 +22,7 @@ pub mod group;
 pub mod inspect;
 pub mod list;
 pub mod mark;
+pub mod missing;
 pub mod naming;
 pub mod operation;
 pub mod outline;

@@ -13,7 +13,7 @@ use super::execute::{Executed, execute};
 use super::outline::Entry;
 use super::plan::Plan;
 use super::session::{Session, roots_in};
-use super::setup::{Taken, label};
+use super::setup::Taken;
 use super::tree::FoundTree;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
@@ -122,6 +122,19 @@ impl Engine {
 }
 
 impl Engine {
+    /// The same for an operation that takes something away, which is possible while devices are missing.
+    pub(super) fn run_reducing<T>(
+        &self,
+        vg: &VgName,
+        mode: Mode,
+        description: &str,
+        change: impl FnOnce(&Session<'_>) -> Result<Change>,
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
+    ) -> Result<Report<T>> {
+        let began = Instant::now();
+        self.reduction_session(vg, mode)?.operate(began, mode, description, change, views)
+    }
+
     /// Keeps a copy of what is about to be changed. Nothing may be suspended: the file may lie on what is.
     pub(super) fn archive(&self, vg: &Vg, description: &str) {
         let mut random = [0; 4];
@@ -190,7 +203,7 @@ impl Session<'_> {
         if change.commits() {
             self.engine.archive(&self.open.vg, description);
         }
-        label(&change.labels)?;
+        self.engine.label(&change.labels)?;
         blank(&self.open, &change.blanks)?;
         let before = (self.open.vg.clone(), found);
         self.commit(&change.intent, description)?;

@@ -16,7 +16,7 @@ use super::view::VolumeView;
 use super::volume::extents_of;
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Policy, Request, Role, Segment, SegmentKind, Vg, VgName, allocate};
+use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName, allocate};
 use crate::units::{Extents, Resize, Sectors};
 
 /// A volume to be made larger.
@@ -68,7 +68,7 @@ impl Session<'_> {
         let (stripes, stripe_size) = last_layout(lv);
         let on = self.pvs_on(&growth.on)?;
         let grows = Some(lv.name.clone());
-        let request = Request { extents: more, stripes, stripe_size, on, policy: Policy::Normal, grows };
+        let request = Request { extents: more, stripes, stripe_size, on, policy: vg.policy(Some(lv)), grows };
         let added = allocate(vg, &request)?;
         let segments = lv.segments.iter().cloned().chain(added).collect();
         let (begin, end) = changing(&lv.name);
@@ -122,7 +122,7 @@ impl Session<'_> {
 }
 
 /// How the end of a volume is laid out: what is added continues it.
-fn last_layout(lv: &Lv) -> (u64, Option<Sectors>) {
+pub(super) fn last_layout(lv: &Lv) -> (u64, Option<Sectors>) {
     match lv.segments.last().map(|segment: &Segment| &segment.kind) {
         Some(SegmentKind::Striped { stripe_size, areas }) => (areas.len() as u64, *stripe_size),
         _ => (1, None),

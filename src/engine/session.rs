@@ -16,7 +16,9 @@ use crate::dm::{DmName, Kernel, Target};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
-use crate::lvm::{Edit, Lv, LvName, OpenVg, Role, Stamp, Uuid, Vg, VgName, commit, open_vg};
+use crate::lvm::{
+    Edit, Exempt, Lv, LvName, OpenVg, Role, Stamp, Uuid, Vg, VgName, commit, open_vg, open_vg_by_id,
+};
 
 /// A volume group under its lock, as it was read; [`Session::recover`] takes away what dead processes left.
 pub(super) struct Session<'a> {
@@ -61,6 +63,22 @@ impl Engine {
         let session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
         session.open.check_changeable()?;
         Ok(session)
+    }
+
+    /// The same for operations that take something away, or take missing devices in again.
+    pub(super) fn reduction_session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
+        let mut session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
+        session.open.exempt(Exempt::Reduction);
+        session.open.check_changeable()?;
+        Ok(session)
+    }
+
+    /// The same for a group that is named by its uuid, because another one has its name.
+    pub(super) fn session_by_id(&self, vg: &VgName, id: Uuid, mode: Mode) -> Result<Session<'_>> {
+        let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
+        let open = open_vg_by_id(self.world.devices.as_ref(), &self.world.owner, id, Access::Write)?;
+        open.check_changeable()?;
+        Ok(Session { engine: self, open, _lock: lock })
     }
 
     /// The same for operations that change no metadata: devices may be missing that the volumes do not need.
@@ -196,9 +214,11 @@ impl Session<'_> {
         lvs.filter(|lv| vg.root_of(&lv.name) == lv.name && is_live(lv)).map(|lv| lv.id).collect()
     }
 
-    /// The numbers of the physical volumes' devices, in the metadata's order.
+    /// The numbers of the physical volumes' devices, in the metadata's order; none for a device that is missing, or was while
+    /// the group was changed: what it holds may be out of date.
     pub(super) fn disks(&self) -> Vec<Option<DevNo>> {
-        self.open.pvs.iter().map(|pv| pv.number).collect()
+        let pvs = self.open.pvs.iter().zip(&self.open.vg.pvs);
+        pvs.map(|(pv, known)| pv.number.filter(|_| !known.missing())).collect()
     }
 
     pub(super) fn kernel(&self) -> &dyn Kernel {

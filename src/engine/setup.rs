@@ -15,8 +15,11 @@ use super::outline::Entry;
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
+use crate::lvm::label::{self, LABEL_AREA, label_sectors};
 use crate::lvm::lock;
-use crate::lvm::{NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, create_vg, draft_pv, write_pv};
+use crate::lvm::{
+    NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, check_room, create_vg, draft_pv, write_pv,
+};
 use crate::units::{Bytes, Sectors};
 
 /// A smaller device is no physical volume to lvm2 (devices/pv_min_size).
@@ -39,6 +42,8 @@ pub struct NewGroup {
     pub extent_size: Option<Bytes>,
     /// How those that are no physical volumes yet become some.
     pub labelling: Labelling,
+    /// In how many metadata areas its metadata is kept, 0 for all; none for what lvm2's configuration says.
+    pub metadata_copies: Option<u64>,
 }
 
 /// How devices become physical volumes.
@@ -48,6 +53,8 @@ pub struct Labelling {
     pub wipe: bool,
     /// The least size of a metadata area; none for lvm2's, which is full at about a thousand volumes.
     pub metadata_size: Option<Bytes>,
+    /// How many metadata areas each gets; none for what lvm2's configuration says.
+    pub metadata_copies: Option<u64>,
 }
 
 /// A physical volume that belongs to no group, or a draft of one.
@@ -102,7 +109,7 @@ impl Engine {
                 ..Report::default()
             });
         }
-        label(&taken)?;
+        self.label(&taken)?;
         let objects = taken.iter().map(|taken| pv_view(&taken.pv, None)).collect();
         Ok(Report { objects, elapsed: began.elapsed(), ..Report::default() })
     }
@@ -126,16 +133,19 @@ impl Engine {
             id: self.new_uuid(),
             extent_size,
             system_id: self.world.owner.system_id.clone(),
+            metadata_copies: new.metadata_copies.unwrap_or(self.world.lvm2.areas.of_vg),
         };
         let members = taken.iter().map(|taken| taken.pv.as_new(extent_size)).collect::<Result<Vec<_>>>()?;
-        Vg::new(&group, &members)?;
+        let description = format!("vg create {}", new.name);
+        let drafts = taken.iter().map(|taken| taken.pv.clone()).collect();
+        let draft = OpenVg { vg: Vg::new(&group, &members)?, pvs: drafts, refusal: None };
+        check_room(&draft, &draft.vg, &self.stamp(&description))?;
         if mode.dry_run {
             let labels = taken.iter().filter_map(Taken::entry);
             let planned = Some(labels.chain([Entry::MakeVg(new.name.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });
         }
-        let description = format!("vg create {}", new.name);
-        label(&taken)?;
+        self.label(&taken)?;
         let pvs = taken.into_iter().map(|taken| taken.pv).collect();
         let open = create_vg(pvs, &group, &self.stamp(&description))?;
         let elapsed = began.elapsed();
@@ -182,29 +192,39 @@ impl Engine {
     }
 
     fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, labelling: Labelling) -> Result<Taken> {
-        let Labelling { wipe, metadata_size } = labelling;
         let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number == Some(listed.number));
         if let Some(open) = scan.vgs.iter().find(holds) {
             return Err(belongs(path, &open.vg.name));
         }
         let orphan = scan.orphans.iter().position(|pv| pv.number == Some(listed.number));
         let orphan = orphan.map(|at| scan.orphans.remove(at));
-        self.refuse_unusable(path, listed)?;
+        let unlisted = self.world.devices.unusable(listed).filter(|unusable| unusable.unlisted);
+        if unlisted.is_none() {
+            self.refuse_unusable(path, listed)?;
+        }
         if orphan.is_none() {
             refuse_unsuitable(path, listed)?;
         }
         // Exclusive: refused while it is mounted or something is built on it.
         let device = self.world.devices.open(path, Access::Exclusive)?;
+        if orphan.is_none() {
+            self.refuse_somebodys(device.as_ref(), path, listed)?;
+        }
         match orphan {
-            Some(pv) if wipe && pv.check_free().is_err() => self.draft(device, Writes::Label, metadata_size),
+            Some(pv) if labelling.wipe && pv.check_free().is_err() => {
+                self.draft(device, Writes::Label, labelling)
+            }
             Some(mut pv) => {
                 pv.check_free()?;
+                if labelling.metadata_copies.is_some_and(|copies| copies != pv.mdas.len() as u64) {
+                    return self.draft(device, Writes::Label, labelling);
+                }
                 pv.device = Some(device);
                 Ok(Taken { pv, writes: Writes::Nothing })
             }
             None => match probe::find(device.as_ref())? {
-                None => self.draft(device, Writes::Label, metadata_size),
-                Some(_) if wipe => self.draft(device, Writes::WipeAndLabel, metadata_size),
+                None => self.draft(device, Writes::Label, labelling),
+                Some(_) if labelling.wipe => self.draft(device, Writes::WipeAndLabel, labelling),
                 Some(signature) => {
                     Err(Error::new(Kind::Refused, format!("{} carries {}", path.display(), signature.name))
                         .hint("give --wipe to overwrite it")
@@ -214,30 +234,57 @@ impl Engine {
         }
     }
 
+    /// What is not in the devices file may be put there, but not if it is a physical volume already: it is kept from this host.
+    fn refuse_somebodys(&self, device: &dyn Device, path: &Path, listed: &Listed) -> Result<()> {
+        let mut first = [0; LABEL_AREA];
+        device.read_at(Bytes::ZERO, &mut first)?;
+        if label_sectors(&first).is_empty() {
+            return Ok(());
+        }
+        self.refuse_unusable(path, listed)?;
+        let id = label::find(&first).label.map(|label| label.id);
+        if id.is_none_or(|id| self.world.devices.admits(listed, Some(id.compact()))) {
+            return Ok(());
+        }
+        let cause = format!("{} bears a physical volume that LVM2's devices file has not", path.display());
+        Err(Error::new(Kind::Refused, cause)
+            .hint("add that with LVM2's `lvmdevices --addpvid`, or wipe the device with `wipefs`")
+            .at(Context::Device(path.to_owned())))
+    }
+
     /// What lvm2's configuration keeps from being a physical volume is not made one.
     pub(super) fn refuse_unusable(&self, path: &Path, listed: &Listed) -> Result<()> {
-        let Some(Unusable { what, hint }) = self.world.devices.unusable(listed) else { return Ok(()) };
+        let Some(Unusable { what, hint, .. }) = self.world.devices.unusable(listed) else { return Ok(()) };
         let cause = format!("{} {what}", path.display());
         Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
 
-    fn draft(&self, device: Arc<dyn Device>, writes: Writes, metadata_size: Option<Bytes>) -> Result<Taken> {
-        let options = PvOptions { metadata_size, ..PvOptions::default() };
+    fn draft(&self, device: Arc<dyn Device>, writes: Writes, labelling: Labelling) -> Result<Taken> {
+        let metadata_copies = labelling.metadata_copies.unwrap_or(self.world.lvm2.areas.of_pv);
+        let options =
+            PvOptions { metadata_copies, metadata_size: labelling.metadata_size, ..PvOptions::default() };
         Ok(Taken { pv: draft_pv(device, self.new_uuid(), &options)?, writes })
     }
 }
 
-/// Labels those that are no physical volumes yet.
-pub(super) fn label(taken: &[Taken]) -> Result<()> {
-    for Taken { pv, writes } in taken {
-        if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
-            probe::erase(device.as_ref())?;
+impl Engine {
+    /// Labels those that are no physical volumes yet. All of them are listed where devices are, before anything is written: a
+    /// listed device without a label is labelled by the next attempt.
+    pub(super) fn label(&self, taken: &[Taken]) -> Result<()> {
+        for Taken { pv, .. } in taken {
+            if let Some(path) = &pv.path {
+                self.world.devices.adopt(&self.world.devices.lookup(path)?, pv.id.compact())?;
+            }
         }
-        if *writes != Writes::Nothing {
-            write_pv(pv)?;
-        }
+        taken.iter().try_for_each(labelled)
     }
-    Ok(())
+}
+
+fn labelled(Taken { pv, writes }: &Taken) -> Result<()> {
+    if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
+        probe::erase(device.as_ref())?;
+    }
+    if *writes == Writes::Nothing { Ok(()) } else { write_pv(pv) }
 }
 
 /// The error for a device that a volume group has.

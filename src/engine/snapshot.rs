@@ -4,12 +4,13 @@ use super::Engine;
 use super::blank::{Blank, Purpose};
 use super::mark::refuse_own_tags;
 use super::operation::{Change, Mode, Report};
+use super::resize::last_layout;
 use super::session::Session;
 use super::view::SnapshotView;
 use super::volume::{acknowledge, extents_of, in_words, refuse_taken};
 use crate::cow::size::{ChunkSize, covering, least};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Policy, Request, Snapshot, Tag, Vg, VgName, allocate};
+use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName, allocate};
 use crate::units::{Extents, Size, Whole};
 
 /// Snapshots to be made at one instant, all or none.
@@ -27,6 +28,8 @@ pub struct NewSnapshots {
     pub read_only: bool,
     /// Their tags.
     pub tags: Vec<Tag>,
+    /// The physical volumes to choose from, by device; empty for all.
+    pub on: Vec<std::path::PathBuf>,
 }
 
 impl Engine {
@@ -42,7 +45,8 @@ impl Engine {
     /// Removes snapshots.
     pub fn remove_snapshots(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<()>> {
         let what = format!("snapshot remove {}", in_words(vg, names));
-        let report = self.run(vg, mode, &what, |session| session.snapshot_removal(names), |_| Ok(Vec::new()));
+        let removal = |session: &Session<'_>| session.snapshot_removal(names);
+        let report = self.run_reducing(vg, mode, &what, removal, |_| Ok(Vec::new()));
         report.map_err(|error| error.doing(format!("remove snapshot {}", in_words(vg, names))))
     }
 }
@@ -80,8 +84,9 @@ impl Session<'_> {
         let lv = vg.find_lv(origin)?;
         refuse_taken(vg, name)?;
         let extents = store_extents(vg, lv, new, &mut change.notes)?;
-        let request = Request { extents, policy: Policy::Normal, ..Request::default() };
-        let segments = allocate(vg, &request)?;
+        let request =
+            Request { extents, on: self.pvs_on(&new.on)?, policy: vg.policy(None), ..Request::default() };
+        let segments = like_origin(vg, lv, &request)?;
         change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Store });
         let store = self.pending(name, segments, !new.read_only, &new.tags);
         let relation = Edit::AddSnapshot {
@@ -136,6 +141,16 @@ impl Session<'_> {
         Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{target}\""))
             .hint("load its module with `modprobe dm-snapshot`"))
     }
+}
+
+/// A store is as fast as its origin only if it lies on as many disks. Where there is no room for that, it lies in any way.
+fn like_origin(vg: &Vg, origin: &Lv, request: &Request) -> Result<Vec<Segment>> {
+    let (stripes, stripe_size) = last_layout(origin);
+    let alike = Request { stripes, stripe_size, ..request.clone() };
+    allocate(vg, &alike).or_else(|error| match stripes {
+        0 | 1 => Err(error),
+        _ => allocate(vg, request),
+    })
 }
 
 fn merging(vg: &Vg, store: &LvName, origin: &LvName) -> Error {

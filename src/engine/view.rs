@@ -39,7 +39,7 @@ pub enum PvState {
     Unused,
     /// It belongs to one that cannot be read.
     Used,
-    /// Its volume group names it and its device is not there.
+    /// Its volume group names it and its device is not there, or was not while the group was changed.
     Missing,
 }
 

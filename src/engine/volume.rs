@@ -32,6 +32,8 @@ pub struct NewVolume {
     pub on: Vec<std::path::PathBuf>,
     /// Its tags.
     pub tags: Vec<Tag>,
+    /// How its extents are chosen, now and when it grows; none: as the group says.
+    pub policy: Option<Policy>,
 }
 
 impl Engine {
@@ -52,7 +54,7 @@ impl Engine {
         mode: Mode,
     ) -> Result<Report<()>> {
         let what = format!("volume remove {}", in_words(vg, names));
-        let report = self.run(
+        let report = self.run_reducing(
             vg,
             mode,
             &what,
@@ -109,7 +111,7 @@ impl Session<'_> {
             stripes: new.stripes,
             stripe_size: new.stripe_size.map(Bytes::sectors_ceil),
             on: self.pvs_on(&new.on)?,
-            policy: Policy::Normal,
+            policy: new.policy.unwrap_or(vg.policy(None)),
             grows: None,
         };
         let segments = allocate(vg, &request)?;
@@ -119,6 +121,9 @@ impl Session<'_> {
             purpose: Purpose::Volume,
         });
         change.intent.push(Edit::AddLv(self.pending(&new.name, segments, true, &new.tags)));
+        if new.policy.is_some() {
+            change.intent.push(Edit::SetLvPolicy { lv: new.name.clone(), policy: new.policy });
+        }
         change.confirm.push(acknowledge(&new.name));
         change.touched.insert(new.name.clone());
         change.activate.insert(new.name.clone());

@@ -4,6 +4,7 @@
 //! distinct physical volumes. A volume that grows continues where it ends if it can.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::free::{FreeMap, Run};
 use super::model::{Area, Segment, SegmentKind, Vg};
@@ -14,13 +15,38 @@ use crate::units::{Bytes, Extents, Sectors};
 /// How free extents are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
-    /// One piece or nothing (each stripe one piece).
+    /// One piece or nothing (each stripe one piece), behind what is there already.
     Contiguous,
+    /// Each stripe on one physical volume, the one where it is already.
+    Cling,
     /// As few pieces as possible.
     #[default]
     Normal,
     /// As few pieces as possible; stripes may share a physical volume.
     Anywhere,
+}
+
+impl Policy {
+    /// LVM2's word, or nothing for `inherit` and what is none. Without a list of tags to cling by, `cling_by_tags` is `cling`.
+    pub fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "contiguous" => Some(Self::Contiguous),
+            "cling" | "cling_by_tags" => Some(Self::Cling),
+            "normal" => Some(Self::Normal),
+            "anywhere" => Some(Self::Anywhere),
+            _ => None,
+        }
+    }
+
+    /// LVM2's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Contiguous => "contiguous",
+            Self::Cling => "cling",
+            Self::Normal => "normal",
+            Self::Anywhere => "anywhere",
+        }
+    }
 }
 
 /// What is wanted.
@@ -61,9 +87,14 @@ pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
     let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
     let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
     choice.tail.truncate(count(stripes)?);
+    // More stripes than disks are a mistake, even where they may share one that has room.
+    if count(stripes)? > (if request.on.is_empty() { vg.pvs.len() } else { request.on.len() }) {
+        return Err(choice.no_space());
+    }
     let stripe_size = (stripes > 1).then(|| stripe_size(vg, request)).transpose()?;
-    let rows = match stripes {
-        1 => choice.linear(per_stripe)?,
+    let rows = match (request.policy, stripes) {
+        (Policy::Cling, _) => choice.clinging(count(stripes)?, per_stripe)?,
+        (_, 1) => choice.linear(per_stripe)?,
         _ => choice.striped(count(stripes)?, per_stripe)?,
     };
     Ok(segments(begin, stripe_size, rows))
@@ -174,17 +205,75 @@ impl Choice<'_> {
             rows.push(row);
         }
         while !missing.is_zero() {
+            if self.request.policy == Policy::Anywhere {
+                self.split_until(stripes);
+            }
             let chosen = self.distinct(stripes);
-            let shortest =
-                chosen.iter().filter_map(|&at| self.places.get(at)).map(|place| place.run.length).min();
-            let Some(length) = shortest.filter(|_| chosen.len() == stripes) else {
-                return Err(self.no_space());
-            };
-            let length = length.min(missing);
-            rows.push(self.cut(&chosen, length));
-            missing = missing - length;
+            rows.push(self.row(&chosen, stripes, &mut missing)?);
         }
         self.check_contiguous(rows)
+    }
+
+    /// Every stripe stays on the physical volumes that it is on, and one that is on none on one alone.
+    fn clinging(&mut self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
+        let homes = match self.homes() {
+            homes if homes.len() == stripes => homes,
+            _ => self.roomiest(stripes),
+        };
+        let mut missing = per_stripe;
+        let mut rows: Vec<Row> = self.continued(stripes, &mut missing).into_iter().collect();
+        while !missing.is_zero() {
+            let mut chosen: Vec<(usize, usize)> = Vec::new();
+            for home in &homes {
+                let is_alone = home.iter().all(|pv| home.first() == Some(pv));
+                let is_free = |at: usize, pv: usize| {
+                    chosen.iter().all(|taken| taken.0 != at && (taken.1 != pv || is_alone))
+                };
+                let mut places = self.places.iter().map(|place| place.pv).enumerate();
+                chosen.extend(places.find(|(at, pv)| home.contains(pv) && is_free(*at, *pv)));
+            }
+            let chosen: Vec<_> = chosen.into_iter().map(|(at, _)| at).collect();
+            rows.push(self.row(&chosen, stripes, &mut missing)?);
+        }
+        Ok(rows)
+    }
+
+    /// The physical volumes that each stripe of the volume that grows is on.
+    fn homes(&self) -> Vec<Vec<usize>> {
+        let lv = self.request.grows.as_ref().and_then(|name| self.vg.lv(name));
+        let mut homes: Vec<Vec<usize>> = vec![Vec::new(); self.tail.len()];
+        let segments = lv.iter().flat_map(|lv| &lv.segments);
+        for segment in segments {
+            let SegmentKind::Striped { areas, .. } = &segment.kind else { continue };
+            // Parts of another number of stripes say nothing about these.
+            for (home, area) in homes.iter_mut().zip(areas).filter(|_| areas.len() == self.tail.len()) {
+                if let Area::Pv { pv, .. } = area {
+                    home.push(*pv);
+                }
+            }
+        }
+        homes
+    }
+
+    /// So many physical volumes, those with the most room.
+    fn roomiest(&self, stripes: usize) -> Vec<Vec<usize>> {
+        let mut room = BTreeMap::<usize, Extents>::new();
+        for place in &self.places {
+            *room.entry(place.pv).or_insert(Extents::ZERO) += place.run.length;
+        }
+        let mut pvs: Vec<_> = room.into_iter().collect();
+        pvs.sort_by_key(|(pv, room)| (Reverse(*room), *pv));
+        pvs.into_iter().take(stripes).map(|(pv, _)| vec![pv]).collect()
+    }
+
+    /// The row of these runs, as long as the shortest of them; there must be one for each stripe.
+    fn row(&mut self, chosen: &[usize], stripes: usize, missing: &mut Extents) -> Result<Row> {
+        let shortest =
+            chosen.iter().filter_map(|&at| self.places.get(at)).map(|place| place.run.length).min();
+        let length = shortest.filter(|_| chosen.len() == stripes).ok_or_else(|| self.no_space())?;
+        let length = length.min(*missing);
+        *missing = *missing - length;
+        Ok(self.cut(chosen, length))
     }
 
     /// The row that continues every stripe of the volume that grows, if each of them has room behind it.
@@ -217,6 +306,24 @@ impl Choice<'_> {
         Row { length, areas }
     }
 
+    /// Halves the largest run until there are so many, or none can be halved: stripes may then lie side by side.
+    fn split_until(&mut self, stripes: usize) {
+        while self.places.len() < stripes {
+            let Some(Place { pv, run }) =
+                self.places.first().copied().filter(|one| one.run.length > Extents(1))
+            else {
+                return;
+            };
+            let half = Extents(run.length.get() / 2);
+            let parts = [
+                Run { start: run.start, length: run.length - half },
+                Run { start: run.start + (run.length - half), length: half },
+            ];
+            self.places.splice(..1, parts.map(|run| Place { pv, run }));
+            self.places.sort_by_key(|place| (Reverse(place.run.length), place.pv, place.run.start));
+        }
+    }
+
     /// The largest runs, no two on one physical volume (unless that is allowed).
     fn distinct(&self, stripes: usize) -> Vec<usize> {
         let mut used = Vec::new();
@@ -247,7 +354,13 @@ impl Choice<'_> {
                 )
             }
             _ if free >= wanted => {
-                format!("volume group {} has {free} free{whose}, but not {wanted} in one piece", vg.name)
+                let how = match (self.request.policy, &self.request.grows) {
+                    (Policy::Cling, Some(_)) => "where the volume is",
+                    (Policy::Cling, None) => "on one physical volume",
+                    (_, Some(_)) => "behind the volume's end",
+                    _ => "in one piece",
+                };
+                format!("volume group {} has {free} free{whose}, but not {wanted} {how}", vg.name)
             }
             _ => format!("volume group {} has {free} free{whose}, {wanted} are needed", vg.name),
         };

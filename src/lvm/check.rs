@@ -42,6 +42,17 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// True if volumes may be activated all the same, those that lie on what is there.
     pub allows_activation: bool,
+    /// What may be done to it all the same; it is the way out.
+    pub exempt: Option<Exempt>,
+}
+
+/// A change that is the way out of what else keeps a volume group from being changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exempt {
+    /// Devices are missing: volumes and devices may be taken away, and returned ones taken in again.
+    Reduction,
+    /// Another group has the same name: one of them may be renamed.
+    Renaming,
 }
 
 impl From<Refusal> for Error {
@@ -61,12 +72,14 @@ pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
     let damaged = || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore")));
     let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
     let allows_activation = whole.is_none();
+    let is_known = allows_activation && unknown_segments(vg).is_none();
     let (what, hint) = whole.or_else(partial)?;
     Some(Refusal {
         vg: vg.name.clone(),
         reason: format!("volume group {} {what}", vg.name),
         hint: hint.map(ToOwned::to_owned),
         allows_activation,
+        exempt: is_known.then_some(Exempt::Reduction),
     })
 }
 
@@ -124,7 +137,8 @@ fn unknown_segments(vg: &Vg) -> Found {
 fn missing(vg: &Vg) -> Found {
     let pv = vg.pvs.iter().find(|pv| pv.missing())?;
     let what = pv.device.as_deref().unwrap_or(&pv.key);
-    let hint = "bring the device back, then use LVM2's vgextend --restoremissing";
+    let hint = "bring the device back and take it in with `dmsnap vg extend VG --restore-missing DEV`, or go on without it: \
+                `dmsnap vg reduce VG --missing`";
     Some((format!("was changed while physical volume {what} was missing"), Some(hint)))
 }
 

@@ -13,9 +13,10 @@ use crate::error::Result;
 use crate::units::Bytes;
 
 mod entry;
+mod listing;
 mod pattern;
 
-use entry::Entry;
+use entry::{Entry, IdKind};
 use pattern::Filter;
 
 /// The drivers that LVM2 knows to make disks.
@@ -103,11 +104,57 @@ impl Choice {
         }
         match &self.entries {
             Some(entries) if !entries.iter().any(|entry| entry.is(listed, aliases, identity)) => {
-                refused("is not in LVM2's devices file", "add it with LVM2's `lvmdevices --adddev`")
+                Some(not_in_file())
             }
             Some(_) => None,
             None => self.filtered(aliases),
         }
+    }
+
+    /// False for a device with a physical volume that the devices file has somewhere else: names of devices change, and an entry
+    /// that has nothing better than a name is good only for its physical volume. Without `pvid` it is asked whether it may be
+    /// worth a look.
+    pub fn admits(
+        &self,
+        listed: &Listed,
+        aliases: &[PathBuf],
+        identity: &dyn Fn(Identity) -> Option<String>,
+        pvid: Option<&str>,
+    ) -> bool {
+        let entries = self.entries.as_deref().unwrap_or_default();
+        let is_by_name = |entry: &&Entry| entry.kind == IdKind::Devname && entry.pvid.is_some();
+        let fits = |entry: &Entry| pvid.is_none() || entry.pvid.as_deref() == pvid;
+        let mut own = entries.iter().filter(|entry| entry.is(listed, aliases, identity));
+        let is_right = own.any(|entry| !is_by_name(&entry) || fits(entry));
+        let is_elsewhere =
+            || entries.iter().filter(is_by_name).any(fits) && !entry::has_identity(listed, identity);
+        match self.against(listed, aliases, identity) {
+            Some(Unusable { unlisted: true, .. }) => is_elsewhere(),
+            Some(_) => false,
+            None => entries.is_empty() || is_right || is_elsewhere(),
+        }
+    }
+
+    /// The devices file's text with this device in it, and this physical volume on it. Nothing if it says so already.
+    pub fn listing(
+        text: &str,
+        listed: &Listed,
+        aliases: &[PathBuf],
+        identity: &dyn Fn(Identity) -> Option<String>,
+        pvid: &str,
+    ) -> Result<Option<String>> {
+        let own = Entry::of(listed, identity, pvid);
+        listing::with(text, &own, |entry| entry.is(listed, aliases, identity))
+    }
+
+    /// The devices file's text in which this device bears no physical volume. Nothing if it says so already.
+    pub fn listing_without_pv(
+        text: &str,
+        listed: &Listed,
+        aliases: &[PathBuf],
+        identity: &dyn Fn(Identity) -> Option<String>,
+    ) -> Result<Option<String>> {
+        listing::without_pv(text, |entry| entry.is(listed, aliases, identity))
     }
 
     fn filtered(&self, aliases: &[PathBuf]) -> Option<Unusable> {
@@ -122,7 +169,12 @@ impl Choice {
 }
 
 fn refused(what: &str, hint: &'static str) -> Option<Unusable> {
-    Some(Unusable { what: what.to_owned(), hint })
+    Some(Unusable { what: what.to_owned(), hint, unlisted: false })
+}
+
+fn not_in_file() -> Unusable {
+    let hint = "add it with LVM2's `lvmdevices --adddev`, or wipe it with `wipefs` and name it again";
+    Unusable { what: "is not in LVM2's devices file".to_owned(), hint, unlisted: true }
 }
 
 /// The numbers of the drivers that make disks, from the text of `/proc/devices`.

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::choice::Choice;
+use super::devices_file::DevicesFile;
 use crate::block::sysfs::SysDevices;
-use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
+use crate::block::{Access, DevNo, Device, Devices, Identity, Listed, Unusable};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Bytes;
 
@@ -30,6 +31,8 @@ pub struct ChosenDevices {
     names: SysDevices,
     choice: Choice,
     patience: Duration,
+    /// The devices file, if one is obeyed.
+    file: Option<DevicesFile>,
     aliases: Mutex<BTreeMap<DevNo, Vec<PathBuf>>>,
     /// Threads that wait for something to open.
     idle: Mutex<Vec<Opener>>,
@@ -39,7 +42,28 @@ impl ChosenDevices {
     /// These devices, under these rules; a device has `patience` to answer.
     pub fn new(devices: Arc<dyn Devices>, choice: Choice, patience: Duration) -> Self {
         let names = SysDevices::default();
-        Self { devices, names, choice, patience, aliases: Mutex::default(), idle: Mutex::default() }
+        let (aliases, idle) = (Mutex::default(), Mutex::default());
+        Self { devices, names, choice, patience, file: None, aliases, idle }
+    }
+
+    /// The same; devices that become physical volumes are put into this file.
+    #[must_use]
+    pub fn listing_in(self, file: Option<DevicesFile>) -> Self {
+        Self { file, ..self }
+    }
+
+    /// Changes the devices file's text for a device, which is known by its own name there whatever name it was asked for by.
+    fn relist(
+        &self,
+        listed: &Listed,
+        change: impl Fn(&str, &Relisted<'_>) -> Result<Option<String>>,
+    ) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let all = self.list()?;
+        let own = all.iter().find(|one| one.number == listed.number).unwrap_or(listed);
+        let identity = |kind| self.names.identity(own.number, kind);
+        let relisted = Relisted { listed: own, aliases: &self.aliases_of(own), identity: &identity };
+        file.change(|text| change(text, &relisted))
     }
 
     fn aliases_of(&self, listed: &Listed) -> Vec<PathBuf> {
@@ -105,6 +129,13 @@ impl Opener {
     }
 }
 
+/// A device and what it is known by.
+struct Relisted<'a> {
+    listed: &'a Listed,
+    aliases: &'a [PathBuf],
+    identity: &'a dyn Fn(Identity) -> Option<String>,
+}
+
 fn answering(device: Arc<dyn Device>) -> Result<Arc<dyn Device>> {
     let size = usize::try_from(device.size().get()).unwrap_or(FIRST).min(FIRST);
     device.read_at(Bytes::ZERO, &mut vec![0; size])?;
@@ -127,6 +158,21 @@ impl Devices for ChosenDevices {
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
         let identity = |kind| self.names.identity(listed.number, kind);
         self.choice.against(listed, &self.aliases_of(listed), &identity)
+    }
+
+    fn admits(&self, listed: &Listed, pvid: Option<&str>) -> bool {
+        let identity = |kind| self.names.identity(listed.number, kind);
+        self.choice.admits(listed, &self.aliases_of(listed), &identity, pvid)
+    }
+
+    fn adopt(&self, listed: &Listed, pvid: &str) -> Result<()> {
+        self.relist(listed, |text, one| Choice::listing(text, one.listed, one.aliases, one.identity, pvid))
+    }
+
+    fn disown(&self, listed: &Listed) -> Result<()> {
+        self.relist(listed, |text, one| {
+            Choice::listing_without_pv(text, one.listed, one.aliases, one.identity)
+        })
     }
 
     fn lookup(&self, path: &Path) -> Result<Listed> {

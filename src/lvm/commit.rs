@@ -8,18 +8,20 @@
 use std::sync::Arc;
 
 use super::check::check_removable;
-use super::edit::NewVg;
+use super::edit::{Edit, NewVg};
 use super::label::{Location, MdaHeader, PvLabel, checksum};
 use super::model::{Stamp, Vg};
 use super::ring::Ring;
-use super::scan::{OpenMda, OpenPv, OpenVg};
+use super::scan::{OpenPv, OpenVg};
 use crate::block::Device;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, SECTOR_BYTES};
 
+mod areas;
 mod format;
 
-pub use format::{PvOptions, create_pv, draft_pv, remove_pv, write_pv};
+use areas::Slot;
+pub use format::{PvOptions, create_pv, draft_pv, remove_pv, wipe_label, write_pv};
 
 /// Makes a volume group on physical volumes that belong to none, and commits it as seqno 1.
 pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg> {
@@ -44,13 +46,21 @@ pub fn commit(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
 pub fn check_room(open: &OpenVg, next: &Vg, stamp: &Stamp) -> Result<()> {
     let (next, text) = numbered(open, next.clone(), stamp)?;
     let (members, _) = members(open, &next)?;
-    plan(&members, &text).map(drop).map_err(|error| error.at(Context::Vg(open.vg.name.to_string())))
+    plan(&members, &next, &text).map(drop).map_err(|error| error.at(Context::Vg(open.vg.name.to_string())))
 }
 
-/// The next version under its number, and its text.
+/// The next version under its number, and its text. A device that is missing the change is marked so: when it comes back its
+/// extents may be out of date.
 fn numbered(open: &OpenVg, next: Vg, stamp: &Stamp) -> Result<(Vg, Vec<u8>)> {
     let seqno = open.vg.seqno.checked_add(1);
     let seqno = seqno.ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
+    let away = |pv: &&Arc<super::model::Pv>| {
+        let is_away = |open: &OpenPv| open.id == pv.id && open.device.is_none();
+        !pv.missing() && open.pvs.iter().any(is_away)
+    };
+    let away = next.pvs.iter().filter(away).map(|pv| Edit::SetPvMissing { pv: pv.id, missing: true });
+    let away: Vec<_> = away.collect();
+    let next = if away.is_empty() { next } else { next.apply(&away)? };
     let next = next.with_seqno(seqno)?;
     let mut text = next.text(stamp)?;
     text.push(0);
@@ -61,7 +71,7 @@ fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
     open.check_changeable()?;
     let (next, text) = numbered(open, next, stamp)?;
     let (mut members, left) = members(open, &next)?;
-    let writes = plan(&members, &text)?;
+    let writes = plan(&members, &next, &text)?;
     mark(&mut members, true)?;
     publish(&writes, &text)?;
     for write in &writes {
@@ -90,35 +100,38 @@ struct Write {
     device: Arc<dyn Device>,
     /// As it is now.
     header: MdaHeader,
-    /// Where the text goes.
+    /// Where the text goes; in an area that is ignored from now on it is written this last time.
     new: Location,
 }
 
-/// One write for each area that is in use; nothing is written yet.
-fn plan(members: &[OpenPv], text: &[u8]) -> Result<Vec<Write>> {
-    let size = Bytes(text.len() as u64);
-    let sum = checksum(text);
-    let mut writes = Vec::new();
-    for (pv, open) in members.iter().enumerate() {
-        let Some(device) = &open.device else {
-            return Err(Error::new(Kind::Refused, format!("physical volume {} is missing", open.name())));
-        };
-        for (mda, OpenMda { header, .. }) in open.mdas.iter().enumerate() {
-            let Ok(header) = header else { continue };
-            if header.committed.ignored() {
-                continue;
-            }
-            let offset = Ring::new(header.size)
-                .next(header.committed, size)
-                .map_err(|error| error.at(Context::Device(device.path().to_owned())))?;
-            let new = Location { offset, size, checksum: sum, flags: 0 };
-            writes.push(Write { pv, mda, device: device.clone(), header: header.clone(), new });
-        }
+/// One write for each area that is in use or was; nothing is written yet.
+fn plan(members: &[OpenPv], next: &Vg, text: &[u8]) -> Result<Vec<Write>> {
+    let slots = areas::balanced(members, next.metadata_copies);
+    if slots.is_empty() {
+        let text = format!("no physical volume of volume group {} would have a metadata area", next.name);
+        return Err(Error::new(Kind::Refused, text)
+            .hint("add a device with one: `dmsnap pv create --metadata-copies 1 DEV` labels it so"));
     }
-    if writes.is_empty() {
-        return Err(Error::new(Kind::Refused, "there is no metadata area to write to"));
-    }
+    let changes = slots.iter().filter(|slot| slot.was_used || slot.is_used);
+    let mut writes =
+        changes.filter_map(|slot| write_to(members, slot, text).transpose()).collect::<Result<Vec<_>>>()?;
+    // What is ignored from now on goes first: then it is never the only one that has the new version.
+    writes.sort_by_key(|write| !write.new.ignored());
     Ok(writes)
+}
+
+fn write_to(members: &[OpenPv], slot: &Slot, text: &[u8]) -> Result<Option<Write>> {
+    let Slot { pv, mda, is_used, .. } = *slot;
+    let open = members.get(pv);
+    let device = open.and_then(|open| open.device.clone());
+    let header = open.and_then(|open| open.mdas.get(mda)?.header.as_ref().ok());
+    let Some((device, header)) = device.zip(header) else { return Ok(None) };
+    let size = Bytes(text.len() as u64);
+    let offset = Ring::new(header.size)
+        .next(header.committed, size)
+        .map_err(|error| error.at(Context::Device(device.path().to_owned())))?;
+    let new = Location { offset, size, checksum: checksum(text), flags: 0 }.with_ignored(!is_used);
+    Ok(Some(Write { pv, mda, device, header: header.clone(), new }))
 }
 
 /// The three steps. An error before the third takes back what was announced.
@@ -129,16 +142,16 @@ fn publish(writes: &[Write], text: &[u8]) -> Result<()> {
         let _ = each(writes, Write::revert);
         return Err(error);
     }
-    // One area that has it is enough: the others are older, and whoever reads sees so.
-    let results: Vec<_> =
-        writes.iter().map(|write| write.commit().and_then(|()| write.device.flush())).collect();
-    match results.iter().any(Result::is_ok) {
-        true => {
-            results.into_iter().filter_map(Result::err).for_each(|error| tracing::warn!("{error}"));
-            Ok(())
-        }
-        false => results.into_iter().find(Result::is_err).unwrap_or(Ok(())),
+    // One area in use that has it is enough: the others are older, and whoever reads sees so.
+    let commit = |write: &Write| write.commit().and_then(|()| write.device.flush());
+    let results: Vec<_> = writes.iter().map(|write| (write.new.ignored(), commit(write))).collect();
+    let is_done = results.iter().any(|(ignored, result)| !ignored && result.is_ok());
+    let mut errors = results.into_iter().filter_map(|(_, result)| result.err());
+    if !is_done {
+        return errors.next().map_or(Ok(()), Err);
     }
+    errors.for_each(|error| tracing::warn!("{error}"));
+    Ok(())
 }
 
 /// Does it to every area, then makes it stable everywhere.

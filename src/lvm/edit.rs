@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::alloc::Policy;
 use super::model::Segment;
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::units::{Extents, Sectors};
@@ -48,6 +49,13 @@ pub enum Edit {
         flag: LvFlag,
         /// Present or absent.
         on: bool,
+    },
+    /// How the volume's extents are chosen from now on; nothing: as the group says.
+    SetLvPolicy {
+        /// Which.
+        lv: LvName,
+        /// How.
+        policy: Option<Policy>,
     },
     /// A tag more; nothing happens if it is there.
     AddLvTag {
@@ -95,6 +103,13 @@ pub enum Edit {
         /// Which.
         pv: Uuid,
     },
+    /// A physical volume's device is away, or is taken for whole again.
+    SetPvMissing {
+        /// Which.
+        pv: Uuid,
+        /// Whether it is away.
+        missing: bool,
+    },
     /// The volume group gets another name.
     RenameVg {
         /// Its new name.
@@ -132,6 +147,10 @@ impl fmt::Display for Edit {
             Self::SetLvWritable { lv, writable: false } => write!(f, "make volume {lv} read-only"),
             Self::SetLvFlag { lv, flag, on: true } => write!(f, "set {} of volume {lv}", flag.word()),
             Self::SetLvFlag { lv, flag, on: false } => write!(f, "clear {} of volume {lv}", flag.word()),
+            Self::SetLvPolicy { lv, policy } => {
+                let word = policy.map_or("inherit", Policy::word);
+                write!(f, "let the extents of volume {lv} be chosen as {word}")
+            }
             Self::AddLvTag { lv, tag } => write!(f, "tag volume {lv} {tag}"),
             Self::RemoveLvTag { lv, tag } => write!(f, "untag volume {lv} {tag}"),
             Self::AddSnapshot { store, origin, chunk_size, .. } => {
@@ -142,6 +161,10 @@ impl fmt::Display for Edit {
             Self::SetMerging { store, merging: false } => write!(f, "end the merge of snapshot {store}"),
             Self::AddPv(new) => write!(f, "add physical volume {}", new.id),
             Self::RemovePv { pv } => write!(f, "remove physical volume {pv}"),
+            Self::SetPvMissing { pv, missing: true } => {
+                write!(f, "note that physical volume {pv} is missing")
+            }
+            Self::SetPvMissing { pv, missing: false } => write!(f, "take physical volume {pv} in again"),
             Self::RenameVg { to } => write!(f, "rename the volume group to {to}"),
             Self::AddVgTag { tag } => write!(f, "tag the volume group {tag}"),
             Self::RemoveVgTag { tag } => write!(f, "untag the volume group {tag}"),
@@ -224,4 +247,6 @@ pub struct NewVg {
     pub extent_size: Sectors,
     /// The host that owns it, if it is to be owned.
     pub system_id: Option<String>,
+    /// In how many metadata areas its text is kept; 0 for all that there are.
+    pub metadata_copies: u64,
 }

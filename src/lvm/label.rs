@@ -260,6 +260,13 @@ impl Location {
         self.flags & IGNORED != 0
     }
 
+    /// The same, in an area that is in use or not.
+    #[must_use]
+    pub const fn with_ignored(self, ignored: bool) -> Self {
+        let flags = if ignored { self.flags | IGNORED } else { self.flags & !IGNORED };
+        Self { flags, ..self }
+    }
+
     fn pack(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.offset.get().to_le_bytes());
         bytes.extend_from_slice(&self.size.get().to_le_bytes());

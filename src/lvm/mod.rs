@@ -12,6 +12,7 @@ pub mod chosen;
 pub mod commit;
 pub mod config;
 mod copies;
+pub mod devices_file;
 pub mod edit;
 pub mod free;
 pub mod hints;
@@ -30,13 +31,13 @@ pub mod span;
 mod write;
 
 pub use alloc::{Policy, Request, allocate};
-pub use check::{Host, Refusal, check_removable};
+pub use check::{Exempt, Host, Refusal, check_removable};
 pub use commit::{
-    PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, write_pv,
+    PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, wipe_label, write_pv,
 };
 pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
-pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, scan};
+pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, open_vg_by_id, scan};
 pub use settings::Settings;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::alloc::Policy;
 use super::config::Tree;
 use super::free::FreeMap;
 use super::index::Index;
@@ -41,6 +42,8 @@ pub struct Vg {
     pub max_pv: u64,
     /// How many metadata areas are in use by policy; 0 for no policy.
     pub metadata_copies: u64,
+    /// How extents are chosen for volumes that say nothing else.
+    pub allocation: Option<Policy>,
     /// Its physical volumes, in the text's order.
     pub pvs: Vec<Arc<Pv>>,
     /// Its logical volumes, in the text's order.
@@ -91,6 +94,8 @@ pub struct Lv {
     pub creation_time: Option<u64>,
     /// The host that created it.
     pub creation_host: Option<Arc<str>>,
+    /// How its extents are chosen, if not as the group says.
+    pub allocation: Option<Policy>,
     /// Its extents, gapless from 0.
     pub segments: Vec<Segment>,
 }
@@ -356,6 +361,11 @@ impl Vg {
         self.free_extents().sectors(self.extent_size).bytes()
     }
 
+    /// How extents are chosen for this volume, or for a new one: as it says, else as the group says.
+    pub fn policy(&self, lv: Option<&Lv>) -> Policy {
+        lv.and_then(|lv| lv.allocation).or(self.allocation).unwrap_or_default()
+    }
+
     /// True if LVM2 would write: the volume group is writable, in whichever of the two styles.
     pub fn writable(&self) -> bool {
         self.status.has("WRITE") || self.flags.has("WRITE_LOCKED")
@@ -392,6 +402,7 @@ impl Lv {
             tags: Vec::new(),
             creation_time: None,
             creation_host: None,
+            allocation: None,
             segments: Vec::new(),
         }
     }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::alloc::Policy;
 use super::config::{Node, Scalar, Section, Tree};
 use super::index::Index;
 use super::model::{Lv, Pv, Vg, Words};
@@ -92,6 +93,7 @@ fn vg_fields(node: Node<'_>) -> Result<Vg> {
         lock_type: section.find("lock_type").map(text).transpose()?,
         max_lv: number(need("max_lv")?)?,
         max_pv: number(need("max_pv")?)?,
+        allocation: section.find("allocation_policy").map(policy).transpose()?.flatten(),
         metadata_copies: section.find("metadata_copies").map(number).transpose()?.unwrap_or_default(),
         pvs: Vec::new(),
         lvs: Vec::new(),
@@ -185,6 +187,7 @@ impl<'a> Reader<'a> {
             tags: fields.tags.map(tags).transpose()?.unwrap_or_default(),
             creation_time: fields.creation_time.map(number).transpose()?,
             creation_host: fields.creation_host.map(|node| self.host(node)).transpose()?,
+            allocation: fields.allocation.map(policy).transpose()?.flatten(),
             segments: self.segments(node, fields.segments)?,
         })
     }
@@ -229,6 +232,7 @@ struct LvFields<'t> {
     tags: Option<Node<'t>>,
     creation_time: Option<Node<'t>>,
     creation_host: Option<Node<'t>>,
+    allocation: Option<Node<'t>>,
     segment_count: Option<Node<'t>>,
     segments: Vec<(Node<'t>, Section<'t>)>,
 }
@@ -249,6 +253,7 @@ impl<'t> LvFields<'t> {
                 b"tags" => &mut fields.tags,
                 b"creation_time" => &mut fields.creation_time,
                 b"creation_host" => &mut fields.creation_host,
+                b"allocation_policy" => &mut fields.allocation,
                 b"segment_count" => &mut fields.segment_count,
                 _ => continue,
             };
@@ -274,6 +279,10 @@ fn number(node: Node<'_>) -> Result<u64> {
 fn text(node: Node<'_>) -> Result<String> {
     let value = node.value().and_then(|value| value.text());
     value.map(|text| lossy(text).into_owned()).ok_or_else(|| node.error("not a string"))
+}
+
+fn policy(node: Node<'_>) -> Result<Option<Policy>> {
+    Ok(Policy::of_word(&text(node)?))
 }
 
 fn uuid(node: Node<'_>) -> Result<Uuid> {

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::check::{Host, Refusal};
+use super::check::{Exempt, Host, Refusal};
 use super::edit::NewPv;
 use super::label::{MdaHeader, PvLabel};
 use super::model::{Area, Vg};
@@ -99,10 +99,21 @@ pub fn open_vg(devices: &dyn Devices, host: &Host, name: &VgName, access: Access
     };
     if let Some(other) = vgs.pop() {
         let text = format!("there are two volume groups named {name}, {} and {}", open.vg.id, other.vg.id);
-        return Err(at(
-            Error::new(Kind::Refused, text).hint("rename one of them by its uuid with LVM2's vgrename")
-        ));
+        return Err(at(Error::new(Kind::Refused, text).hint(assemble::rename_hint(open.vg.id))));
     }
+    if access != Access::Read {
+        open.reopen(devices, access)?;
+    }
+    Ok(open)
+}
+
+/// Opens the volume group of this identity, whatever others have the same name.
+pub fn open_vg_by_id(devices: &dyn Devices, host: &Host, id: Uuid, access: Access) -> Result<OpenVg> {
+    let Scan { vgs, .. } = scan(devices, host)?;
+    let found = vgs.into_iter().find(|open| open.vg.id == id);
+    let mut open =
+        found.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no volume group {id}")))?;
+    open.exempt(Exempt::Renaming);
     if access != Access::Read {
         open.reopen(devices, access)?;
     }
@@ -182,6 +193,11 @@ impl OpenVg {
         }
     }
 
+    /// Takes the refusal away if the change to be made is the way out of it.
+    pub fn exempt(&mut self, change: Exempt) {
+        self.refusal.take_if(|refusal| refusal.exempt == Some(change));
+    }
+
     /// An error if the volume group may not be changed.
     pub fn check_changeable(&self) -> Result<()> {
         match &self.refusal {
@@ -210,7 +226,11 @@ impl OpenPv {
         }
         let text =
             format!("physical volume {} belongs to a volume group that cannot be read whole", self.name());
-        Err(Error::new(Kind::Refused, text).hint("if its content is not needed, overwrite it with --wipe"))
+        let hint = format!(
+            "if its content is not needed, give --wipe; `dmsnap pv remove --wipe {}` makes it free",
+            self.name()
+        );
+        Err(Error::new(Kind::Refused, text).hint(hint))
     }
 
     /// This physical volume as a member of a volume group with extents of this size.

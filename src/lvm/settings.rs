@@ -41,6 +41,8 @@ pub struct Settings {
     pub devices: DeviceRules,
     /// Copies of the metadata in files.
     pub copies: Copies,
+    /// How many copies of the metadata there are on the disks.
+    pub areas: Areas,
     /// What a person should know: values that cannot be used, and settings that dmsnap does not obey.
     pub notes: Vec<String>,
 }
@@ -75,6 +77,15 @@ pub struct Copies {
     pub retain_days: u64,
 }
 
+/// How many copies of the metadata new physical volumes and volume groups have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Areas {
+    /// Metadata areas of a new physical volume (`metadata/pvmetadatacopies`).
+    pub of_pv: u64,
+    /// Areas that a new volume group uses; 0 for all (`metadata/vgmetadatacopies`).
+    pub of_vg: u64,
+}
+
 impl Settings {
     /// Takes both texts apart; none where there is no file. `directory` is where they are from: other files are named
     /// relative to it.
@@ -90,6 +101,10 @@ impl Settings {
             system_id: SystemId::read(&mut reader),
             devices: DeviceRules::read(&mut reader, directory),
             copies: Copies::read(&mut reader, directory),
+            areas: Areas {
+                of_pv: reader.number("metadata/pvmetadatacopies", 1),
+                of_vg: reader.number("metadata/vgmetadatacopies", 0),
+            },
             notes: Vec::new(),
         };
         for path in ["activation/volume_list", "activation/read_only_volume_list"] {

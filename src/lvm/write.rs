@@ -82,8 +82,9 @@ pub(super) fn vg(new: &NewVg, pvs: &[NewPv]) -> String {
     }
     let _ = write!(
         text,
-        "extent_size = {}\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {{\n",
-        new.extent_size.get()
+        "extent_size = {}\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = {}\n\nphysical_volumes {{\n",
+        new.extent_size.get(),
+        new.metadata_copies
     );
     for (index, new) in pvs.iter().enumerate() {
         text.push_str(&pv(&format!("pv{index}"), new));

@@ -66,6 +66,7 @@ impl Lab {
             devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
             extent_size: Some(Bytes::mib(1)),
             labelling: Labelling::default(),
+            metadata_copies: None,
         };
         lab.engine().create_group(&group, MODE).unwrap();
         lab
@@ -187,6 +188,7 @@ pub fn volume(name: &str, mib: u64) -> NewVolume {
         stripe_size: None,
         on: Vec::new(),
         tags: Vec::new(),
+        policy: None,
     }
 }
 
@@ -198,6 +200,7 @@ pub fn cut(pairs: &[(&str, &str)]) -> NewSnapshots {
         chunk: ChunkSize::DEFAULT,
         read_only: false,
         tags: Vec::new(),
+        on: Vec::new(),
     }
 }
 
@@ -208,6 +211,7 @@ pub fn other() -> NewGroup {
         devices: vec!["/dev/sdc".into()],
         extent_size: None,
         labelling: Labelling::default(),
+        metadata_copies: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, vg, volume};
-use dmsnap::block::DevNo;
+use dmsnap::block::{Access, DevNo, Devices};
 use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::SimKernel;
 use dmsnap::dm::{DmName, Kernel};
@@ -15,7 +15,8 @@ use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::{SnapshotState, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::{Kind, Result};
-use dmsnap::units::{Bytes, Size, Whole};
+use dmsnap::lvm::{Segment, SegmentKind, open_vg};
+use dmsnap::units::{Bytes, Sectors, Size, Whole};
 
 #[test]
 fn a_snapshot_keeps_what_its_origin_held() {
@@ -267,4 +268,27 @@ fn a_snapshot_that_goes_while_it_is_listed_is_no_error() {
     let engine = lab.engine_on(Arc::new(Fleeting(lab.kernel.clone())), Arc::new(lab.devices.clone()));
     let listed = engine.snapshots(&Select::default()).unwrap();
     assert_eq!(listed[0].state, SnapshotState::Inactive);
+}
+
+#[test]
+fn the_store_of_a_striped_volume_is_striped_like_it_and_lies_where_it_is_asked_for() {
+    let lab = Lab::new();
+    let size = Some(Bytes::kib(128));
+    lab.engine()
+        .create_volume(&NewVolume { stripes: 2, stripe_size: size, ..volume("db", 8) }, MODE)
+        .unwrap();
+    let layout = |name: &str| {
+        let devices: Arc<dyn Devices> = Arc::new(lab.devices.clone());
+        let open = open_vg(devices.as_ref(), &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+        open.vg.lv(&lv(name)).unwrap().segments.clone()
+    };
+    lab.engine().create_snapshots(&cut(&[("db", "like")]), MODE).unwrap();
+    let striped = |segment: &Segment| match &segment.kind {
+        SegmentKind::Striped { stripe_size, areas } => (*stripe_size, areas.len()),
+        _ => panic!("{segment:?}"),
+    };
+    assert_eq!(layout("like").iter().map(striped).collect::<Vec<_>>(), [(Some(Sectors(256)), 2)]);
+    let elsewhere = NewSnapshots { on: vec!["/dev/sdb".into()], ..cut(&[("db", "one")]) };
+    lab.engine().create_snapshots(&elsewhere, MODE).unwrap();
+    assert_eq!(layout("one").iter().map(striped).collect::<Vec<_>>(), [(None, 1)]);
 }

@@ -1,10 +1,11 @@
 //! Physical volumes and volume groups.
 
-use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, other, vg};
+use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, other, vg, volume};
 use dmsnap::engine::Mode;
-use dmsnap::engine::setup::Labelling;
-use dmsnap::engine::setup::NewGroup;
+use dmsnap::engine::setup::{Labelling, NewGroup};
+use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::PvState;
+use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::Kind;
 use dmsnap::lvm::VgName;
 use dmsnap::units::Bytes;
@@ -61,9 +62,9 @@ fn devices_join_and_leave_a_group() {
     assert_eq!(error.kind(), Kind::InUse, "{error}");
     lab.engine().reduce_group(&vg(), &["/dev/sdc".into()], MODE).unwrap();
     assert_eq!(lab.free(), free);
-    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], MODE).unwrap_err();
+    let error = lab.engine().remove_pvs(&["/dev/sdb".into()], false, MODE).unwrap_err();
     assert_eq!(error.kind(), Kind::InUse, "{error}");
-    lab.engine().remove_pvs(&["/dev/sdc".into()], MODE).unwrap();
+    lab.engine().remove_pvs(&["/dev/sdc".into()], false, MODE).unwrap();
     assert_eq!(lab.engine().pvs().unwrap().len(), 2);
 }
 
@@ -101,4 +102,37 @@ fn a_dry_run_of_an_extension_says_what_is_recovered_labelled_and_committed() {
     for words in ["remove volume s", "label /dev/sdc", "add physical volume"] {
         assert!(lines.iter().any(|line| line.contains(words)), "{words} is not in {lines:#?}");
     }
+}
+
+#[test]
+fn what_lies_on_a_missing_device_can_be_given_up_and_the_device_too() {
+    let lab = lab_with_volume();
+    let on = |disk: &str, name: &str| NewVolume { on: vec![disk.into()], ..volume(name, 8) };
+    lab.engine().create_volume(&on("/dev/sdb", "gone"), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    lab.disks.remove("/dev/sdb".as_ref());
+    let error = lab.engine().create_volume(&volume("new", 1), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+    let error = lab.engine().drop_missing(&vg(), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    assert!(error.to_string().contains("`dmsnap volume remove vg-0/gone`"), "{error}");
+    lab.engine().remove_volumes(&vg(), &[lv("gone")], false, MODE).unwrap();
+    lab.engine().drop_missing(&vg(), MODE).unwrap();
+    lab.engine().create_volume(&volume("new", 1), MODE).unwrap();
+    assert_eq!(lab.engine().vgs(Some(&vg())).unwrap()[0].pv_count, 1);
+}
+
+#[test]
+fn a_snapshot_whose_store_is_on_a_missing_device_can_be_removed_and_its_origin_goes_on() {
+    let lab = lab_with_volume();
+    let new = NewSnapshots { on: vec!["/dev/sdb".into()], ..cut(&[("db", "s")]) };
+    lab.engine().create_snapshots(&new, MODE).unwrap();
+    lab.disks.remove("/dev/sdb".as_ref());
+    let error = lab.engine().drop_missing(&vg(), MODE).unwrap_err();
+    assert!(error.to_string().contains("`dmsnap snapshot remove vg-0/s`"), "{error}");
+    lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap();
+    lab.engine().drop_missing(&vg(), MODE).unwrap();
+    lab.write("vg--0-db", 0, 7);
+    assert_eq!(lab.read("vg--0-db", 0), 7);
+    lab.assert_at_rest("without the device");
 }

@@ -8,6 +8,7 @@ use dmsnap::engine::Mode;
 use dmsnap::engine::resize::Growth;
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::Kind;
+use dmsnap::lvm::Policy;
 use dmsnap::steps::Steps;
 use dmsnap::units::Bytes;
 
@@ -101,4 +102,16 @@ fn a_stripe_that_is_larger_than_an_extent_is_refused() {
         assert_eq!(outcome, Err(Kind::Usage), "{mib} MiB");
         assert!(lab.disks.images() == disks, "a refused request wrote");
     }
+}
+
+#[test]
+fn a_volume_grows_as_its_own_policy_says_and_else_as_the_groups() {
+    let lab = Lab::new();
+    let contiguous = NewVolume { policy: Some(Policy::Contiguous), ..volume("db", 8) };
+    lab.engine().create_volume(&contiguous, MODE).unwrap();
+    lab.engine().extend_volume(&growth("+4M"), MODE).unwrap();
+    lab.engine().create_volume(&volume("behind", 1), MODE).unwrap();
+    let error = lab.engine().extend_volume(&growth("+4M"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace);
+    assert!(error.to_string().contains("behind the volume's end"), "{error}");
 }

@@ -18,7 +18,13 @@ fn id(number: u64) -> Uuid {
 }
 
 fn group(pvs: &[u64]) -> Vg {
-    let new = NewVg { name: "vg".parse().unwrap(), id: id(1), extent_size: EXTENT, system_id: None };
+    let new = NewVg {
+        name: "vg".parse().unwrap(),
+        id: id(1),
+        extent_size: EXTENT,
+        system_id: None,
+        metadata_copies: 0,
+    };
     let pv = |(number, extents): (u64, &u64)| NewPv {
         id: id(number),
         device: None,
@@ -148,43 +154,147 @@ fn odd_stripe_sizes_are_refused() {
     }
 }
 
+#[test]
+fn a_clinging_volume_stays_on_its_physical_volumes() {
+    let vg = group(&[10, 30, 12]);
+    let cling = |extents| Request { policy: Policy::Cling, ..linear(extents) };
+    assert_eq!(areas(&allocate(&vg, &cling(13)).unwrap()), [(1, 0, 13)]);
+    assert_eq!(allocate(&vg, &cling(31)).unwrap_err().kind(), Kind::NoSpace);
+    let on = Request { on: vec![vg.pvs[0].id], ..cling(4) };
+    let vg = with(&vg, 1, allocate(&vg, &on).unwrap());
+    let vg = with(&vg, 2, allocate(&vg, &Request { on: vec![vg.pvs[0].id], ..linear(2) }).unwrap());
+    let grows = |extents| Request { grows: Some("v1".parse().unwrap()), ..cling(extents) };
+    assert_eq!(areas(&allocate(&vg, &grows(4)).unwrap()), [(0, 6, 4)]);
+    let error = allocate(&vg, &grows(5)).unwrap_err();
+    assert!(error.to_string().contains("where the volume is"), "{error}");
+}
+
+#[test]
+fn clinging_stripes_each_stay_where_they_are() {
+    let vg = group(&[20, 10, 20]);
+    let cling = |extents| Request { policy: Policy::Cling, ..striped(extents, 2) };
+    let vg = with(&vg, 1, allocate(&vg, &cling(8)).unwrap());
+    assert_eq!(areas(&vg.lvs[0].segments), [(0, 0, 4), (2, 0, 4)]);
+    let vg = with(&vg, 2, allocate(&vg, &Request { on: vec![vg.pvs[0].id], ..linear(3) }).unwrap());
+    let grows = Request { grows: Some("v1".parse().unwrap()), ..cling(6) };
+    assert_eq!(areas(&allocate(&vg, &grows).unwrap()), [(0, 7, 3), (2, 4, 3)]);
+}
+
+#[test]
+fn stripes_may_lie_side_by_side_only_if_anywhere_is_right() {
+    let vg = group(&[9, 1]);
+    let vg = with(&vg, 1, allocate(&vg, &Request { on: vec![vg.pvs[1].id], ..linear(1) }).unwrap());
+    assert_eq!(allocate(&vg, &striped(8, 2)).unwrap_err().kind(), Kind::NoSpace);
+    let anywhere = Request { policy: Policy::Anywhere, ..striped(8, 2) };
+    assert_eq!(areas(&allocate(&vg, &anywhere).unwrap()), [(0, 0, 4), (0, 5, 4)]);
+    // As LVM2 has it, not more than there are physical volumes to choose from.
+    let one = Request { on: vec![vg.pvs[0].id], ..anywhere };
+    assert_eq!(allocate(&vg, &one).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn policies_have_lvm2s_words() {
+    for policy in [Policy::Contiguous, Policy::Cling, Policy::Normal, Policy::Anywhere] {
+        assert_eq!(Policy::of_word(policy.word()), Some(policy));
+    }
+    assert_eq!(Policy::of_word("cling_by_tags"), Some(Policy::Cling));
+    assert_eq!(Policy::of_word("inherit"), None);
+}
+
+/// What a policy promises of the extents that a volume gets beside those that it has.
+fn assert_kept(policy: Policy, had: &[Segment], added: &[Segment]) {
+    let pvs = |segment: &Segment| {
+        areas(std::slice::from_ref(segment)).iter().map(|area| area.0).collect::<Vec<_>>()
+    };
+    let is_apart =
+        |segment: &Segment| pvs(segment).iter().collect::<BTreeSet<_>>().len() == pvs(segment).len();
+    if policy != Policy::Anywhere && had.iter().all(is_apart) {
+        assert!(added.iter().all(is_apart), "{added:?}");
+    }
+    match policy {
+        Policy::Contiguous => {
+            assert_eq!(added.len(), 1);
+            if let Some(last) = had.last() {
+                let ends: Vec<_> = areas(std::slice::from_ref(last))
+                    .iter()
+                    .map(|(pv, start, length)| (*pv, start + length))
+                    .collect();
+                let begins: Vec<_> = areas(added).iter().map(|(pv, start, _)| (*pv, *start)).collect();
+                assert_eq!(ends, begins);
+            }
+        }
+        Policy::Cling => {
+            let home = if had.is_empty() { &added[..1] } else { had };
+            for (stripe, _) in pvs(&added[0]).iter().enumerate() {
+                let allowed: BTreeSet<_> = home.iter().map(|segment| pvs(segment)[stripe]).collect();
+                assert!(
+                    added.iter().all(|segment| allowed.contains(&pvs(segment)[stripe])),
+                    "{had:?} {added:?}"
+                );
+            }
+        }
+        Policy::Normal | Policy::Anywhere => {}
+    }
+}
+
 proptest! {
     /// Against a plain set of extents: what is given is free, as much as was asked for, and nothing is lost.
     #[test]
-    fn allocation_never_overlaps_never_leaks_and_is_all_or_nothing(
+    fn allocation_never_overlaps_never_leaks_keeps_its_policy_and_is_all_or_nothing(
         pvs in prop::collection::vec(1_u64..40, 1..5),
-        steps in prop::collection::vec((any::<bool>(), 1_u64..30, 1_u64..4, 0_u8..3), 1..30),
+        steps in prop::collection::vec((0_u8..4, 1_u64..30, 1_u64..4, 0_u8..4), 1..30),
     ) {
         let mut vg = group(&pvs);
         let mut used: BTreeSet<(usize, u64)> = BTreeSet::new();
         let mut made = 0;
-        for (add, extents, stripes, policy) in steps {
-            if !add && !vg.lvs.is_empty() {
-                let lv = vg.lvs[usize::try_from(extents).unwrap() % vg.lvs.len()].clone();
-                for (pv, start, length) in areas(&lv.segments) {
-                    (start..start + length).for_each(|extent| assert!(used.remove(&(pv, extent))));
+        for (step, extents, stripes, policy) in steps {
+            let some = (!vg.lvs.is_empty()).then(|| vg.lvs[usize::try_from(extents).unwrap() % vg.lvs.len()].clone());
+            let grows = match (step, some) {
+                (0, Some(lv)) => {
+                    for (pv, start, length) in areas(&lv.segments) {
+                        (start..start + length).for_each(|extent| assert!(used.remove(&(pv, extent))));
+                    }
+                    vg = vg.apply(&[Edit::RemoveLv { lv: lv.name.clone() }]).unwrap();
+                    continue;
                 }
-                vg = vg.apply(&[Edit::RemoveLv { lv: lv.name.clone() }]).unwrap();
-                continue;
-            }
-            let policy = [Policy::Contiguous, Policy::Normal, Policy::Anywhere][usize::from(policy)];
+                (1, lv) => lv,
+                _ => None,
+            };
+            let policy = [Policy::Contiguous, Policy::Cling, Policy::Normal, Policy::Anywhere][usize::from(policy)];
+            let had = grows.as_ref().map_or_else(Vec::new, |lv| lv.segments.clone());
+            let stripes = had.last().map_or(stripes, |last| areas(std::slice::from_ref(last)).len() as u64);
             let free = pvs.iter().sum::<u64>() - used.len() as u64;
-            match allocate(&vg, &Request { policy, ..striped(extents, stripes) }) {
-                Ok(segments) => {
-                    let wanted = extents.div_ceil(stripes) * stripes;
-                    prop_assert_eq!(segments.iter().map(|s| s.length.get()).sum::<u64>(), wanted);
-                    for (pv, start, length) in areas(&segments) {
+            let wanted = extents.div_ceil(stripes) * stripes;
+            let name = grows.as_ref().map(|lv| lv.name.clone());
+            match allocate(&vg, &Request { policy, grows: name.clone(), ..striped(extents, stripes) }) {
+                Ok(added) => {
+                    prop_assert_eq!(added.iter().map(|s| s.length.get()).sum::<u64>(), wanted);
+                    for (pv, start, length) in areas(&added) {
                         prop_assert!(start + length <= pvs[pv]);
                         for extent in start..start + length {
                             prop_assert!(used.insert((pv, extent)), "extent {extent} of {pv} is given twice");
                         }
                     }
-                    made += 1;
-                    vg = with(&vg, made, segments);
+                    assert_kept(policy, &had, &added);
+                    vg = match name {
+                        Some(lv) => {
+                            let segments = had.into_iter().chain(added).collect();
+                            vg.apply(&[Edit::SetLvSegments { lv, segments }]).unwrap()
+                        }
+                        None => {
+                            made += 1;
+                            with(&vg, made, added)
+                        }
+                    };
                 }
                 Err(error) => {
                     prop_assert_eq!(error.kind(), Kind::NoSpace);
-                    prop_assert!(stripes > 1 || policy == Policy::Contiguous || free < extents);
+                    let is_easy = match policy {
+                        Policy::Anywhere => stripes <= pvs.len() as u64,
+                        Policy::Normal => stripes == 1,
+                        Policy::Contiguous | Policy::Cling => false,
+                    };
+                    prop_assert!(!is_easy || free < wanted, "{} free, {} wanted", free, wanted);
                 }
             }
             let free = pvs.iter().sum::<u64>() - used.len() as u64;

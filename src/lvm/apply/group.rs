@@ -4,7 +4,7 @@ use super::torn;
 use super::words::{set_tags, with_tag, without_tag};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::check;
-use crate::lvm::config::Place;
+use crate::lvm::config::{Place, list};
 use crate::lvm::edit::NewPv;
 use crate::lvm::free::FreeMap;
 use crate::lvm::model::Vg;
@@ -49,6 +49,23 @@ impl Vg {
         }
         let pvs = self.section()?.into_section("physical_volumes");
         pvs.ok_or_else(|| torn(&"physical volumes"))?.remove(&pv.key);
+        self.reread_all()
+    }
+
+    /// As a flag, which is where LVM2 writes it; it reads it as a status too.
+    pub(super) fn set_pv_missing(&mut self, id: &Uuid, missing: bool) -> Result<()> {
+        const WORD: &str = "MISSING";
+        let Some(pv) = self.pv_by_id(id).cloned() else {
+            let text = format!("volume group {} has no physical volume {id}", self.name);
+            return Err(Error::new(Kind::NotFound, text));
+        };
+        let flags = if missing { pv.flags.with(WORD, &[]) } else { pv.flags.without(WORD) };
+        let status = pv.status.without(WORD);
+        let pvs = self.section()?.into_section("physical_volumes");
+        let section = pvs.and_then(|pvs| pvs.into_section(&pv.key));
+        let mut section = section.ok_or_else(|| torn(&pv.key))?;
+        section.set("status", &list(status.iter()), Place::After(&["id", "device"]))?;
+        section.set("flags", &list(flags.iter()), Place::After(&["id", "device", "status"]))?;
         self.reread_all()
     }
 

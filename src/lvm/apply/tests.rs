@@ -415,8 +415,13 @@ fn a_new_volume_group_has_lvm2s_form() {
         pe_start: Sectors(2048),
         pe_count: Extents(255),
     };
-    let new =
-        NewVg { name: "vg-a".parse().unwrap(), id: uuid("v"), extent_size: Sectors(8192), system_id: None };
+    let new = NewVg {
+        name: "vg-a".parse().unwrap(),
+        id: uuid("v"),
+        extent_size: Sectors(8192),
+        system_id: None,
+        metadata_copies: 0,
+    };
     let mine = text(&Vg::new(&new, std::slice::from_ref(&pv)).unwrap());
     let lvm2 = text(&sample("empty"));
     let start = lvm2.find("\n\npv1 {").unwrap() + 1;
@@ -473,8 +478,13 @@ fn large(count: u64) -> (Vg, Vec<Edit>) {
         pe_start: Sectors(2048),
         pe_count: Extents(1 << 20),
     };
-    let new =
-        NewVg { name: "big".parse().unwrap(), id: uuid("vg"), extent_size: Sectors(8192), system_id: None };
+    let new = NewVg {
+        name: "big".parse().unwrap(),
+        id: uuid("vg"),
+        extent_size: Sectors(8192),
+        system_id: None,
+        metadata_copies: 0,
+    };
     let vg = Vg::new(&new, &[pv]).unwrap();
     let add = |number: u64| {
         let areas = vec![Area::Pv { pv: 0, start: Extents(number) }];

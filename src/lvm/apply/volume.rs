@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::torn;
 use super::words::{LvWords, set_tags, with_tag, without_tag};
 use crate::error::{Error, Kind, Result};
+use crate::lvm::alloc::Policy;
 use crate::lvm::check;
-use crate::lvm::config::{Place, list};
+use crate::lvm::config::{Place, list, quoted};
 use crate::lvm::edit::{LvFlag, NewLv};
 use crate::lvm::model::{Area, Lv, Role, Segment, SegmentKind, Vg};
 use crate::lvm::name::{LvName, Tag};
@@ -139,6 +140,21 @@ impl Vg {
         let section = self.lv_section(name)?;
         let starts = section.read().nodes().filter_map(|node| node.section()?.find("start_extent"));
         Ok(starts.map(|node| node.value().and_then(|value| value.integer())).is_sorted())
+    }
+
+    pub(super) fn set_lv_policy(&mut self, name: &LvName, policy: Option<Policy>) -> Result<()> {
+        const BEFORE: [&str; 7] =
+            ["id", "status", "flags", "tags", "creation_time", "creation_host", "lock_args"];
+        let mut section = self.lv_section(name)?;
+        match policy {
+            Some(policy) => {
+                section.set("allocation_policy", &quoted(policy.word()), Place::After(&BEFORE))?;
+            }
+            None => {
+                section.remove("allocation_policy");
+            }
+        }
+        self.reread(name)
     }
 
     pub(super) fn set_writable(&mut self, name: &LvName, writable: bool) -> Result<()> {

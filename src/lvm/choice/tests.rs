@@ -125,3 +125,61 @@ fn a_driver_that_is_unknown_and_a_device_that_is_too_small_are_named() {
     assert!(says(77).contains("driver"));
     assert!(says(8).contains("pv_min_size"));
 }
+
+#[test]
+fn a_name_in_the_devices_file_is_good_only_for_its_physical_volume() {
+    let file = "IDTYPE=sys_wwid IDNAME=naa.5 DEVNAME=/dev/sda PVID=aaa\n\
+                IDTYPE=devname IDNAME=/dev/sdb DEVNAME=/dev/sdb PVID=bbb\n\
+                IDTYPE=devname IDNAME=/dev/sdc DEVNAME=/dev/sdc PVID=.\n";
+    let choice = Choice::new(&rules(""), None, Some(file)).unwrap();
+    let admits = |path: &str, wwid: Option<&str>, pvid: Option<&str>| {
+        let identity = |kind| wwid.filter(|_| kind == Identity::Wwid).map(ToOwned::to_owned);
+        choice.admits(&listed(path, 8), &[path.into()], &identity, pvid)
+    };
+    let cases = [
+        ("/dev/sdx", Some("naa.5"), Some("other"), true),
+        ("/dev/sdb", None, Some("bbb"), true),
+        ("/dev/sdb", None, Some("other"), false),
+        ("/dev/sdb", None, None, true),
+        ("/dev/sdc", None, Some("any"), true),
+        // It may have become another name.
+        ("/dev/sdd", None, None, true),
+        ("/dev/sdd", None, Some("bbb"), true),
+        ("/dev/sdd", None, Some("aaa"), false),
+        // What can be told by more than its name is not looked at for that.
+        ("/dev/sdd", Some("naa.6"), Some("bbb"), false),
+        ("/dev/sdd", Some("naa.6"), None, false),
+    ];
+    for (path, wwid, pvid, admitted) in cases {
+        assert_eq!(admits(path, wwid, pvid), admitted, "{path} {wwid:?} {pvid:?}");
+    }
+}
+
+#[test]
+fn a_device_is_listed_by_the_best_of_its_identities() {
+    let line = |listed: &Listed, identities: &[(Identity, &str)]| {
+        let identity =
+            |kind| identities.iter().find(|(is, _)| *is == kind).map(|(_, text)| (*text).to_owned());
+        Choice::listing("", listed, std::slice::from_ref(&listed.path), &identity, "p").unwrap().unwrap()
+    };
+    let dm = |uuid: &str| Listed { dm_uuid: Some(uuid.to_owned()), ..listed("/dev/mapper/m", 253) };
+    let sd = listed("/dev/sda1", 8);
+    let (wwid, serial) = ((Identity::Wwid, "t10.ATA  x"), (Identity::Serial, "s"));
+    let cases = [
+        (
+            line(&sd, &[wwid, serial, (Identity::Partition, "1")]),
+            "IDTYPE=sys_wwid IDNAME=t10.ATA__x DEVNAME=/dev/sda1 PVID=p PART=1\n",
+        ),
+        (line(&sd, &[serial]), "IDTYPE=sys_serial IDNAME=s DEVNAME=/dev/sda1 PVID=p\n"),
+        (line(&sd, &[]), "IDTYPE=devname IDNAME=/dev/sda1 DEVNAME=/dev/sda1 PVID=p\n"),
+        (line(&dm("mpath-3600"), &[]), "IDTYPE=mpath_uuid IDNAME=mpath-3600 DEVNAME=/dev/mapper/m PVID=p\n"),
+        (line(&dm("part1-mpath-3600"), &[]), "IDTYPE=mpath_uuid IDNAME=part1-mpath-3600 "),
+        (line(&dm("CRYPT-LUKS2-x"), &[]), "IDTYPE=crypt_uuid IDNAME=CRYPT-LUKS2-x "),
+        (line(&dm(""), &[]), "IDTYPE=devname IDNAME=/dev/mapper/m "),
+        (line(&listed("/dev/loop0", 7), &[wwid, (Identity::LoopFile, "/f")]), "IDTYPE=loop_file IDNAME=/f "),
+        (line(&listed("/dev/md0", 9), &[(Identity::MdUuid, "u")]), "IDTYPE=md_uuid IDNAME=u "),
+    ];
+    for (text, expected) in cases {
+        assert!(text.contains(expected), "{text} {expected}");
+    }
+}

@@ -120,9 +120,14 @@ pub fn create_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Resu
 
 /// Wipes the labels of a physical volume that belongs to no volume group.
 pub fn remove_pv(pv: &OpenPv) -> Result<()> {
+    pv.check_free()?;
+    wipe_label(pv)
+}
+
+/// Wipes the labels of a physical volume, whatever it belonged to.
+pub fn wipe_label(pv: &OpenPv) -> Result<()> {
     let missing = || Error::new(Kind::NotFound, format!("physical volume {} is missing", pv.name()));
     let device = pv.device.as_ref().ok_or_else(missing)?;
-    pv.check_free()?;
     let mut first = [0; LABEL_AREA];
     device.read_at(Bytes::ZERO, &mut first)?;
     for sector in label_sectors(&first) {

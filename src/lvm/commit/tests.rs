@@ -8,7 +8,7 @@ use crate::lvm::check::Host;
 use crate::lvm::edit::{Edit, NewLv};
 use crate::lvm::label::LABEL_AREA;
 use crate::lvm::name::Uuid;
-use crate::lvm::scan::{Scan, open_vg, scan};
+use crate::lvm::scan::{OpenMda, Scan, open_vg, scan};
 use crate::units::{Extents, Sectors};
 
 pub(crate) fn uuid(text: &str) -> Uuid {
@@ -26,7 +26,13 @@ pub(crate) fn stamp() -> Stamp {
 }
 
 pub(crate) fn new_vg() -> NewVg {
-    NewVg { name: "vg".parse().unwrap(), id: uuid("vg"), extent_size: Sectors(2048), system_id: None }
+    NewVg {
+        name: "vg".parse().unwrap(),
+        id: uuid("vg"),
+        extent_size: Sectors(2048),
+        system_id: None,
+        metadata_copies: 0,
+    }
 }
 
 /// So many labelled disks of 64 MiB, pv0 to pvN.
@@ -502,5 +508,113 @@ fn a_power_cut_while_a_device_is_labelled_leaves_a_label_or_none() {
             found.orphans.iter().all(|pv| pv.check_free().is_ok() && pv.mdas[0].header.is_ok()),
             "{words}"
         );
+    }
+}
+
+/// A group on disks with so many areas each, which asks for so many copies.
+fn asking(areas: &[u64], copies: u64) -> MemDevices {
+    let host = MemDevices::new();
+    let pvs = (0..).zip(areas).map(|(number, areas)| joining(&host, number, *areas)).collect();
+    create_vg(pvs, &NewVg { metadata_copies: copies, ..new_vg() }, &stamp()).unwrap();
+    host
+}
+
+/// Disk number `number`, labelled with so many areas.
+fn joining(host: &MemDevices, number: usize, areas: u64) -> OpenPv {
+    let path = format!("/dev/sd{number}");
+    host.add(&path, Bytes::mib(64));
+    let options = PvOptions { metadata_copies: areas, ..PvOptions::default() };
+    let device = host.open(path.as_ref(), Access::Write).unwrap();
+    create_pv(device, uuid(&format!("pv{number}")), &options).unwrap()
+}
+
+/// Which areas of each physical volume are in use, by a letter each: used, ignored.
+fn areas_in_use(host: &MemDevices) -> String {
+    let letter = |mda: &OpenMda| if mda.header.as_ref().unwrap().committed.ignored() { 'i' } else { 'u' };
+    let words =
+        open(host).pvs.iter().map(|pv| pv.mdas.iter().map(letter).collect::<String>()).collect::<Vec<_>>();
+    words.join(" ")
+}
+
+fn change(host: &MemDevices, join: Option<OpenPv>, edits: &[Edit]) -> Result<()> {
+    let mut vg = open(host);
+    let next = vg.vg.apply(edits)?;
+    vg.pvs.extend(join);
+    commit(&mut vg, next, &stamp())
+}
+
+#[test]
+fn a_group_uses_as_many_areas_as_it_asks_for_on_as_many_disks_as_there_are() {
+    let cases = [(0, "u uu u"), (1, "u ii i"), (2, "u ui i"), (3, "u ui u"), (4, "u uu u"), (9, "u uu u")];
+    for (copies, words) in cases {
+        let host = asking(&[1, 2, 1], copies);
+        assert_eq!(areas_in_use(&host), words, "{copies}");
+        assert_eq!(open(&host).vg.metadata_copies, copies);
+        grow(&host, "a").unwrap();
+        assert_eq!(areas_in_use(&host), words, "{copies}");
+    }
+}
+
+#[test]
+fn devices_that_join_and_leave_keep_the_number_of_areas() {
+    let host = asking(&[1, 1], 2);
+    let new = joining(&host, 2, 2);
+    let edit = Edit::AddPv(new.as_new(Sectors(2048)).unwrap());
+    change(&host, Some(new), &[edit]).unwrap();
+    assert_eq!(areas_in_use(&host), "u u ii");
+    change(&host, None, &[Edit::RemovePv { pv: uuid("pv0") }]).unwrap();
+    assert_eq!(areas_in_use(&host), "u ui");
+    change(&host, None, &[Edit::RemovePv { pv: uuid("pv1") }]).unwrap();
+    assert_eq!(areas_in_use(&host), "uu");
+}
+
+#[test]
+fn the_last_area_in_use_does_not_leave_before_another_takes_its_place() {
+    let host = asking(&[1, 1], 1);
+    assert_eq!(areas_in_use(&host), "u i");
+    grow(&host, "a").unwrap();
+    let mut vg = open(&host);
+    let pv = vg.vg.pvs[0].id;
+    let next = vg.vg.apply(&[Edit::RemoveLv { lv: "a".parse().unwrap() }, Edit::RemovePv { pv }]).unwrap();
+    host.settle();
+    commit(&mut vg, next, &stamp()).unwrap();
+    assert_eq!((areas_in_use(&host).as_str(), open(&host).vg.seqno), ("u", 3));
+    for Remains { words, devices } in cuts(&host) {
+        let found = find(&devices);
+        assert_eq!(found.vgs.len(), 1, "{words}: {found:?}");
+        assert_eq!(found.vgs[0].refusal, None, "{words}");
+        grow(&devices, "next").unwrap_or_else(|error| panic!("{error}: {words}"));
+    }
+}
+
+#[test]
+fn a_group_keeps_a_device_with_a_metadata_area() {
+    let host = asking(&[1, 0], 0);
+    let error = change(&host, None, &[Edit::RemovePv { pv: uuid("pv0") }]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("metadata area"), "{error}");
+    let host = MemDevices::new();
+    let error = create_vg(vec![joining(&host, 0, 0)], &new_vg(), &stamp()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+}
+
+#[test]
+fn an_area_that_is_used_again_begins_at_the_start_of_its_ring() {
+    let host = asking(&[1, 1], 1);
+    (0..3).for_each(|number| grow(&host, &format!("v{number}")).unwrap());
+    // As LVM2's vgchange --vgmetadatacopies does it.
+    let mut vg = open(&host);
+    let text = String::from_utf8(vg.vg.text(&stamp()).unwrap()).unwrap();
+    let next = Vg::from_text(text.replace("metadata_copies = 1", "metadata_copies = 2").as_bytes()).unwrap();
+    host.settle();
+    commit(&mut vg, next, &stamp()).unwrap();
+    assert_eq!(areas_in_use(&host), "u u");
+    let place = |pv: usize| open(&host).pvs[pv].mdas[0].header.clone().unwrap().committed;
+    assert_eq!(place(1).offset, Bytes(512));
+    assert!(place(0).offset > Bytes(512));
+    assert_eq!((place(0).checksum, place(0).flags), (place(1).checksum, place(1).flags));
+    for Remains { words, devices } in cuts(&host) {
+        grow(&devices, "next").unwrap_or_else(|error| panic!("{error}: {words}"));
+        assert_eq!(areas_in_use(&devices).len(), 3, "{words}");
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::probe::{Probe, Text};
 use super::{Finding, OpenPv, OpenVg, Scan};
-use crate::lvm::check::{self, Host, Refusal};
+use crate::lvm::check::{self, Exempt, Host, Refusal};
+use crate::lvm::edit::Edit;
 use crate::lvm::model::{Pv, Vg};
 use crate::lvm::name::{Uuid, VgName};
 
@@ -25,6 +26,7 @@ pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
         findings.append(&mut probe.findings);
         let Some(mut pv) = probe.pv else { continue };
         for (place, text) in probe.texts {
+            pvs.claimed.extend(first_word(&text.bytes).map(|vg| (pv.id, vg)));
             if let Err(finding) = read.take(&text, &pv, &mut versions) {
                 if let Some(mda) = pv.mdas.get_mut(place) {
                     mda.header = Err(finding.text.clone());
@@ -96,10 +98,16 @@ fn refuse_equal_names(vgs: &mut [OpenVg]) {
         open.refusal.get_or_insert_with(|| Refusal {
             vg: open.vg.name.clone(),
             reason: format!("there are two volume groups named {}", open.vg.name),
-            hint: Some("rename one of them by its uuid with LVM2's vgrename".to_owned()),
+            hint: Some(rename_hint(open.vg.id)),
             allows_activation: false,
+            exempt: Some(Exempt::Renaming),
         });
     }
+}
+
+/// How one of two groups of one name gets another.
+pub(super) fn rename_hint(id: Uuid) -> String {
+    format!("give one of them another name: `dmsnap vg rename {id} NEW`")
 }
 
 /// Physical volumes by identity; more than one under an identity are copies of one another.
@@ -107,6 +115,8 @@ fn refuse_equal_names(vgs: &mut [OpenVg]) {
 struct Pvs {
     found: BTreeMap<Uuid, Vec<OpenPv>>,
     grouped: HashSet<Uuid>,
+    /// The group whose metadata lies on a device.
+    claimed: HashMap<Uuid, VgName>,
 }
 
 impl Pvs {
@@ -114,19 +124,38 @@ impl Pvs {
         self.found.entry(pv.id).or_default().push(pv);
     }
 
+    /// The version without the marks of missing devices that are there again and hold nothing: no extents that may be out
+    /// of date, or no metadata by which their return could have been noticed. LVM2 drops the same marks.
+    fn without_returned(&self, vg: Vg) -> Vg {
+        let is_back = |pv: &&Arc<Pv>| {
+            let found = self.found.get(&pv.id).map(Vec::as_slice).unwrap_or_default();
+            let holds_nothing = vg.free_on(&pv.id) == pv.pe_count;
+            pv.missing()
+                && !found.is_empty()
+                && (holds_nothing || found.iter().all(|found| found.mdas.is_empty()))
+        };
+        let back = vg.pvs.iter().filter(is_back);
+        let edits: Vec<_> = back.map(|pv| Edit::SetPvMissing { pv: pv.id, missing: false }).collect();
+        // A group that is damaged besides stays as it is: it is refused for that.
+        if edits.is_empty() { vg } else { vg.apply(&edits).unwrap_or(vg) }
+    }
+
     fn group(&mut self, vg: Vg, doubt: Option<String>, host: &Host) -> OpenVg {
+        let vg = self.without_returned(vg);
         let mut refusal = check::refusal(&vg, host);
-        let mut refuse = |what: String, hint: &str, allows_activation: bool| {
+        let mut refuse = |what: String, hint: &str, allows_activation: bool, exempt: Option<Exempt>| {
             let first = refusal.get_or_insert_with(|| Refusal {
                 vg: vg.name.clone(),
                 reason: format!("volume group {} {what}", vg.name),
                 hint: (!hint.is_empty()).then(|| hint.to_owned()),
                 allows_activation,
+                exempt,
             });
             first.allows_activation &= allows_activation;
+            first.exempt = first.exempt.filter(|first| Some(*first) == exempt);
         };
         if let Some(doubt) = doubt {
-            refuse(doubt, "restore the metadata with LVM2's vgcfgrestore", false);
+            refuse(doubt, "restore the metadata with LVM2's vgcfgrestore", false, None);
         }
         let mut pvs = Vec::with_capacity(vg.pvs.len());
         for known in &vg.pvs {
@@ -136,15 +165,20 @@ impl Pvs {
                 let paths: Vec<_> = found.iter().map(OpenPv::name).collect();
                 refuse(
                     format!("has a physical volume that is there twice: {}", paths.join(", ")),
-                    "take the copy away",
+                    "take the copy away, or reject it by devices/filter in lvm.conf",
                     false,
+                    None,
                 );
             }
             let Some(pv) = choose(found, known) else {
                 refuse(
                     format!("lacks a physical volume: {}", describe(known)),
-                    "bring the device back",
+                    &format!(
+                        "bring the device back, or go on without it: `dmsnap vg reduce {} --missing`",
+                        vg.name
+                    ),
                     true,
+                    Some(Exempt::Reduction),
                 );
                 pvs.push(absent(known));
                 continue;
@@ -155,12 +189,13 @@ impl Pvs {
                     format!("has extents beyond the end of {}", pv.name()),
                     "bring back the larger device",
                     false,
+                    None,
                 );
             }
             pvs.push(pv.clone());
         }
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
-            refuse("has no metadata area that can be written".to_owned(), "", true);
+            refuse("has no metadata area that can be written".to_owned(), "", true, None);
         }
         OpenVg { vg, pvs, refusal }
     }
@@ -179,7 +214,13 @@ impl Pvs {
         let outdated = self.lone().filter(|pv| pv.check_free().is_err()).map(|pv| Finding {
             vg: None,
             device: pv.path.clone(),
-            text: format!("{} is marked as used, but no volume group has it", pv.name()),
+            text: match self.claimed.get(&pv.id) {
+                Some(vg) => format!(
+                    "{} is outdated: its metadata is of volume group {vg}, which it is not in any more",
+                    pv.name()
+                ),
+                None => format!("{} is marked as used, but no volume group has it", pv.name()),
+            },
         });
         twice.chain(outdated).collect()
     }
@@ -189,7 +230,7 @@ impl Pvs {
     }
 
     fn orphans(self) -> Vec<OpenPv> {
-        let Self { found, grouped } = self;
+        let Self { found, grouped, .. } = self;
         found.into_iter().filter(|(id, _)| !grouped.contains(id)).flat_map(|(_, found)| found).collect()
     }
 }

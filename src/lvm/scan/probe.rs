@@ -41,7 +41,7 @@ pub(super) struct Text {
 /// Looks at every device that may be a physical volume.
 pub(super) fn all(devices: &dyn Devices) -> Result<Vec<Probe>> {
     let listed = devices.list()?;
-    let may_be = |one: &&Listed| may_be_pv(one) && devices.unusable(one).is_none();
+    let may_be = |one: &&Listed| may_be_pv(one) && devices.admits(one, None);
     let candidates: Vec<_> = listed.iter().filter(may_be).collect();
     let known = Known::default();
     let mut probes = Vec::new();
@@ -102,7 +102,7 @@ fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
     let mut probe = Probe::default();
     let opened = devices.open(&listed.path, Access::Read);
     let result = opened.and_then(|device| match device.number() {
-        number if number == listed.number => read(&mut probe, listed, device),
+        number if number == listed.number => read(&mut probe, devices, listed, device),
         number => {
             let path = listed.path.display();
             probe.note(
@@ -119,7 +119,7 @@ fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
     probe
 }
 
-fn read(probe: &mut Probe, listed: &Listed, device: Arc<dyn Device>) -> Result<()> {
+fn read(probe: &mut Probe, devices: &dyn Devices, listed: &Listed, device: Arc<dyn Device>) -> Result<()> {
     let mut first = [0; LABEL_AREA];
     device.read_at(Bytes::ZERO, &mut first)?;
     let found = label::find(&first);
@@ -127,6 +127,13 @@ fn read(probe: &mut Probe, listed: &Listed, device: Arc<dyn Device>) -> Result<(
         probe.note(listed, format!("{}: {note}", listed.path.display()));
     }
     let Some(label) = found.label else { return Ok(()) };
+    if !devices.admits(listed, Some(label.id.compact())) {
+        if devices.unusable(listed).is_none() {
+            let what = "is passed over: LVM2's devices file has another physical volume there";
+            probe.note(listed, format!("{} {what}", listed.path.display()));
+        }
+        return Ok(());
+    }
     if md::is_component(&*device, label.device_size)? {
         probe.note(listed, format!("{} is passed over: it is a part of an md array", listed.path.display()));
         return Ok(());

@@ -231,6 +231,7 @@ fn physical_volumes_with_no_and_with_two_areas_belong_to_one_volume_group() {
         id: uuid("vg"),
         extent_size: Sectors(2048),
         system_id: None,
+        metadata_copies: 0,
     };
     let made = crate::lvm::commit::create_vg(pvs.to_vec(), &new, &stamp()).unwrap();
     // The second area is behind the extents.
@@ -309,6 +310,10 @@ fn two_groups_of_one_name_are_listed_and_refused() {
     );
     let error = open_vg(&host, &Host::default(), &"vg".parse().unwrap(), Access::Read).unwrap_err();
     assert_eq!(error.kind(), Kind::Refused);
+    let id = found.vgs[1].vg.id;
+    assert!(error.to_string().contains("dmsnap vg rename"), "{error}");
+    let one = open_vg_by_id(&host, &Host::default(), id, Access::Write).unwrap();
+    assert_eq!((one.vg.id, one.refusal), (id, None));
 }
 
 #[test]
@@ -332,6 +337,79 @@ fn an_outdated_physical_volume_is_found_and_kept_from_use() {
     assert_eq!((found.vgs.len(), found.orphans.len()), (1, 1));
     assert_eq!(found.vgs[0].vg.pvs.len(), 1);
     assert_eq!(found.vgs[0].refusal, None);
-    assert!(found.findings[0].text.contains("marked as used"), "{:?}", found.findings);
+    assert!(found.findings[0].text.contains("outdated: its metadata is of volume group vg"), "{found:?}");
     assert_eq!(found.orphans[0].check_free().unwrap_err().kind(), Kind::Refused);
+}
+
+/// Commits while disk number `number` is away, and brings it back as it was.
+fn change_without(host: &MemDevices, number: usize, edits: &[Edit]) {
+    let path = format!("/dev/sd{number}");
+    let image = disk(host, number).peek(Bytes::ZERO, 2 << 20);
+    host.remove(path.as_ref());
+    let mut vg = open(host);
+    vg.exempt(Exempt::Reduction);
+    let next = vg.vg.apply(edits).unwrap();
+    commit(&mut vg, next, &stamp()).unwrap();
+    assert!(vg.vg.pvs[number].missing() && vg.vg.pvs[number].flags.has("MISSING"));
+    host.add(&path, Bytes::mib(64)).poke(Bytes::ZERO, &image);
+}
+
+#[test]
+fn a_device_that_missed_a_change_and_holds_nothing_is_taken_in_by_itself() {
+    let host = world(2, &PvOptions::default());
+    add(&host, "a");
+    change_without(&host, 1, &[new_lv(&open(&host).vg, "b", 1)]);
+    let vg = open(&host);
+    assert_eq!((vg.refusal.clone(), vg.vg.seqno, vg.vg.pvs[1].missing()), (None, 3, false));
+    add(&host, "c");
+    let text = String::from_utf8(open(&host).vg.text(&stamp()).unwrap()).unwrap();
+    assert!(!text.contains("MISSING"), "{text}");
+    assert_eq!(header(&disk(&host, 0)).committed.checksum, header(&disk(&host, 1)).committed.checksum);
+}
+
+#[test]
+fn a_device_that_missed_a_change_and_holds_extents_stays_missing() {
+    let host = world(2, &PvOptions::default());
+    let mut vg = open(&host);
+    let next = vg.vg.apply(&[new_lv(&vg.vg, "a", 63)]).unwrap();
+    let next = next.apply(&[new_lv(&next, "b", 5)]).unwrap();
+    commit(&mut vg, next, &stamp()).unwrap();
+    change_without(&host, 1, &[Edit::RemoveLv { lv: "a".parse().unwrap() }]);
+    let text = reason(&host);
+    assert!(text.contains("was changed while physical volume"), "{text}");
+    let mut vg = open(&host);
+    assert_eq!(vg.refusal.as_ref().unwrap().exempt, Some(Exempt::Reduction));
+    vg.exempt(Exempt::Renaming);
+    assert!(vg.check_changeable().is_err());
+    vg.exempt(Exempt::Reduction);
+    let edit = Edit::SetPvMissing { pv: uuid("pv1"), missing: false };
+    let next = vg.vg.apply(&[edit]).unwrap();
+    commit(&mut vg, next, &stamp()).unwrap();
+    assert_eq!(open(&host).refusal, None);
+}
+
+#[test]
+fn a_missing_device_without_metadata_areas_is_taken_in_by_itself() {
+    let host = world(1, &PvOptions::default());
+    host.add("/dev/sd1", Bytes::mib(64));
+    let options = PvOptions { metadata_copies: 0, ..PvOptions::default() };
+    let pv =
+        create_pv(host.open("/dev/sd1".as_ref(), Access::Write).unwrap(), uuid("pv1"), &options).unwrap();
+    let mut vg = open(&host);
+    let next = vg.vg.apply(&[Edit::AddPv(pv.as_new(vg.vg.extent_size).unwrap())]).unwrap();
+    vg.join(pv);
+    let next = next.apply(&[new_lv(&next, "big", 100)]).unwrap();
+    commit(&mut vg, next, &stamp()).unwrap();
+    change_without(&host, 1, &[new_lv(&open(&host).vg, "b", 1)]);
+    assert_eq!(open(&host).refusal, None);
+}
+
+#[test]
+fn other_reasons_leave_no_way_out_by_reduction() {
+    let host = world(3, &PvOptions::default());
+    host.remove("/dev/sd1".as_ref());
+    assert_eq!(open(&host).refusal.unwrap().exempt, Some(Exempt::Reduction));
+    let clone = host.add("/dev/clone", Bytes::mib(64));
+    clone.poke(Bytes::ZERO, &disk(&host, 2).peek(Bytes::ZERO, 2 << 20));
+    assert_eq!(open(&host).refusal.unwrap().exempt, None);
 }

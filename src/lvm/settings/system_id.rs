@@ -2,11 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
 use super::reader::Reader;
 use crate::lvm::check::Host;
 
 /// Where systemd keeps the machine's identity.
 const MACHINE_ID: &str = "/etc/machine-id";
+
+/// LVM2's own identity, for what is derived from the machine's.
+const APPLICATION: u128 = 0xf644_0683_2c21_40e8_ac54_22d1_089a_ae03;
 
 /// LVM2 keeps no longer ones.
 const LENGTH_MAX: usize = 128;
@@ -69,18 +75,28 @@ impl SystemId {
             SystemIdSource::MachineId => read(Path::new(MACHINE_ID)).and_then(|text| first_line(&text)),
             SystemIdSource::File(path) => read(path).and_then(|text| first_line(&text)),
             SystemIdSource::Uname => valid(node),
-            SystemIdSource::AppMachineId => None,
+            SystemIdSource::AppMachineId => {
+                read(Path::new(MACHINE_ID)).and_then(|text| of_application(text.trim()))
+            }
         };
         let note = match (&found, &self.source) {
             (Some(_), _) => None,
-            (None, SystemIdSource::AppMachineId) => Some(
-                "global/system_id_source \"appmachineid\" is not known to dmsnap: groups of this host count as foreign"
-                    .to_owned(),
-            ),
             (None, source) => Some(format!("there is no valid system id in {source:?}: this host has none")),
         };
         (Host { system_id: found, extra_system_ids }, note)
     }
+}
+
+/// What systemd derives from a machine's identity for LVM2, so that the identity itself stays on the machine: a keyed checksum
+/// in the form of a random uuid.
+fn of_application(machine: &str) -> Option<String> {
+    let machine = u128::from_str_radix(machine, 16).ok().filter(|_| machine.len() == 32)?;
+    let mut keyed = Hmac::<Sha256>::new_from_slice(&machine.to_be_bytes()).ok()?;
+    keyed.update(&APPLICATION.to_be_bytes());
+    let mut id: [u8; 16] = *keyed.finalize().into_bytes().first_chunk()?;
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    Some(format!("{:032x}", u128::from_be_bytes(id)))
 }
 
 /// The first line that says something.

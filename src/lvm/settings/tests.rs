@@ -17,13 +17,15 @@ fn without_files_lvm2s_defaults_hold() {
     assert_eq!(settings.devices.devices_file, None);
     assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/etc/lvm/backup")));
     assert_eq!((settings.copies.retain_min, settings.copies.retain_days), (10, 30));
+    assert_eq!((settings.areas.of_pv, settings.areas.of_vg), (1, 0));
 }
 
 #[test]
 fn values_are_read_however_they_are_spelled() {
     let text = "global/locking_dir = '/x'\nglobal { wait_for_locks = 0 # no\n metadata_read_only = \"yes\" }\n\
                 devices { filter = \"r|.*|\" types = [ \"ubd\", 16, \"zz\", 1 ] hints = none use_devicesfile = 1 }\n\
-                backup { archive = 0 backup_dir = \"/b\" retain_min = 3 }\n";
+                backup { archive = 0 backup_dir = \"/b\" retain_min = 3 }\n\
+                metadata { pvmetadatacopies = 2 vgmetadatacopies = 4 }\n";
     let settings = parse(text, "");
     assert_eq!(settings.locking_dir, Path::new("/x"));
     assert!(!settings.wait_for_locks && settings.metadata_read_only && !settings.hints);
@@ -33,6 +35,7 @@ fn values_are_read_however_they_are_spelled() {
     assert_eq!(settings.copies.archive, None);
     assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/b")));
     assert_eq!(settings.copies.retain_min, 3);
+    assert_eq!((settings.areas.of_pv, settings.areas.of_vg), (2, 4));
 }
 
 #[test]
@@ -113,4 +116,16 @@ fn extra_system_ids_are_this_hosts_too() {
     let (host, note) = settings.system_id.host("node", |_| None);
     assert_eq!(host, Host { system_id: None, extra_system_ids: vec!["a".to_owned()] });
     assert_eq!(note, None);
+}
+
+#[test]
+fn a_system_id_derived_from_the_machines_is_systemds() {
+    let id = |machine: &str| {
+        let conf = "global { system_id_source = \"appmachineid\" }";
+        parse(conf, "").system_id.host("node", |_| Some(machine.to_owned())).0.system_id
+    };
+    // As `systemd-id128 machine-id --app-specific=f64406832c2140e8ac5422d1089aae03` has it.
+    assert_eq!(id("0123456789abcdef0123456789abcdef\n").as_deref(), Some("e04dc1622fd546c992a77a2d2421761f"));
+    assert_eq!(id("0123456789abcdef\n"), None);
+    assert_eq!(id("uninitialized\n"), None);
 }

@@ -121,7 +121,13 @@ fn label(device: &str, options: &PvOptions) -> Result<OpenPv, Box<dyn Error>> {
 fn create(vg: &str, paths: &[&str], options: &PvOptions) -> Outcome {
     let _locks = (Locks::new(LOCKS).global(Mode::Exclusive, Wait::Forever)?, lock(vg)?);
     let pvs = paths.iter().map(|path| label(path, options)).collect::<Result<_, _>>()?;
-    let new = NewVg { name: vg.parse()?, id: uuid(), extent_size: Sectors(8192), system_id: None };
+    let new = NewVg {
+        name: vg.parse()?,
+        id: uuid(),
+        extent_size: Sectors(8192),
+        system_id: None,
+        metadata_copies: 0,
+    };
     create_vg(pvs, &new, &stamp())?;
     Ok(())
 }

@@ -29,6 +29,7 @@ lvm lvmdevices -y --adddev "$loop"
 cat /etc/lvm/devices/system.devices
 [ "$(pvs --noheadings -o name | tr -d ' ')" = /dev/ubda ] || fail "LVM2 sees $(pvs)"
 dmsnap vg list vg
+pvcreate -q --devicesfile "" --config 'devices { filter = [ "a|.*|" ] }' /dev/ubdb
 fails_with 7 "/dev/ubdb is not in LVM2's devices file" dmsnap vg extend vg /dev/ubdb
 dmsnap vg extend vg "$loop"
 equal "devices of vg" 2 "$(vgs --noheadings -o pv_count vg | tr -d ' ')"

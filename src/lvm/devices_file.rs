@@ -1,0 +1,100 @@
+//! LVM2's devices file on disk: changed under its own lock, as a whole.
+//!
+//! LVM2 takes the lock between the global one and those of volume groups. Here a group's may be held already, so the wait has a limit.
+//! LVM2 writes a second file and gives it the name.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Error, Kind, Result};
+
+/// LVM2 holds the lock while it reads or writes the file, or labels devices.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The file and its lock.
+#[derive(Debug, Clone)]
+pub struct DevicesFile {
+    path: PathBuf,
+    lock: PathBuf,
+}
+
+impl DevicesFile {
+    /// The file at `path`, whose lock is in `locking_dir`.
+    pub fn new(path: &Path, locking_dir: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self { path: path.to_owned(), lock: locking_dir.join(format!("D_{name}")) }
+    }
+
+    /// Gives the file the text that `change` makes of its present one. One that is not there is not made: LVM2 would see
+    /// nothing but what is in it.
+    pub(super) fn change(&self, change: impl Fn(&str) -> Result<Option<String>>) -> Result<()> {
+        let failed = |error| Error::io(format!("{} cannot be changed", self.path.display()), error);
+        let _lock = locked(&self.lock)?;
+        let text = match std::fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        let changed = change(&String::from_utf8_lossy(&text))
+            .map_err(|error| error.doing(format!("change {}", self.path.display())))?;
+        changed.map_or(Ok(()), |text| self.write(&text).map_err(failed))
+    }
+
+    fn write(&self, text: &str) -> std::io::Result<()> {
+        let mut new = self.path.clone().into_os_string();
+        new.push("_new");
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+}
+
+fn locked(path: &Path) -> Result<Flock<File>> {
+    let failed = |error| Error::io(format!("{} cannot be locked", path.display()), error);
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
+    let mut file = open.map_err(failed)?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() >= until => {
+                let text = format!("another process holds {}", path.display());
+                return Err(Error::new(Kind::Locked, text).hint("try again when it is done"));
+            }
+            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_changed_as_a_whole_and_one_that_is_not_there_is_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("system.devices");
+        let file = DevicesFile::new(&path, directory.path());
+        let append = |text: &str| Ok(Some(format!("{text}more\n")));
+        file.change(append).unwrap();
+        assert!(!path.exists());
+        std::fs::write(&path, "first\n").unwrap();
+        file.change(append).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nmore\n");
+        file.change(|_| Ok(None)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nmore\n");
+        assert!(!directory.path().join("system.devices_new").exists());
+        assert!(directory.path().join("D_system.devices").exists());
+    }
+}
