@@ -1,3 +1,4 @@
 //! The exception store of dm-snapshot: its format and its arithmetic.
 
 pub mod size;
+pub mod store;
