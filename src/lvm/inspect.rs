@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::config::TEXT_MAX;
 use super::label::{self, LABEL_AREA, Location, MDA_HEADER, MdaHeader, PvLabel, Range, checksum};
 use super::ring::Ring;
 use crate::block::Device;
@@ -153,6 +154,10 @@ fn text(device: &dyn Device, area: Range, location: Location) -> Result<Option<T
 }
 
 fn read_text(device: &dyn Device, area: Range, location: Location) -> Result<Option<Vec<u8>>> {
+    // Whatever a header says, no more is read than a text may have.
+    if location.size > Bytes(TEXT_MAX as u64) {
+        return Ok(None);
+    }
     let Some(pieces) = Ring::new(area.size).pieces(location.offset, location.size) else { return Ok(None) };
     let mut bytes = Vec::new();
     for piece in pieces {
@@ -166,4 +171,35 @@ fn read_text(device: &dyn Device, area: Range, location: Location) -> Result<Opt
         bytes.extend(part);
     }
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::DevNo;
+    use crate::block::mem::MemDevice;
+    use crate::lvm::name::Uuid;
+
+    #[test]
+    fn a_text_of_terabytes_is_not_read() {
+        let size = Bytes::gib(4096);
+        let device = MemDevice::new("/dev/sda", DevNo { major: 240, minor: 0 }, size);
+        let area = Range { offset: Bytes::kib(4), size: size - Bytes::kib(4) };
+        let label = PvLabel {
+            sector: 1,
+            id: Uuid::NONE,
+            device_size: size,
+            data: Vec::new(),
+            metadata: vec![area],
+            bootloader: Vec::new(),
+            extension: 2,
+            flags: 1,
+        };
+        let committed = Location { offset: Bytes(512), size: Bytes::gib(2048), checksum: 0, flags: 0 };
+        device.poke(label.offset(), &label.pack().unwrap());
+        device.poke(area.offset, &MdaHeader { committed, ..MdaHeader::empty(area) }.pack());
+        let found = inspect(&device).unwrap();
+        let text = found.areas.into_iter().next().unwrap().committed.unwrap();
+        assert!(!text.intact && text.text.is_none());
+    }
 }
