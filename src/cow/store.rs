@@ -133,7 +133,7 @@ impl<'d> Store<'d> {
         let Walk { exceptions, .. } = walk;
         for (what, side) in [("the origin", Side::Old), ("the store", Side::New)] {
             if let Some(twice) = repeated(&exceptions, side) {
-                return Err(self.damage(format!("chunk {} of {what} stands in it twice", twice.get())));
+                return Err(self.damage(&format!("chunk {} of {what} stands in it twice", twice.get())));
             }
         }
         Ok(Table { chunk_size: self.header.chunk_size, exceptions })
@@ -152,7 +152,7 @@ impl<'d> Store<'d> {
     fn area(&self, number: u64, walk: &mut Walk) -> Result<bool> {
         let chunk = self.header.area(number);
         if chunk >= walk.limits.new {
-            return Err(self.damage(format!("area {number} lies beyond the end of the device")));
+            return Err(self.damage(&format!("area {number} lies beyond the end of the device")));
         }
         let start = chunk.sectors(self.header.chunk_size).bytes();
         let length = self.header.chunk_size.bytes();
@@ -160,7 +160,7 @@ impl<'d> Store<'d> {
         let mut done = Bytes::ZERO;
         while done < length {
             self.device.read_at(start + done, &mut bytes)?;
-            if !walk.take(&bytes).map_err(|why| self.damage(why))? {
+            if !walk.take(&bytes).map_err(|why| self.damage(&why))? {
                 return Ok(false);
             }
             done += Bytes(bytes.len() as u64);
@@ -168,7 +168,7 @@ impl<'d> Store<'d> {
         Ok(true)
     }
 
-    fn damage(&self, why: String) -> Error {
+    fn damage(&self, why: &str) -> Error {
         self.error(&format!("is damaged: {why}"))
     }
 
