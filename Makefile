@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: demo test build lint fmt deps vm bench
+.PHONY: demo test build lint fmt deps vm bench fuzz
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -12,6 +12,10 @@ demo: deps
 # Format, lints, unit tests and guest tests.
 test: lint
 	DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast $(ONLY)
+
+# Each fuzz target for TIME seconds (60).
+fuzz: deps
+	TIME=$(TIME) fuzz/run
 
 build: deps
 	cargo build --locked --release

@@ -113,12 +113,12 @@ pub enum Command {
         /// Volume groups; none: all
         vgs: Vec<VgName>,
     },
-    /// Show the label, headers and metadata of a device
+    /// Show the label, headers and metadata of a device, or the exception store of a snapshot's -cow device
     Inspect {
         /// The device
         #[arg(value_name = "DEV")]
         device: PathBuf,
-        /// Print the metadata text only
+        /// Print the metadata text only; of a store its exceptions, chunk of the origin and chunk of the store
         #[arg(long)]
         raw: bool,
     },

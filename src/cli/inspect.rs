@@ -3,20 +3,25 @@
 use std::path::Path;
 
 use super::output::Output;
+use crate::cow::store::Exception;
 use crate::engine::Engine;
+use crate::engine::inspect::{Inspected, StoreView};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::inspect::{AreaView, Inspection, RangeView, TextView};
 
-/// Shows a device's label and metadata; `raw`: only the text in force.
+/// Shows a device's label and metadata, or a snapshot's store; `raw`: only the text in force, or the exceptions.
 pub fn run(device: &Path, raw: bool, engine: &Engine, output: &Output) -> Result<()> {
-    let inspection = engine.inspect(device)?;
-    if raw {
-        return output.lines(&[raw_text(device, &inspection)?.trim_end().to_owned()]);
+    let inspected = engine.inspect(device)?;
+    if output.is_object() && !raw {
+        return output.object(&inspected);
     }
-    if output.is_object() {
-        return output.object(&inspection);
-    }
-    output.lines(&lines(&inspection))
+    let lines = match (&inspected, raw) {
+        (Inspected::Pv(inspection), true) => vec![raw_text(device, inspection)?.trim_end().to_owned()],
+        (Inspected::Pv(inspection), false) => lines(inspection),
+        (Inspected::Store(store), true) => raw_exceptions(device, store)?,
+        (Inspected::Store(store), false) => store_lines(store),
+    };
+    output.lines(&lines)
 }
 
 fn raw_text<'a>(device: &Path, inspection: &'a Inspection) -> Result<&'a str> {
@@ -25,6 +30,29 @@ fn raw_text<'a>(device: &Path, inspection: &'a Inspection) -> Result<&'a str> {
         Error::new(Kind::NotFound, format!("{} holds no metadata", device.display()))
             .hint("it may belong to no volume group, or to one whose metadata is on its other devices")
     })
+}
+
+/// A line for each exception: the chunk of the origin, the chunk of the store.
+fn raw_exceptions(device: &Path, store: &StoreView) -> Result<Vec<String>> {
+    let invalid =
+        || Error::new(Kind::NotFound, format!("the snapshot store on {} is invalid", device.display()));
+    let table = store.table.as_ref().ok_or_else(invalid)?;
+    let line = |one: &Exception| format!("{} {}", one.old.get(), one.new.get());
+    Ok(table.exceptions.iter().map(line).collect())
+}
+
+fn store_lines(store: &StoreView) -> Vec<String> {
+    let state = if store.invalid { "invalid: it overflowed or failed" } else { "valid" };
+    let mut lines = vec![
+        "snapshot store".to_owned(),
+        format!("  device      {}", store.size_bytes),
+        format!("  chunks      of {}", store.chunk_bytes),
+        format!("  state       {state}"),
+    ];
+    lines.extend(store.exceptions.map(|count| format!("  exceptions  {count}")));
+    lines.extend(store.used_bytes.map(|used| format!("  used        {used}")));
+    lines.extend(store.metadata_bytes.map(|bytes| format!("  metadata    {bytes}")));
+    lines
 }
 
 fn lines(inspection: &Inspection) -> Vec<String> {

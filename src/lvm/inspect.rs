@@ -172,3 +172,34 @@ fn read_text(device: &dyn Device, area: Range, location: Location) -> Result<Opt
     }
     Ok(Some(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::DevNo;
+    use crate::block::mem::MemDevice;
+    use crate::lvm::name::Uuid;
+
+    #[test]
+    fn a_text_of_terabytes_is_not_read() {
+        let size = Bytes::gib(4096);
+        let device = MemDevice::new("/dev/sda", DevNo { major: 240, minor: 0 }, size);
+        let area = Range { offset: Bytes::kib(4), size: size - Bytes::kib(4) };
+        let label = PvLabel {
+            sector: 1,
+            id: Uuid::NONE,
+            device_size: size,
+            data: Vec::new(),
+            metadata: vec![area],
+            bootloader: Vec::new(),
+            extension: 2,
+            flags: 1,
+        };
+        let committed = Location { offset: Bytes(512), size: Bytes::gib(2048), checksum: 0, flags: 0 };
+        device.poke(label.offset(), &label.pack().unwrap());
+        device.poke(area.offset, &MdaHeader { committed, ..MdaHeader::empty(area) }.pack());
+        let found = inspect(&device).unwrap();
+        let text = found.areas.into_iter().next().unwrap().committed.unwrap();
+        assert!(!text.intact && text.text.is_none());
+    }
+}

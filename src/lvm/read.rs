@@ -38,6 +38,7 @@ impl Vg {
     pub fn from_tree(tree: Tree) -> Result<Self> {
         check_header(tree.root())?;
         let node = volume_group(tree.root())?;
+        check_first(tree.root(), node)?;
         let mut vg = vg_fields(node)?;
         let context = Context::Vg(vg.name.to_string());
         read_members(&mut vg, node).map_err(|error| error.at(context))?;
@@ -65,6 +66,32 @@ fn check_header(root: Section<'_>) -> Result<()> {
 /// The first section at the top.
 fn volume_group(root: Section<'_>) -> Result<Node<'_>> {
     root.nodes().find(|node| node.section().is_some()).ok_or_else(|| damaged("the text has no volume group"))
+}
+
+/// A change finds a section by its name: no other node may be found instead.
+fn check_first<'t>(around: Section<'t>, node: Node<'t>) -> Result<()> {
+    let first = std::str::from_utf8(&node.key()).ok().and_then(|key| around.find(key));
+    match first.is_none_or(|first| first.section().is_some()) {
+        true => Ok(()),
+        false => Err(node.error("something else has its name")),
+    }
+}
+
+/// The same for all sections in a section.
+fn check_names(around: Section<'_>) -> Result<()> {
+    let mut sections = around.nodes().filter(|node| node.section().is_some());
+    let (Some(first), more) = (sections.next(), sections.next().is_some()) else { return Ok(()) };
+    if !more {
+        return check_first(around, first);
+    }
+    let mut seen = HashMap::with_capacity(around.nodes().len());
+    for node in around.nodes() {
+        let is_section = node.section().is_some();
+        if seen.insert(node.key(), is_section).is_some_and(|other| other || is_section) {
+            return Err(node.error("something else has its name"));
+        }
+    }
+    Ok(())
 }
 
 /// Everything but physical and logical volumes.
@@ -105,15 +132,16 @@ fn vg_fields(node: Node<'_>) -> Result<Vg> {
 
 fn read_members(vg: &mut Vg, node: Node<'_>) -> Result<()> {
     let section = node.section().ok_or_else(|| node.error("not a section"))?;
+    check_names(section)?;
     let pvs = section.find("physical_volumes").ok_or_else(|| node.error("physical_volumes is missing"))?;
+    pvs.section().map_or(Ok(()), check_names)?;
     vg.pvs = members(Some(pvs)).map(|node| pv(node).map(Arc::new)).collect::<Result<_>>()?;
     let lvs = section.find("logical_volumes");
+    lvs.and_then(Node::section).map_or(Ok(()), check_names)?;
     vg.index.lvs.reserve(lvs.and_then(Node::section).map_or(0, |section| section.nodes().len()));
     for (place, node) in members(lvs).enumerate() {
         let name = LvName::from_str(&lossy(node.key())).map_err(|error| node.error(error))?;
-        if vg.index.lvs.insert(name, place).is_some() {
-            return Err(node.error("a second volume of this name"));
-        }
+        vg.index.lvs.insert(name, place);
     }
     let mut reader = Reader::new(&vg.pvs, &vg.index.lvs);
     vg.lvs = members(lvs).map(|node| reader.lv(node).map(Arc::new)).collect::<Result<_>>()?;
@@ -173,6 +201,7 @@ impl<'a> Reader<'a> {
     }
 
     fn lv_fields(&mut self, name: LvName, node: Node<'_>) -> Result<Lv> {
+        node.section().map_or(Ok(()), check_names)?;
         let fields = LvFields::of(node)?;
         let need = |field: Option<_>, key: &str| field.ok_or_else(|| node.error(format!("{key} is missing")));
         let count = need(fields.segment_count, "segment_count")?;

@@ -10,6 +10,8 @@ packages=(
     ca-certificates curl
     # to build: the devicemapper crate generates its bindings from the C header
     gcc libc6-dev make pkg-config libdevmapper-dev libclang1-14 libclang-common-14-dev
+    # to fuzz: libFuzzer is C++
+    g++
     # the guest
     user-mode-linux kmod busybox-static udev
     # peers and tools of the tests inside it

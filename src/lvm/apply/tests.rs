@@ -326,6 +326,20 @@ fn changed(name: &str, old: &str, new: &str) -> Vg {
 }
 
 #[test]
+fn what_ties_a_snapshot_is_made_and_changed_as_a_snapshot_only() {
+    let vg = sample("snapshots");
+    let tie = vg.lv(&lv("snapshot0")).unwrap().segments.clone();
+    for edit in [
+        Edit::SetLvSegments { lv: lv("snapshot0"), segments: vg.lv(&lv("logs")).unwrap().segments.clone() },
+        Edit::SetLvSegments { lv: lv("logs"), segments: tie.clone() },
+        Edit::AddLv(NewLv { segments: tie, ..new_lv(&vg, "x", 1) }),
+    ] {
+        let error = vg.apply(&[edit]).unwrap_err();
+        assert!(error.kind() == Kind::Refused && error.to_string().contains("ties a snapshot"), "{error}");
+    }
+}
+
+#[test]
 fn volumes_that_are_being_moved_are_left_alone() {
     let vg = changed("plain", "\"VISIBLE\"]", "\"VISIBLE\", \"LOCKED\"]");
     let add = Edit::AddLv(new_lv(&vg, "s", 1));

@@ -33,6 +33,7 @@ impl Vg {
         new.name.check_new()?;
         check::check_free_name(self, &new.name)?;
         check::check_device_name(&self.name, &new.name, "")?;
+        self.check_no_tie(&new.name, &new.segments)?;
         new.tags.iter().try_for_each(Tag::check_new)?;
         let mut words = LvWords::default();
         words.set_status("READ", true);
@@ -122,6 +123,8 @@ impl Vg {
     pub(super) fn set_segments(&mut self, name: &LvName, segments: &[Segment]) -> Result<()> {
         check::check_unlocked(self, name)?;
         let old = self.find_lv(name)?.clone();
+        self.check_no_tie(name, &old.segments)?;
+        self.check_no_tie(name, segments)?;
         // Segments that stay keep their text: it may say more than the view does.
         let same = match self.in_text_order(name)? {
             true => old.segments.iter().zip(segments).take_while(|(old, new)| old == new).count(),
@@ -133,6 +136,15 @@ impl Vg {
         section.set("segment_count", &segments.len().to_string(), Place::Last)?;
         section.insert(Place::Last, &text)?;
         self.reread(name)
+    }
+
+    /// An error if a volume of these segments ties a snapshot: that takes more than segments.
+    fn check_no_tie(&self, name: &LvName, segments: &[Segment]) -> Result<()> {
+        if !segments.iter().any(|segment| matches!(segment.kind, SegmentKind::Snapshot { .. })) {
+            return Ok(());
+        }
+        let text = format!("volume {}/{name} ties a snapshot to its origin", self.name);
+        Err(Error::new(Kind::Refused, text).hint("change the snapshot"))
     }
 
     /// True if the volume's segments stand in the text in their order.

@@ -94,7 +94,7 @@ impl Parser<'_> {
         }
         let key = self.lexer.since(start);
         if quote == Quote::None && key.contains(&b'/') {
-            let mut steps = steps(key, start);
+            let mut steps = steps(key, start)?;
             let last = steps.pop().ok_or(Fault { at: start, why: "a name between slashes" })?;
             return self.nested(lead, &steps, last, depth);
         }
@@ -147,7 +147,7 @@ impl Parser<'_> {
     fn section(&mut self, lead: usize, depth: usize) -> Lexed<Body> {
         self.lexer.rest_of_line();
         let open = Span::new(lead, self.lexer.at());
-        let mut items = Vec::with_capacity(USUAL_NODES);
+        let mut items = Vec::new();
         loop {
             let lead = self.lexer.at();
             self.lexer.trivia();
@@ -158,6 +158,9 @@ impl Parser<'_> {
             }
             if self.lexer.peek().is_none() {
                 return self.lexer.fault("a name or \"}\"");
+            }
+            if items.is_empty() {
+                items.reserve(USUAL_NODES);
             }
             items.push(self.node(lead, depth)?);
         }
@@ -183,15 +186,19 @@ impl Parser<'_> {
     }
 }
 
-/// The parts of a key with slashes. LVM2 skips empty ones.
-fn steps(key: &[u8], start: usize) -> Vec<Span> {
+/// The parts of a key with slashes. LVM2 skips empty ones. Each could be a key of its own: it may get braces around it.
+fn steps(key: &[u8], start: usize) -> Lexed<Vec<Span>> {
     let mut at = start;
     let mut steps = Vec::new();
     for part in key.split(|&byte| byte == b'/') {
-        if !part.is_empty() {
-            steps.push(Span::new(at, at + part.len()));
+        match part.first() {
+            None => {}
+            Some(b'[' | b']' | b',' | b'"' | b'\'') => {
+                return Err(Fault { at, why: "a name behind a slash" });
+            }
+            Some(_) => steps.push(Span::new(at, at + part.len())),
         }
         at += part.len() + 1;
     }
-    steps
+    Ok(steps)
 }

@@ -23,19 +23,32 @@ fn print_body(body: &Body, source: &Source, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(open);
     out.extend_from_slice(brace);
+    let mut comment = false;
     for item in &body.items {
+        out.extend(comment.then_some(b'\n'));
         let start = out.len();
         print_item(item, source, out);
-        part(start, out);
+        // The one node of `a/b = 1` belongs to the slash before it.
+        if body.style != Style::Slash {
+            part(start, out);
+        }
+        comment = may_end_in_comment(out.get(start..).unwrap_or_default());
     }
+    out.extend((comment && !close.is_empty()).then_some(b'\n'));
     out.extend_from_slice(close);
+}
+
+/// The last node of a text may end in a comment without a line end, which must not swallow what is put behind it. A `#`
+/// in a string is taken for one too: a line end more does no harm.
+fn may_end_in_comment(node: &[u8]) -> bool {
+    node.rsplit(|&byte| byte == b'\n').next().is_some_and(|line| line.contains(&b'#'))
 }
 
 /// Neighbours that were none before must not run into one word.
 fn part(at: usize, out: &mut Vec<u8>) {
     let before = at.checked_sub(1).and_then(|last| out.get(last));
     let parted =
-        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || b"{}/".contains(byte));
+        |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || b"{}".contains(byte));
     if !parted(before) && !parted(out.get(at)) {
         out.insert(at, b'\n');
     }

@@ -108,6 +108,8 @@ fn damage_is_refused_with_its_place() {
         ("a = 9223372036854775808", 1, 5),
         ("\"\" = 1", 1, 2),
         ("/ = 1", 1, 1),
+        ("a/[b = 1", 1, 3),
+        ("a/\"b\" = 1", 1, 3),
         ("a = 1\nb c", 2, 3),
     ];
     for (text, line, column) in cases {
@@ -201,6 +203,22 @@ fn new_neighbours_do_not_run_into_one_word() {
     tree.root_mut().remove("x");
     tree.root_mut().set("v", "1", Place::Last).unwrap();
     assert_eq!(String::from_utf8(tree.print()).unwrap(), "z=bare\n\"y\"=2 w=bare\nv = 1\n");
+    // A slash is as good a letter as any in a bare word.
+    let mut tree = parse("a/b = x/ c/d = 1");
+    tree.root_mut().section("a").unwrap().insert(Place::Last, "e = 2").unwrap();
+    assert_eq!(meaning(parse(&String::from_utf8(tree.print()).unwrap()).root()), meaning(tree.root()));
+}
+
+#[test]
+fn what_comes_behind_a_last_comment_is_not_part_of_it() {
+    for text in ["a = 1 # why", "a { b = 1 } # why", "a { b { c = 1 # why\n} } # why\n# and why"] {
+        let mut tree = parse(text);
+        let mut root = tree.root_mut();
+        root.insert(Place::Last, "new = 2").unwrap();
+        let again = Tree::parse(&tree.print()).unwrap();
+        assert_eq!(meaning(again.root()), meaning(tree.root()), "{text}");
+        assert_eq!(again.root().nodes().len(), 2, "{text}");
+    }
 }
 
 #[test]
@@ -216,6 +234,26 @@ fn values_are_spelled_so_that_they_are_read_back() {
 }
 
 /// Random texts of the grammar.
+/// Not a matter of speed but of its order: these take milliseconds, and minutes if something is quadratic.
+#[test]
+fn large_texts_of_one_sort_are_read_or_refused_soon() {
+    let start = std::time::Instant::now();
+    for part in [
+        "a{}", "a{", "a{b=1}", "a=1 ", "a/", "a/b=1 ", "[", "'", "\"", "\\", "#", "a=[1,", "a=''", " ", "}",
+        "a=1#\n", "\0",
+    ] {
+        let text = part.repeat((1 << 20) / part.len());
+        let closed = [text.clone().into_bytes(), b"]\n}".repeat(3)].concat();
+        for text in [text.as_bytes(), &[b"x = [", text.as_bytes()].concat(), &closed] {
+            if let Ok(mut tree) = Tree::parse(text) {
+                tree.root_mut().insert(Place::Last, "new = 1").unwrap();
+                assert!(Tree::parse(&tree.print()).unwrap().root().find("new").is_some(), "{part}");
+            }
+        }
+    }
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
 fn any_text() -> impl Strategy<Value = String> {
     let space = prop_oneof![Just(""), Just(" "), Just("\n"), Just("\t# c = { \n"), Just("\r\n")];
     let key = prop_oneof!["[a-z]{1,3}", "[a-z]/[a-z]", Just("\"q k\"".to_owned()), Just("8".to_owned())];

@@ -179,7 +179,7 @@ fn what_lvm2_would_not_read_is_refused_with_its_place() {
         ("origin = \"db\"", "origin = \"no\"", "no such volume"),
         ("cow_store = \"db-1\"", "", "without a store"),
         ("cow_store = \"db-1\"", "cow_store = \"db-1\"\nmerging_store = \"db-1\"", "two stores"),
-        ("\nlogs {", "\ndb {", "second volume"),
+        ("\nlogs {", "\ndb {", "something else has its name"),
         ("\nlogs {", "\n\"l/s\" {", "bad volume name"),
         ("\nlogical_volumes {", "\nlogical_volumes {", ""),
     ];
@@ -221,5 +221,25 @@ proptest::proptest! {
         if let Ok(vg) = Vg::from_text(&text) {
             let _ = (crate::lvm::check::refusal(&vg, &Default::default()), vg.free_extents(), vg.text(&Stamp::default()));
         }
+    }
+}
+
+#[test]
+fn a_section_that_another_node_is_found_for_is_damage() {
+    let text =
+        String::from_utf8(SAMPLES.iter().find(|one| one.0 == "snapshots").unwrap().1.to_vec()).unwrap();
+    for (old, new) in [
+        ("vg0 {", "vg0 = 1\n\"vg0\" {"),
+        ("logical_volumes {", "logical_volumes = []\nlogical_volumes {"),
+        ("\ndb {", "\ndb = 1\ndb {"),
+        ("\npv1 {", "\n'pv0' {"),
+        ("segment_count = 1", "segment1 = 1\nsegment_count = 1"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        let error = Vg::from_text(text.replacen(old, new, 1).as_bytes()).unwrap_err();
+        assert!(
+            error.kind() == Kind::Refused && error.to_string().contains("has its name"),
+            "{new}: {error}"
+        );
     }
 }

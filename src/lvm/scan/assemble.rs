@@ -192,6 +192,9 @@ impl Pvs {
                     None,
                 );
             }
+            if has_area_among_extents(pv, known, &vg) {
+                refuse(format!("has metadata among the extents of {}", pv.name()), "", true, None);
+            }
             pvs.push(pv.clone());
         }
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
@@ -233,6 +236,14 @@ impl Pvs {
         let Self { found, grouped, .. } = self;
         found.into_iter().filter(|(id, _)| !grouped.contains(id)).flat_map(|(_, found)| found).collect()
     }
+}
+
+/// True if a new version of the metadata could be written over a volume.
+fn has_area_among_extents(pv: &OpenPv, known: &Pv, vg: &Vg) -> bool {
+    let start = known.pe_start.bytes();
+    let end = start + known.pe_count.sectors(vg.extent_size).bytes();
+    let good = pv.mdas.iter().filter(|mda| mda.header.is_ok());
+    good.into_iter().any(|mda| mda.start < end && start < mda.start + mda.size)
 }
 
 /// Of several copies the one that has the size and the path that the metadata expects; else the first.

@@ -138,8 +138,8 @@ fn read(probe: &mut Probe, devices: &dyn Devices, listed: &Listed, device: Arc<d
         probe.note(listed, format!("{} is passed over: it is a part of an md array", listed.path.display()));
         return Ok(());
     }
-    let mdas =
-        label.metadata.iter().enumerate().map(|(place, area)| mda(probe, listed, &*device, place, *area));
+    let areas = &label.metadata;
+    let mdas = (0..areas.len()).filter_map(|place| mda(probe, listed, &*device, areas, place));
     let mdas = mdas.collect();
     probe.pv = Some(OpenPv {
         id: label.id,
@@ -159,8 +159,18 @@ impl Probe {
 }
 
 /// Reads an area; once more if it is damaged, for a commit may have been under way.
-fn mda(probe: &mut Probe, listed: &Listed, device: &dyn Device, place: usize, area: Range) -> OpenMda {
-    let read = read_mda(device, area).or_else(|_| read_mda(device, area));
+fn mda(
+    probe: &mut Probe,
+    listed: &Listed,
+    device: &dyn Device,
+    areas: &[Range],
+    place: usize,
+) -> Option<OpenMda> {
+    let (before, area) = (areas.get(..place)?, *areas.get(place)?);
+    let read = match misplaced(before, area) {
+        Some(why) => Err(why.to_owned()),
+        None => read_mda(device, area).or_else(|_| read_mda(device, area)),
+    };
     let header = match read {
         Ok((header, text)) => {
             probe.texts.extend(text.map(|text| (place, text)));
@@ -176,7 +186,17 @@ fn mda(probe: &mut Probe, listed: &Listed, device: &dyn Device, place: usize, ar
             Err(why)
         }
     };
-    OpenMda { start: area.offset, size: area.size, header }
+    Some(OpenMda { start: area.offset, size: area.size, header })
+}
+
+/// Why an area can be none, if it cannot: what is written to it would be written over something else.
+fn misplaced(before: &[Range], area: Range) -> Option<&'static str> {
+    if area.offset < Bytes(LABEL_AREA as u64) {
+        return Some("it lies over the label");
+    }
+    let apart =
+        |other: &Range| area.offset >= other.offset + other.size || other.offset >= area.offset + area.size;
+    (!before.iter().all(apart)).then_some("it lies over another one")
 }
 
 type Read = std::result::Result<(MdaHeader, Option<Text>), String>;

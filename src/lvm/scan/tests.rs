@@ -5,7 +5,7 @@ use crate::block::mem::{MemDevice, MemDevices, Operation};
 use crate::lvm::commit::tests::{new_lv, open, stamp, uuid, world};
 use crate::lvm::commit::{PvOptions, commit, create_pv};
 use crate::lvm::edit::Edit;
-use crate::lvm::label::{Location, MDA_HEADER, checksum};
+use crate::lvm::label::{self, Location, MDA_HEADER, PvLabel, Range, checksum};
 use crate::units::Extents;
 
 fn find(host: &MemDevices) -> Scan {
@@ -24,7 +24,7 @@ fn add(host: &MemDevices, name: &str) {
 }
 
 fn header(device: &MemDevice) -> MdaHeader {
-    let area = crate::lvm::label::Range { offset: Bytes::kib(4), size: Bytes::mib(1) - Bytes::kib(4) };
+    let area = Range { offset: Bytes::kib(4), size: Bytes::mib(1) - Bytes::kib(4) };
     MdaHeader::unpack(&device.peek(Bytes::kib(4), MDA_HEADER), area).unwrap()
 }
 
@@ -412,4 +412,35 @@ fn other_reasons_leave_no_way_out_by_reduction() {
     let clone = host.add("/dev/clone", Bytes::mib(64));
     clone.poke(Bytes::ZERO, &disk(&host, 2).peek(Bytes::ZERO, 2 << 20));
     assert_eq!(open(&host).refusal.unwrap().exempt, None);
+}
+
+/// Changes the first label of a disk.
+fn set_label(device: &MemDevice, change: impl FnOnce(&mut PvLabel)) {
+    let mut label = label::find(&device.peek(Bytes::ZERO, label::LABEL_AREA)).label.unwrap();
+    change(&mut label);
+    device.poke(label.offset(), &label.pack().unwrap());
+}
+
+#[test]
+fn a_metadata_area_over_the_label_or_another_one_is_damaged() {
+    let cases = [
+        (Range { offset: Bytes::kib(4), size: Bytes::kib(64) }, "over another one"),
+        (Range { offset: Bytes::kib(1), size: Bytes::kib(3) }, "over the label"),
+        (Range { offset: Bytes(u64::MAX), size: Bytes(u64::MAX) }, "beyond the end"),
+    ];
+    for (area, why) in cases {
+        let host = world(1, &PvOptions::default());
+        set_label(&disk(&host, 0), |label| label.metadata.push(area));
+        let found = find(&host);
+        let mdas = &found.vgs[0].pvs[0].mdas;
+        assert!(mdas[0].header.is_ok());
+        assert!(mdas[1].header.as_ref().unwrap_err().contains(why), "{mdas:?}");
+    }
+}
+
+#[test]
+fn a_group_whose_metadata_could_be_written_over_its_volumes_is_refused() {
+    let host = world(1, &PvOptions::default());
+    set_label(&disk(&host, 0), |label| label.metadata[0].size = Bytes::mib(2));
+    assert!(reason(&host).contains("among the extents"), "{}", reason(&host));
 }
