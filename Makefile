@@ -1,6 +1,6 @@
 # One target a task. ONLY=words selects the tests whose names contain them; SCRIPT=file is run in the guest.
 
-.PHONY: demo test build lint fmt deps vm
+.PHONY: demo test test-long build lint fmt deps vm
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -11,6 +11,10 @@ test: deps
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast $(ONLY)
+
+# Guest tests that gain by length, for longer: races above all.
+test-long: deps
+	DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $(or $(ONLY),at_once)
 
 build: deps
 	cargo build --locked --release

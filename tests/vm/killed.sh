@@ -33,7 +33,7 @@ killed_at_every_step() {
         fi
         [ $status = 137 ] || { cat killed.said; fail "step $step: status $status and not a kill"; }
         # Before the next command runs the origin may be suspended: nothing here may touch it. lvm2 can read the metadata all the same.
-        vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
+        nothing_live_is_free
         "$DMSNAP" -q volume create vg/next --size 4M >next.said 2>&1 ||
             { cat next.said; fail "step $step: the next command failed with status $?"; }
         echo "killed before step $step"
@@ -42,6 +42,34 @@ killed_at_every_step() {
         dmsnap -q volume remove vg/next
     done
     fail "no end after 500 steps"
+}
+
+# What lvm2 would give to the next who asks is mapped by no device: the free extents of its metadata against the live tables, as
+# sectors of /dev/ubda (98:0) and /dev/ubdb (98:16).
+nothing_live_is_free() {
+    pvs --noheadings --segments --units s --nosuffix -o pv_name,pe_start,vg_extent_size,pvseg_start,pvseg_size,lv_name \
+        -S vg_name=vg >free.extents 2>/dev/null || fail "step $step: lvm2 cannot read the volume group"
+    dmsetup table >live.tables
+    awk -v step="$step" '
+        NR == FNR {
+            if (NF == 5) { disk[++n] = $1 == "/dev/ubda" ? "98:0" : "98:16"; from[n] = $2 + $3 * $4; to[n] = from[n] + $3 * $5 }
+            next
+        }
+        {
+            length_of = $3
+            stripes = $4 == "striped" ? $5 : $4 == "linear" ? 1 : 0
+            first = $4 == "striped" ? 7 : 5
+            for (i = 0; i < stripes; i++) {
+                at = $(first + 2 * i + 1)
+                for (k = 1; k <= n; k++)
+                    if ($(first + 2 * i) == disk[k] && at < to[k] && from[k] < at + length_of / stripes) {
+                        print "step " step ": free, and mapped: " $0
+                        bad = 1
+                    }
+            }
+        }
+        END { if (n == 0) { print "step " step ": nothing is free"; bad = 1 } exit bad }
+    ' free.extents live.tables || fail "extents are free that a device maps"
 }
 
 # What must hold after every kill and the next command.

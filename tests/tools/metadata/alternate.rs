@@ -20,9 +20,9 @@ pub fn alternate(vg: &str, times: usize, seed: u64) -> Outcome {
     let (mut wraps, mut sizes) = (0, (u64::MAX, 0));
     for turn in 0..times {
         if turn % 2 == 0 {
-            turns.own()?
+            turns.own()?;
         } else {
-            turns.lvm2()?
+            turns.lvm2()?;
         }
         let now = turns.place()?;
         let wanted = next(before.area, before.offset, before.size);

@@ -48,6 +48,8 @@ pub fn watch(vg: &str, seconds: u64, locked: bool) -> Outcome {
         }
         seqno = found.vg.seqno;
         count += 1;
+        // There is one processor, and others work on it.
+        std::thread::sleep(Duration::from_millis(10));
     }
     println!("{count}");
     Ok(())
