@@ -1,4 +1,4 @@
-# disks: 64M 64M 64M
+# disks: 16M 16M 16M
 
 # Two devices with one identity: nobody knows which has the data. Neither tool changes the group or activates what is on it.
 vgcreate -q vg /dev/ubda /dev/ubdb

@@ -1,4 +1,4 @@
-# disks: 64M
+# disks: 16M
 
 # The largest text that lvm2 writes into an area: half of the ring less a sector. Both tools refuse the first byte more, and
 # nothing has changed on the disk.

@@ -1,4 +1,4 @@
-# disks: 64M 64M
+# disks: 32M 32M
 
 # The newest of several versions counts and the next commit renews the others. A text may lack its NUL or begin anywhere. A damaged
 # area is passed over while another is whole; if none is, there is no group to change, and its devices are not free.

@@ -1,4 +1,4 @@
-# disks: 64M
+# disks: 16M
 
 # What lvm2 leaves alone dmsnap leaves alone: words and segment types that nobody knows, groups of other hosts, shared, clustered,
 # exported and read-only ones. They are listed with the reason, and nothing is written.

@@ -1,4 +1,4 @@
-# disks: 64M 64M 64M
+# disks: 32M 32M 32M
 
 # A group that lacks a device is listed and not changed. What lies on the rest can be activated, an origin whose snapshot's store is
 # gone cannot: without the store its snapshot would silently be wrong. A device that comes back late is outdated and not free.

@@ -1,4 +1,4 @@
-# disks: 64M
+# disks: 16M
 
 # Both tools wait for the group's lock and for the one before it, `:aux`; a holder that is killed lets them in. A process that waits
 # ends at once when it is interrupted, and has changed nothing.
