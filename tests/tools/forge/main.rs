@@ -5,6 +5,7 @@
 //! forge text DEV OLD NEW       other words in the committed text, where it is
 //! forge place DEV OFFSET       the committed text elsewhere in its area, without its closing NUL
 //! forge area DEV START         the metadata area elsewhere on the device, as a machine with larger pages has it
+//! forge extension DEV VERSION  the label as older versions write it: 0 has no mark of use, 1 has none but room for it
 //! forge show DEV               the committed text
 //! ```
 
@@ -26,6 +27,7 @@ fn main() -> Outcome {
         ["text", device, old, new] => Disk::open(device)?.change_text(old, new),
         ["place", device, offset] => Disk::open(device)?.place(offset.parse()?),
         ["area", device, start] => Disk::open(device)?.move_area(start.parse()?),
+        ["extension", device, version] => Disk::open(device)?.age(version.parse()?),
         ["show", device] => {
             println!("{}", String::from_utf8(Disk::open(device)?.text()?)?.trim_end_matches('\0'));
             Ok(())
@@ -104,6 +106,15 @@ impl Disk {
         self.write_text(Bytes(512), &text)?;
         self.device.zero(old, Bytes(MDA_HEADER as u64))?;
         *self.label.metadata.first_mut().ok_or("no metadata area")? = area;
+        self.write_label()
+    }
+
+    fn age(&mut self, extension: u32) -> Outcome {
+        self.label = PvLabel { extension, flags: 0, ..self.label.clone() };
+        self.write_label()
+    }
+
+    fn write_label(&self) -> Outcome {
         self.device.write_at(self.label.offset(), &self.label.pack().ok_or("too many areas")?)?;
         Ok(self.device.flush()?)
     }
