@@ -47,29 +47,32 @@ killed_at_every_step() {
 # What lvm2 would give to the next who asks is mapped by no device: the free extents of its metadata against the live tables, as
 # sectors of /dev/ubda (98:0) and /dev/ubdb (98:16).
 nothing_live_is_free() {
+    local -A disks=([/dev/ubda]=98:0 [/dev/ubdb]=98:16)
+    local free=() first end line words range disk begin extent start size lv at length i
     pvs --noheadings --segments --units s --nosuffix -o pv_name,pe_start,vg_extent_size,pvseg_start,pvseg_size,lv_name \
         -S vg_name=vg >free.extents 2>/dev/null || fail "step $step: lvm2 cannot read the volume group"
+    while read -r disk begin extent start size lv; do
+        [ -n "$lv" ] || free+=("${disks[$disk]} $((begin + start * extent)) $((begin + (start + size) * extent))")
+    done <free.extents
+    [ ${#free[@]} -gt 0 ] || fail "step $step: nothing is free"
     dmsetup table >live.tables
-    awk -v step="$step" '
-        NR == FNR {
-            if (NF == 5) { disk[++n] = $1 == "/dev/ubda" ? "98:0" : "98:16"; from[n] = $2 + $3 * $4; to[n] = from[n] + $3 * $5 }
-            next
-        }
-        {
-            length_of = $3
-            stripes = $4 == "striped" ? $5 : $4 == "linear" ? 1 : 0
-            first = $4 == "striped" ? 7 : 5
-            for (i = 0; i < stripes; i++) {
-                at = $(first + 2 * i + 1)
-                for (k = 1; k <= n; k++)
-                    if ($(first + 2 * i) == disk[k] && at < to[k] && from[k] < at + length_of / stripes) {
-                        print "step " step ": free, and mapped: " $0
-                        bad = 1
-                    }
-            }
-        }
-        END { if (n == 0) { print "step " step ": nothing is free"; bad = 1 } exit bad }
-    ' free.extents live.tables || fail "extents are free that a device maps"
+    while IFS= read -r line; do
+        # NAME: START LENGTH linear DISK AT, or NAME: START LENGTH striped STRIPES SIZE DISK AT DISK AT...
+        read -ra words <<<"$line"
+        case ${words[3]-} in
+            linear) i=4 length=${words[2]} ;;
+            striped) i=6 length=$((words[2] / words[4])) ;;
+            *) continue ;;
+        esac
+        for (( ; i + 1 < ${#words[@]}; i += 2)); do
+            at=${words[i + 1]}
+            for range in "${free[@]}"; do
+                read -r disk first end <<<"$range"
+                [ "$disk" != "${words[i]}" ] || [ "$at" -ge "$end" ] || [ $((at + length)) -le "$first" ] ||
+                    fail "step $step: extents are free that a device maps: $line"
+            done
+        done
+    done <live.tables
 }
 
 # What must hold after every kill and the next command.
