@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: demo test build lint fmt deps vm bench fuzz
+.PHONY: demo test test-long build lint fmt deps vm bench fuzz
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -16,6 +16,10 @@ test: lint
 # Each fuzz target for TIME seconds (60).
 fuzz: deps
 	TIME=$(TIME) fuzz/run
+
+# Guest tests that gain by length, for longer: races above all.
+test-long: deps
+	DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $(or $(ONLY),at_once)
 
 build: deps
 	cargo build --locked --release

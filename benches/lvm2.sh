@@ -40,7 +40,7 @@ beside() { # VOLUMES WHAT LVM2 DMSNAP: two commands, in which ROUND is the round
 printf "$ROW" volumes what "lvm2 ms" "dmsnap ms" ratio >/run/table
 for count in 10 1000 10000; do
     dmsnap vg create bench /dev/ubda --metadata-size 16M >/dev/null
-    "$metadata" fill bench "$count"
+    "$metadata" populate bench "$count"
     equal "volumes and snapshots that lvm2 sees" $((count - count / 10)) "$(lvs --noheadings -o name bench | wc -l)"
     equal "volumes that dmsnap sees" $((count - 2 * (count / 10))) "$(dmsnap -o json volume list bench | jq '.volumes | length')"
     beside "$count" list "lvs bench" "$DMSNAP volume list bench"

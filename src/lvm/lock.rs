@@ -275,6 +275,57 @@ mod tests {
         locks.global(Mode::Exclusive, Wait::No).unwrap();
     }
 
+    /// Somebody who locks as a program without this library does.
+    fn stranger(path: &Path, operation: FlockArg) -> Flock<File> {
+        Flock::lock(open(path).unwrap(), operation).map_err(|(_, errno)| errno).unwrap()
+    }
+
+    #[test]
+    fn whoever_holds_the_auxiliary_lock_keeps_everybody_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::new(directory.path());
+        let held = stranger(&directory.path().join("V_vg0:aux"), FlockArg::LockExclusive);
+        for mode in [Mode::Shared, Mode::Exclusive] {
+            assert_eq!(locks.vg(&vg(), mode, Wait::No).unwrap_err().kind(), Kind::Locked);
+        }
+        drop(held);
+        locks.vg(&vg(), Mode::Exclusive, Wait::No).unwrap();
+    }
+
+    #[test]
+    fn a_writer_that_waits_keeps_new_readers_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::new(directory.path());
+        let reader = locks.vg(&vg(), Mode::Shared, Wait::No).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| locks.vg(&vg(), Mode::Exclusive, Wait::Forever).unwrap());
+            let kept_out =
+                || locks.vg(&vg(), Mode::Shared, Wait::No).is_err_and(|error| error.kind() == Kind::Locked);
+            while !kept_out() {
+                std::thread::yield_now();
+            }
+            drop(reader);
+            drop(writer.join().unwrap());
+        });
+        locks.vg(&vg(), Mode::Shared, Wait::No).unwrap();
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_unlinked_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::new(directory.path());
+        let path = directory.path().join("V_vg0");
+        let stale = stranger(&path, FlockArg::LockExclusive);
+        std::fs::remove_file(&path).unwrap();
+        let own = locks.vg(&vg(), Mode::Exclusive, Wait::No).unwrap();
+        // Letting go of the old file does not unlink the new one.
+        drop(Guard { path: path.clone(), file: Some(stale) });
+        assert!(path.exists());
+        assert_eq!(locks.vg(&vg(), Mode::Shared, Wait::No).unwrap_err().kind(), Kind::Locked);
+        drop(own);
+        assert!(!path.exists());
+    }
+
     #[test]
     fn unlinking_never_lets_two_writers_in() {
         let directory = tempfile::tempdir().unwrap();

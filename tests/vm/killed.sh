@@ -33,7 +33,7 @@ killed_at_every_step() {
         fi
         [ $status = 137 ] || { cat killed.said; fail "step $step: status $status and not a kill"; }
         # Before the next command runs the origin may be suspended: nothing here may touch it. lvm2 can read the metadata all the same.
-        [ $((step % 4)) != 0 ] || vgs vg >/dev/null 2>&1 || fail "step $step: lvm2 cannot read the volume group"
+        [ $((step % 3)) != 0 ] || nothing_live_is_free
         next >next.said 2>&1 || { cat next.said; fail "step $step: the next command failed with status $?"; }
         echo "killed before step $step"
         always
@@ -47,6 +47,37 @@ next() {
     local what=(create vg/next --size 4M)
     ! exists volume next || what=(remove vg/next)
     "$DMSNAP" -q volume "${what[@]}"
+}
+
+# What lvm2 would give to the next who asks is mapped by no device: the free extents of its metadata against the live tables, as
+# sectors of /dev/ubda (98:0) and /dev/ubdb (98:16).
+nothing_live_is_free() {
+    local -A disks=([/dev/ubda]=98:0 [/dev/ubdb]=98:16)
+    local free=() first end line words range disk begin extent start size lv at length i
+    pvs --noheadings --segments --units s --nosuffix -o pv_name,pe_start,vg_extent_size,pvseg_start,pvseg_size,lv_name \
+        -S vg_name=vg >free.extents 2>/dev/null || fail "step $step: lvm2 cannot read the volume group"
+    while read -r disk begin extent start size lv; do
+        [ -n "$lv" ] || free+=("${disks[$disk]} $((begin + start * extent)) $((begin + (start + size) * extent))")
+    done <free.extents
+    [ ${#free[@]} -gt 0 ] || fail "step $step: nothing is free"
+    dmsetup table >live.tables
+    while IFS= read -r line; do
+        # NAME: START LENGTH linear DISK AT, or NAME: START LENGTH striped STRIPES SIZE DISK AT DISK AT...
+        read -ra words <<<"$line"
+        case ${words[3]-} in
+            linear) i=4 length=${words[2]} ;;
+            striped) i=6 length=$((words[2] / words[4])) ;;
+            *) continue ;;
+        esac
+        for (( ; i + 1 < ${#words[@]}; i += 2)); do
+            at=${words[i + 1]}
+            for range in "${free[@]}"; do
+                read -r disk first end <<<"$range"
+                [ "$disk" != "${words[i]}" ] || [ "$at" -ge "$end" ] || [ $((at + length)) -le "$first" ] ||
+                    fail "step $step: extents are free that a device maps: $line"
+            done
+        done
+    done <live.tables
 }
 
 # What must hold after every kill and the next command.

@@ -34,6 +34,11 @@ fails_with() { # STATUS WORDS COMMAND...
     [[ $said == *"$words"* ]] || fail "'$words' is not said by: $*"
 }
 
+# How long a test that gains by length goes on: everyday, and with `make test-long`.
+seconds() { # SHORT LONG
+    if [ -n "$DMSNAP_LONG" ]; then echo "$2"; else echo "$1"; fi
+}
+
 # Waits until the command succeeds.
 eventually() { # SECONDS COMMAND...
     local until=$((SECONDS + $1))

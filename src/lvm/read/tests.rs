@@ -1,10 +1,13 @@
 #![allow(clippy::indexing_slicing)]
 
 use super::*;
+use crate::lvm::edit::Edit;
 use crate::lvm::model::{Area, Role, SegmentKind, Stamp};
+use crate::lvm::name::Tag;
 use crate::units::Bytes;
 
-/// What lvm2 2.03.16 wrote into metadata areas; see make.sh beside them.
+/// What lvm2 2.03.16 wrote into metadata areas; see make.sh beside them. But for `odd`: by the rules of the grammar, and with what
+/// no kernel at hand has a target for.
 macro_rules! samples {
     ($($name:literal),*) => {
         pub(crate) const SAMPLES: &[(&str, &[u8])] =
@@ -22,7 +25,8 @@ samples!(
     "cache",
     "raid",
     "system-id",
-    "exported"
+    "exported",
+    "odd"
 );
 
 pub(crate) fn sample(name: &str) -> Vg {
@@ -49,6 +53,37 @@ fn every_sample_prints_as_it_was_but_for_the_header_fields() {
         assert_eq!(body(&signed), body(text), "{name}");
         assert_eq!(Vg::from_text(&signed).unwrap().lvs, vg.lvs, "{name}");
     }
+}
+
+/// Unknown keys, comments, octal numbers, bare words and missing commas among the rest.
+#[test]
+fn a_change_that_is_taken_back_leaves_every_byte_but_the_seqno() {
+    let tag = || "a.change".parse().unwrap();
+    for (name, text) in SAMPLES {
+        let vg = Vg::from_text(text).unwrap();
+        let changed = vg.apply(&[Edit::AddVgTag { tag: tag() }]).unwrap();
+        assert_ne!(changed.tree.print(), *text, "{name}");
+        let back = changed.apply(&[Edit::RemoveVgTag { tag: tag() }]).unwrap();
+        let back = back.with_seqno(vg.seqno + 1).unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let seqno = text.lines().find(|line| line.starts_with("seqno = ")).unwrap();
+        let wanted = text.replacen(seqno, &format!("seqno = {}", vg.seqno + 1), 1);
+        assert_eq!(String::from_utf8(back.tree.print()).unwrap(), wanted, "{name}");
+    }
+}
+
+#[test]
+fn words_that_lvm2_spells_oddly_are_understood() {
+    let vg = sample("odd");
+    assert_eq!((vg.seqno, vg.pvs[0].pe_start, vg.historical.len()), (8, Sectors(2048), 1));
+    assert_eq!(vg.pvs[0].device.as_deref(), Some(r#"/dev/disk/by-id/odd "name" with \ and # and {"#));
+    assert_eq!(vg.pvs[0].tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert_eq!(vg.free_extents(), Extents(2559 - 1280));
+    let SegmentKind::Other { type_name, volumes, .. } = &vg.lv(&lv("vpool")).unwrap().segments[0].kind else {
+        panic!("known type");
+    };
+    assert_eq!((type_name.as_str(), volumes.as_slice()), ("vdo-pool", &[lv("vpool_vdata")][..]));
+    assert_eq!(crate::lvm::check::refusal(&vg, &Default::default()), None);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::units::Bytes;
 /// LVM2 takes nothing smaller (devices/pv_min_size).
 const SMALLEST: Bytes = Bytes::mib(2);
 
+/// More often than anybody commits while an area is read.
+const TRIES: usize = 100;
+
 /// So many devices are read side by side, once one took longer than this: threads cost more than reads that are answered at once.
 const AT_ONCE: usize = 16;
 const AT_ONCE_BEHIND: Duration = Duration::from_millis(20);
@@ -158,7 +161,6 @@ impl Probe {
     }
 }
 
-/// Reads an area; once more if it is damaged, for a commit may have been under way.
 fn mda(
     probe: &mut Probe,
     listed: &Listed,
@@ -169,7 +171,7 @@ fn mda(
     let (before, area) = (areas.get(..place)?, *areas.get(place)?);
     let read = match misplaced(before, area) {
         Some(why) => Err(why.to_owned()),
-        None => read_mda(device, area).or_else(|_| read_mda(device, area)),
+        None => read_settled(device, area),
     };
     let header = match read {
         Ok((header, text)) => {
@@ -201,10 +203,23 @@ fn misplaced(before: &[Range], area: Range) -> Option<&'static str> {
 
 type Read = std::result::Result<(MdaHeader, Option<Text>), String>;
 
-fn read_mda(device: &dyn Device, area: Range) -> Read {
-    let mut bytes = [0; MDA_HEADER];
-    device.read_at(area.offset, &mut bytes).map_err(|error| error.to_string())?;
-    let header = MdaHeader::unpack(&bytes, area).map_err(|why| format!("its header: {why}"))?;
+/// Reads an area; again if it seems damaged, as long as its header changes: whoever reads without a lock may find a text
+/// overwritten by commits since its header was read.
+fn read_settled(device: &dyn Device, area: Range) -> Read {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let mut bytes = [0; MDA_HEADER];
+        device.read_at(area.offset, &mut bytes).map_err(|error| error.to_string())?;
+        match read_mda(device, area, &bytes) {
+            Err(_) if last != Some(bytes) => last = Some(bytes),
+            read => return read,
+        }
+    }
+    Err("it changes faster than it can be read".to_owned())
+}
+
+fn read_mda(device: &dyn Device, area: Range, bytes: &[u8]) -> Read {
+    let header = MdaHeader::unpack(bytes, area).map_err(|why| format!("its header: {why}"))?;
     if header.size > area.size {
         return Err(format!("its header says that it has {}, the label {}", header.size, area.size));
     }
@@ -238,4 +253,102 @@ fn read_text(
         return Err("its text has a wrong checksum".to_owned());
     }
     Ok(Text { bytes, checksum: location.checksum })
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::block::DevNo;
+    use crate::block::mem::MemDevices;
+    use crate::lvm::commit::tests::{open, stamp, world};
+    use crate::lvm::commit::{PvOptions, commit};
+    use crate::lvm::edit::Edit;
+
+    /// A device on which others fill the ring anew each time after its header was read, so many times.
+    #[derive(Debug)]
+    struct Busy {
+        host: MemDevices,
+        device: Arc<dyn Device>,
+        times: AtomicU32,
+    }
+
+    impl Busy {
+        fn refill(&self) {
+            for _ in 0..3 {
+                let mut vg = open(&self.host);
+                let next = vg.vg.clone();
+                commit(&mut vg, next, &stamp()).expect("a commit");
+            }
+        }
+    }
+
+    impl Device for Busy {
+        fn path(&self) -> &Path {
+            self.device.path()
+        }
+        fn number(&self) -> DevNo {
+            self.device.number()
+        }
+        fn size(&self) -> Bytes {
+            self.device.size()
+        }
+        fn block_size(&self) -> Bytes {
+            self.device.block_size()
+        }
+        fn read_at(&self, offset: Bytes, buffer: &mut [u8]) -> Result<()> {
+            self.device.read_at(offset, buffer)?;
+            let left = |left: u32| left.checked_sub(1);
+            if buffer.len() == MDA_HEADER
+                && self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok()
+            {
+                self.refill();
+            }
+            Ok(())
+        }
+        fn write_at(&self, offset: Bytes, data: &[u8]) -> Result<()> {
+            self.device.write_at(offset, data)
+        }
+        fn zero(&self, offset: Bytes, length: Bytes) -> Result<()> {
+            self.device.zero(offset, length)
+        }
+        fn flush(&self) -> Result<()> {
+            self.device.flush()
+        }
+    }
+
+    fn busy(times: u32) -> (Busy, Range) {
+        let options = PvOptions {
+            metadata_size: Some(Bytes::kib(32)),
+            data_alignment: Bytes::kib(4),
+            ..PvOptions::default()
+        };
+        let host = world(1, &options);
+        let mut vg = open(&host);
+        let tags = (0..13).map(|number| format!("{number}-{}", "x".repeat(1000)).parse().unwrap());
+        let next = vg.vg.apply(&tags.map(|tag| Edit::AddVgTag { tag }).collect::<Vec<_>>()).unwrap();
+        commit(&mut vg, next, &stamp()).unwrap();
+        let area = vg.pvs.first().unwrap().label.as_ref().unwrap().metadata.first().copied().unwrap();
+        let device = host.open("/dev/sd0".as_ref(), Access::Read).unwrap();
+        (Busy { host, device, times: AtomicU32::new(times) }, area)
+    }
+
+    #[test]
+    fn commits_of_others_while_an_area_is_read_are_no_damage() {
+        for times in [0, 1, 2, 5] {
+            let (device, area) = busy(times);
+            let (header, text) = read_settled(&device, area).unwrap_or_else(|why| panic!("{times}: {why}"));
+            assert_eq!(header, open(&device.host).pvs[0].mdas[0].header.clone().unwrap(), "{times}");
+            assert!(text.is_some());
+        }
+    }
+
+    #[test]
+    fn an_area_that_never_settles_is_given_up() {
+        let (device, area) = busy(u32::MAX);
+        assert!(read_settled(&device, area).unwrap_err().contains("faster"));
+    }
 }

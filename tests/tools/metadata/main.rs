@@ -5,19 +5,27 @@
 //! metadata extend VG DEV                label the device, add it
 //! metadata reduce VG DEV                take it out
 //! metadata add VG LV EXTENTS            a volume
-//! metadata fill VG COUNT                make an empty group one of so many volumes, as the benchmarks have it
+//! metadata populate VG COUNT            make an empty group one of so many volumes, as the benchmarks have it
 //! metadata tag VG LV TAG                a tag more
 //! metadata snapshot VG STORE ORIGIN     make a volume the store of a snapshot
 //! metadata detach VG STORE              and a plain volume again
 //! metadata remove VG LV                 a volume less
 //! metadata rename VG LV NAME
-//! metadata count VG TIMES [LENGTH]      so many commits, each with one tag more or less
+//! metadata count VG TIMES               so many commits, each with one tag more or less
+//! metadata renew VG                     a commit that changes nothing
+//! metadata fill VG BYTES                tags until the text has so many bytes, NUL and all
+//! metadata alternate VG TIMES SEED      so many commits in turn with lvm2, of random sizes; where each text is to be
+//! metadata beat VG SECONDS NAME         commits for so long, each looks for the one before; says how many
+//! metadata watch VG SECONDS [locked]    reads for so long, must find the group whole each time; says how often
 //! metadata show VG                      seqno, volumes, refusal, and where the texts are
 //! metadata drop VG                      remove the volume group
 //! ```
+//!
+//! With DMSNAP_KILL_AT=N in the environment it kills itself before its N-th step, as the product does.
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dmsnap::block::sysfs::SysDevices;
@@ -27,10 +35,13 @@ use dmsnap::lvm::{
     Creation, Edit, Host, Locks, LvName, Mode, NewLv, NewVg, OpenPv, OpenVg, PvOptions, Request, Stamp, Uuid,
     VgName, Wait, allocate, commit, create_pv, create_vg, open_vg, remove_vg,
 };
+use dmsnap::steps::Steps;
 use dmsnap::units::{Bytes, Extents, Sectors};
 
+mod alternate;
 #[path = "../../../benches/metadata/group.rs"]
 mod group;
+mod together;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -46,7 +57,7 @@ fn main() -> Outcome {
             Ok(vec![Edit::RemovePv { pv: pv.ok_or("no such device")?.id }])
         }),
         ["add", vg, lv, extents] => change(vg, |open| Ok(vec![add(open, lv, extents)?])),
-        ["fill", vg, count] => change(vg, |open| fill(open, count.parse()?)),
+        ["populate", vg, count] => change(vg, |open| populate(open, count.parse()?)),
         ["tag", vg, lv, tag] => {
             change(vg, |_| Ok(vec![Edit::AddLvTag { lv: lv.parse()?, tag: tag.parse()? }]))
         }
@@ -64,8 +75,13 @@ fn main() -> Outcome {
         ["rename", vg, lv, to] => {
             change(vg, |_| Ok(vec![Edit::RenameLv { lv: lv.parse()?, to: to.parse()? }]))
         }
-        ["count", vg, times] => count(vg, times.parse()?, 8),
-        ["count", vg, times, length] => count(vg, times.parse()?, length.parse()?),
+        ["count", vg, times] => count(vg, times.parse()?),
+        ["renew", vg] => change(vg, |_| Ok(Vec::new())),
+        ["fill", vg, bytes] => fill(vg, bytes.parse()?),
+        ["alternate", vg, times, seed] => alternate::alternate(vg, times.parse()?, seed.parse()?),
+        ["beat", vg, seconds, name] => together::beat(vg, seconds.parse()?, name),
+        ["watch", vg, seconds] => together::watch(vg, seconds.parse()?, false),
+        ["watch", vg, seconds, "locked"] => together::watch(vg, seconds.parse()?, true),
         ["show", vg] => show(vg),
         ["drop", vg] => {
             let _locks = (Locks::new(LOCKS).global(Mode::Exclusive, Wait::Forever)?, lock(vg)?);
@@ -83,8 +99,17 @@ fn small() -> PvOptions {
     PvOptions { metadata_size: Some(Bytes::kib(32)), data_alignment: Bytes::kib(4), ..PvOptions::default() }
 }
 
-fn devices() -> SysDevices {
-    SysDevices::default()
+fn devices() -> Result<Arc<dyn Devices>, Box<dyn Error>> {
+    let devices = Arc::new(SysDevices::default());
+    let Ok(last) = std::env::var("DMSNAP_KILL_AT") else { return Ok(devices) };
+    let last: u64 = last.parse()?;
+    let steps = Steps::new(move |number| {
+        if number == last {
+            let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+        }
+        Ok(())
+    });
+    Ok(steps.devices(devices))
 }
 
 fn lock(vg: &str) -> Result<Guard, Box<dyn Error>> {
@@ -93,7 +118,7 @@ fn lock(vg: &str) -> Result<Guard, Box<dyn Error>> {
 
 fn open(vg: &str, access: Access) -> Result<OpenVg, Box<dyn Error>> {
     let name: VgName = vg.parse()?;
-    Ok(open_vg(&devices(), &Host::default(), &name, access)?)
+    Ok(open_vg(devices()?.as_ref(), &Host::default(), &name, access)?)
 }
 
 fn uuid() -> Uuid {
@@ -114,7 +139,7 @@ fn stamp() -> Stamp {
 }
 
 fn label(device: &str, options: &PvOptions) -> Result<OpenPv, Box<dyn Error>> {
-    let device = devices().open(device.as_ref(), Access::Exclusive)?;
+    let device = devices()?.open(device.as_ref(), Access::Exclusive)?;
     Ok(create_pv(device, uuid(), options)?)
 }
 
@@ -163,25 +188,49 @@ fn add(open: &OpenVg, lv: &str, extents: &str) -> Result<Edit, Box<dyn Error>> {
     }))
 }
 
-fn fill(open: &OpenVg, count: u64) -> Result<Vec<Edit>, Box<dyn Error>> {
+fn populate(open: &OpenVg, count: u64) -> Result<Vec<Edit>, Box<dyn Error>> {
     if open.vg.extents() < Extents(group::extents(count)) {
         return Err("the disk is too small".into());
     }
     Ok(group::volumes(count))
 }
 
-/// Commits of different lengths: a tag comes, and the next time it goes.
-fn count(vg: &str, times: usize, length: usize) -> Outcome {
+/// A tag comes, and the next time it goes.
+fn count(vg: &str, times: usize) -> Outcome {
     for number in 0..times {
         change(vg, |open| {
             let own = open.vg.tags.iter().find(|tag| tag.as_str().starts_with("count"));
             Ok(vec![match own {
                 Some(tag) => Edit::RemoveVgTag { tag: tag.clone() },
-                None => Edit::AddVgTag { tag: format!("count{}", "x".repeat(number * 37 % length)).parse()? },
+                None => Edit::AddVgTag { tag: format!("count{}", "x".repeat(number % 8)).parse()? },
             }])
         })?;
     }
     Ok(())
+}
+
+/// Tags of 1000 bytes and at last one of what is left.
+fn fill(vg: &str, bytes: usize) -> Outcome {
+    change(vg, |open| {
+        let length = |vg: &dmsnap::lvm::Vg| Ok::<_, Box<dyn Error>>(vg.text(&stamp())?.len() + 1);
+        let tag = |number: usize, length: usize| {
+            Ok::<_, Box<dyn Error>>(Edit::AddVgTag {
+                tag: format!("{number:03}{}", "f".repeat(length)).parse()?,
+            })
+        };
+        let mut edits = Vec::new();
+        loop {
+            // As long as the one that is written, unless its seqno has a digit more.
+            let now = length(&open.vg.apply(&edits)?)?;
+            let left = bytes.checked_sub(now).ok_or("the text is larger already")?;
+            if left == 0 {
+                return Ok(edits);
+            }
+            // A tag takes its own bytes, two quotes, a comma and a space.
+            edits
+                .push(tag(edits.len(), left.checked_sub(7).ok_or("too little is left for a tag")?.min(900))?);
+        }
+    })
 }
 
 fn show(vg: &str) -> Outcome {

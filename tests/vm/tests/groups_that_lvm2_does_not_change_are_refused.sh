@@ -1,0 +1,65 @@
+# disks: 16M
+
+# What lvm2 leaves alone dmsnap leaves alone: words and segment types that nobody knows, groups of other hosts, shared, clustered,
+# exported and read-only ones. They are listed with the reason, and nothing is written.
+forge() { "$TOOLS/forge" "$@"; }
+. "$TOP/tests/vm/shell.sh"
+vgcreate -q vg /dev/ubda
+lvcreate -q -an -Zn -y -n v -L 8M vg
+dd if=/dev/ubda of=/run/good iflag=direct bs=1M count=1 status=none
+restore() { dd of=/dev/ubda if=/run/good oflag=direct bs=1M count=1 status=none; }
+lvm2_shell
+
+# Neither changes it; both activate its volume, or neither does.
+both_refuse() { # WORDS ACTIVATES OLD NEW
+    local words=$1 activates=$2 sum line
+    restore
+    forge text /dev/ubda "$3" "$4"
+    sum=$(disk_sum)
+    fails_with 7 "$words" dmsnap volume create vg/x --size 4M
+    [[ $(dmsnap -o json vg list vg | jq -r '.vgs[0].reason') == *"$words"* ]] || fail "the list does not say '$words'"
+    dmsnap -q volume list vg >/run/list || fail "its volumes are not listed"
+    lvm2_says 'vgchange --addtag t vg'
+    for line in "${said[@]}"; do [[ $line != *successfully* ]] || fail "lvm2 changes it: $line"; done
+    lvm2_says 'lvchange -ay vg/v'
+    if [ "$activates" = yes ]; then
+        [ -e /dev/mapper/vg-v ] || fail "lvm2 does not activate it: ${said[*]}"
+        lvm2_says 'lvchange -an vg/v'
+        dmsnap -q activate vg/v
+        dmsnap -q deactivate vg/v
+    else
+        [ ! -e /dev/mapper/vg-v ] || fail "lvm2 activates it"
+        fails_with 7 vg/v dmsnap activate vg/v
+    fi
+    equal "the disk" "$sum" "$(disk_sum)"
+}
+both='["RESIZEABLE", "READ", "WRITE"]'
+both_refuse "the status NEW" no "$both" '["RESIZEABLE", "READ", "WRITE", "NEW"]'
+both_refuse "the status ODD" no '["READ", "WRITE", "VISIBLE"]' '["READ", "WRITE", "VISIBLE", "ODD"]'
+both_refuse "segments of type novel" no 'type = "striped"' 'type = "novel"'
+both_refuse "segments of type striped+NEW" no 'type = "striped"' 'type = "striped+NEW"'
+both_refuse "system id stranger" no 'extent_size' $'system_id = "stranger"\nextent_size'
+both_refuse "sanlock locks" no 'extent_size' $'lock_type = "sanlock"\nextent_size'
+both_refuse "is clustered" no "$both" '["RESIZEABLE", "READ", "WRITE", "CLUSTERED"]'
+both_refuse "is exported" no "$both" '["EXPORTED", "RESIZEABLE", "READ", "WRITE"]'
+both_refuse "is read-only" no "$both" '["RESIZEABLE", "READ"]'
+both_refuse "in two volumes" no 'logical_volumes {' 'logical_volumes {
+w {
+id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
+status = ["READ", "WRITE", "VISIBLE"]
+segment_count = 1
+segment1 {
+start_extent = 0
+extent_count = 1
+type = "striped"
+stripe_count = 1
+stripes = [ "pv0", 1 ]
+}
+}'
+
+# A local lock type and words in `flags` bind nobody.
+restore
+forge text /dev/ubda 'extent_size' $'lock_type = "none"\nextent_size'
+forge text /dev/ubda 'flags = []' 'flags = ["NEW"]'
+dmsnap volume create vg/x --size 4M
+lvm2_content vg
