@@ -17,9 +17,12 @@ test: lint
 fuzz: deps
 	TIME=$(TIME) fuzz/run
 
-# Guest tests that gain by length, for longer: races above all.
+# Guest tests that gain by length, for longer: races, and commands killed before each of their steps.
 test-long: deps
-	DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $(or $(ONLY),at_once)
+	cargo build --locked --bins --examples
+	for tests in $(or $(ONLY),at_once killed_between); do \
+	    DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $$tests || exit; \
+	done
 
 build: deps
 	cargo build --locked --release

@@ -13,18 +13,18 @@ killing_ground() {
     known=$(md5sum <origin/file)
 }
 
-# For each N: prepare, kill the command, let the next command run, and judge.
+# For each N, or with STRIDE for each so many from one that is drawn by lot: prepare, kill the command, let the next command run, and judge.
 # Functions the test provides: prepare (bring the world to where the command makes sense), the_command (run it, through "$@"),
 # judge (what must hold afterwards beyond what always must).
-killed_at_every_step() {
-    local step status
+killed_at_every_step() { # [STRIDE]
+    local step status stride=${1:-1}
     survey
-    for ((step = 1; step <= 500; step++)); do
+    for ((step = 1 + RANDOM % stride; step <= 500; step += stride)); do
         prepare >/dev/null
         status=0
         DMSNAP_KILL_AT=$step the_command "$DMSNAP" -q >killed.said 2>&1 || status=$?
         if [ $status = 0 ]; then
-            [ $step -gt 1 ] || fail "DMSNAP_KILL_AT=1 killed nothing"
+            [ $step -gt $stride ] || fail "DMSNAP_KILL_AT=$step killed nothing"
             echo "lived from step $step on"
             always
             judge

@@ -34,8 +34,8 @@ fails_with() { # STATUS WORDS COMMAND...
     [[ $said == *"$words"* ]] || fail "'$words' is not said by: $*"
 }
 
-# How long a test that gains by length goes on: everyday, and with `make test-long`.
-seconds() { # SHORT LONG
+# How much of it a test does that gains by length: everyday, and with `make test-long`.
+short_or_long() { # SHORT LONG
     if [ -n "$DMSNAP_LONG" ]; then echo "$2"; else echo "$1"; fi
 }
 

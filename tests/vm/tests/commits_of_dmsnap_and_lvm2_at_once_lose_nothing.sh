@@ -3,7 +3,7 @@
 
 # Four writers and four readers of dmsnap and as many of lvm2 at once: each commit is there, the seqno says exactly how many there
 # were, no reader finds the group damaged or older than before, and no lock is left. Strangers take and drop the same lock files.
-duration=$(seconds 8 60)
+duration=$(short_or_long 8 60)
 metadata() { "$TOOLS/metadata" "$@"; }
 metadata create vg /dev/ubda /dev/ubdb
 locks=/run/lock/lvm

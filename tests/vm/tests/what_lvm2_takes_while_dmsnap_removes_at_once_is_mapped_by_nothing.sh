@@ -6,7 +6,7 @@
 . "$TOP/tests/vm/shell.sh"
 dmsnap vg create vg --extent-size 1M /dev/ubda
 dmsnap volume create vg/origin --size 8M
-until=$((SECONDS + $(seconds 6 60)))
+until=$((SECONDS + $(short_or_long 6 60)))
 
 snapshots() {
     local status count=0
