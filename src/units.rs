@@ -13,6 +13,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 
+mod chunk;
+
+pub use chunk::ChunkSize;
+
 /// Bytes in a device-mapper sector, whatever the logical block size of the disk.
 pub const SECTOR_BYTES: u64 = 512;
 

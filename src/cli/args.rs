@@ -5,11 +5,10 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::cow::size::ChunkSize;
 use crate::engine::setup::Labelling;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, Policy, Tag, VgName};
-use crate::units::{Bytes, Resize, Size};
+use crate::units::{Bytes, ChunkSize, Resize, Size};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
 #[derive(Debug, Parser)]

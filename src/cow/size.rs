@@ -5,8 +5,7 @@
 //! exceptions takes `n / per_area + 1` chunks (drivers/md/dm-snap-persistent.c, Linux 6.1). A store that holds one
 //! exception for every chunk of its origin can never overflow, whoever writes.
 
-use crate::error::{Error, Kind, Result};
-use crate::units::{Bytes, Chunks, Sectors};
+use crate::units::{ChunkSize, Chunks, Sectors};
 
 /// Bytes of one exception on disk: old chunk and new chunk.
 const EXCEPTION_BYTES: u64 = 16;
@@ -14,51 +13,23 @@ const EXCEPTION_BYTES: u64 = 16;
 /// A store with less room cannot hold a single exception.
 const LEAST_CHUNKS: Chunks = Chunks(3);
 
-/// The size of a COW chunk: a power of two from 4 KiB to 512 KiB, as lvm2 allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ChunkSize(Sectors);
-
-impl ChunkSize {
-    /// What a snapshot gets that asks for nothing else.
-    pub const DEFAULT: Self = Self(Bytes::kib(64).sectors_ceil());
-
-    const LEAST: Bytes = Bytes::kib(4);
-    const MOST: Bytes = Bytes::kib(512);
-
-    /// A chunk size that a person asks for.
-    pub fn new(size: Bytes) -> Result<Self> {
-        if size.get().is_power_of_two() && (Self::LEAST..=Self::MOST).contains(&size) {
-            return Ok(Self(size.sectors_ceil()));
-        }
-        Err(Error::new(Kind::Usage, format!("bad chunk size {size}")).hint(format!(
-            "give a power of two from {} to {}",
-            Self::LEAST,
-            Self::MOST
-        )))
-    }
-
-    /// In sectors.
-    pub const fn sectors(self) -> Sectors {
-        self.0
-    }
-}
-
 /// The sectors of a store that can take a copy of every chunk of an origin of this size.
 pub fn covering(origin: Sectors, chunk: ChunkSize) -> Sectors {
-    let data = origin.get().div_ceil(chunk.0.get());
-    let per_area = chunk.0.bytes().get() / EXCEPTION_BYTES;
+    let data = origin.get().div_ceil(chunk.sectors().get());
+    let per_area = chunk.sectors().bytes().get() / EXCEPTION_BYTES;
     let areas = data / per_area + 1;
-    Chunks(1 + areas + data).sectors(chunk.0)
+    Chunks(1 + areas + data).sectors(chunk.sectors())
 }
 
 /// The sectors of the smallest store there is.
 pub fn least(chunk: ChunkSize) -> Sectors {
-    LEAST_CHUNKS.sectors(chunk.0)
+    LEAST_CHUNKS.sectors(chunk.sectors())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Bytes;
     use proptest::prelude::*;
 
     fn chunk(kib: u64) -> ChunkSize {
@@ -84,16 +55,6 @@ mod tests {
         let size = covering(Bytes::mib(64).sectors_ceil(), chunk(4));
         assert_eq!(size, Sectors(131_600));
         assert_eq!(size.extents_ceil(Bytes::mib(4).sectors_ceil()).get(), 17);
-    }
-
-    #[test]
-    fn chunk_sizes_are_powers_of_two_in_lvm2s_range() {
-        for kib in [4, 8, 64, 512] {
-            assert!(ChunkSize::new(Bytes::kib(kib)).is_ok(), "{kib}");
-        }
-        for bytes in [0, 1, 512, 2048, 4097, 6144, 1 << 20] {
-            assert_eq!(ChunkSize::new(Bytes(bytes)).unwrap_err().kind(), Kind::Usage, "{bytes}");
-        }
     }
 
     proptest! {

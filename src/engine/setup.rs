@@ -15,18 +15,13 @@ use super::outline::Entry;
 use super::view::{PvView, VgView};
 use crate::block::{Access, Device, Listed, Unusable, probe};
 use crate::error::{Context, Error, Kind, Result};
-use crate::lvm::label::{self, LABEL_AREA, label_sectors};
+use crate::lvm::label::{self, LABEL_AREA, LEAST_PV, label_sectors};
 use crate::lvm::lock;
 use crate::lvm::{
-    NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, check_room, create_vg, draft_pv, write_pv,
+    NewVg, OpenPv, OpenVg, PvOptions, Scan, Uuid, Vg, VgName, check_room, create_vg, draft_pv, extent_size,
+    write_pv,
 };
-use crate::units::{Bytes, Sectors};
-
-/// A smaller device is no physical volume to lvm2 (devices/pv_min_size).
-const LEAST_PV: Bytes = Bytes::mib(2);
-
-/// Extents are a power of two from here.
-const LEAST_EXTENT: Bytes = Bytes::kib(4);
+use crate::units::Bytes;
 
 /// What lvm2 makes by default.
 const DEFAULT_EXTENT: Bytes = Bytes::mib(4);
@@ -315,12 +310,4 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
         return refuse(Kind::NoSpace, what, "name a larger device");
     }
     Ok(())
-}
-
-fn extent_size(size: Bytes) -> Result<Sectors> {
-    if size.get().is_power_of_two() && size >= LEAST_EXTENT {
-        return Ok(size.sectors_ceil());
-    }
-    Err(Error::new(Kind::Usage, format!("bad extent size {size}"))
-        .hint(format!("give a power of two of at least {LEAST_EXTENT}")))
 }

@@ -8,10 +8,10 @@ use super::resize::last_layout;
 use super::session::Session;
 use super::view::SnapshotView;
 use super::volume::{acknowledge, extents_of, in_words, refuse_taken};
-use crate::cow::size::{ChunkSize, covering, least};
+use crate::cow::size::{covering, least};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName, allocate};
-use crate::units::{Extents, Size, Whole};
+use crate::units::{ChunkSize, Extents, Size, Whole};
 
 /// Snapshots to be made at one instant, all or none.
 #[derive(Debug, Clone)]

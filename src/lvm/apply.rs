@@ -15,6 +15,7 @@ use super::model::Vg;
 use super::name::LvName;
 use super::write;
 use crate::error::{Context, Error, Kind, Result};
+use crate::units::{Bytes, Sectors};
 
 mod group;
 mod members;
@@ -22,15 +23,23 @@ mod snapshot;
 mod volume;
 mod words;
 
+/// The smallest extent of a group that we make; of others' any is read.
+const LEAST_EXTENT: Bytes = Bytes::kib(4);
+
+/// A size of extents that a person asks for.
+pub fn extent_size(size: Bytes) -> Result<Sectors> {
+    if size.get().is_power_of_two() && size >= LEAST_EXTENT {
+        return Ok(size.sectors_ceil());
+    }
+    Err(Error::new(Kind::Usage, format!("bad extent size {size}"))
+        .hint(format!("give a power of two of at least {LEAST_EXTENT}")))
+}
+
 impl Vg {
     /// An empty volume group on these physical volumes, with seqno 0: the first commit makes it 1.
     pub fn new(new: &NewVg, pvs: &[NewPv]) -> Result<Self> {
         check::check_new_vg_name(&new.name)?;
-        let size = new.extent_size;
-        if !size.get().is_power_of_two() || size.get() < 2 {
-            let text = format!("bad extent size {size}: not a power of two from 1 KiB");
-            return Err(Error::new(Kind::Usage, text).hint("give a size such as 4M"));
-        }
+        extent_size(new.extent_size.bytes())?;
         let vg = Self::from_text(write::vg(new, pvs).as_bytes())?;
         check::validate(&vg)?;
         Ok(vg)

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::label::LEAST_PV;
 use super::settings::DeviceRules;
 use crate::block::{Identity, Listed, Unusable};
 use crate::error::Result;
@@ -99,7 +100,7 @@ impl Choice {
         if self.majors.as_ref().is_some_and(|majors| !majors.contains(&listed.number.major)) {
             return refused("has a driver that LVM2 does not know", "add it to devices/types in lvm.conf");
         }
-        if listed.size < self.smallest && self.smallest > Bytes::mib(2) {
+        if listed.size < self.smallest && self.smallest > LEAST_PV {
             return refused("is smaller than devices/pv_min_size", "name a larger device");
         }
         match &self.entries {

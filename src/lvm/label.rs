@@ -8,6 +8,9 @@
 use super::name::Uuid;
 use crate::units::{Bytes, SECTOR_BYTES};
 
+/// LVM2 takes nothing smaller for a physical volume, whatever devices/pv_min_size says.
+pub const LEAST_PV: Bytes = Bytes::mib(2);
+
 /// The bytes at a device's start that may hold a label.
 pub const LABEL_AREA: usize = 4 * SECTOR;
 /// The bytes of a metadata area's header.

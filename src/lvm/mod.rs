@@ -31,6 +31,7 @@ pub mod span;
 mod write;
 
 pub use alloc::{Policy, Request, allocate};
+pub use apply::extent_size;
 pub use check::{Exempt, Host, Refusal, check_removable};
 pub use commit::{
     PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, wipe_label, write_pv,

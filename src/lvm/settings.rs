@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::label::LEAST_PV;
 use crate::error::Result;
 use crate::units::Bytes;
 
@@ -18,9 +19,6 @@ pub use system_id::{SystemId, SystemIdSource};
 
 /// Where the files are unless `LVM_SYSTEM_DIR` says otherwise.
 pub const DIRECTORY: &str = "/etc/lvm";
-
-/// LVM2 takes no smaller physical volume, whatever is set.
-const SMALLEST_PV: Bytes = Bytes::mib(2);
 
 /// What the files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,9 +134,9 @@ impl DeviceRules {
             reader.note(format!("devices/devicesfile \"{name}\" is no name of a file"));
         }
         let use_file = reader.flag("devices/use_devicesfile", false) && is_name;
-        let smallest = Bytes::kib(reader.number("devices/pv_min_size", SMALLEST_PV.get() >> 10).min(1 << 40));
-        if smallest < SMALLEST_PV {
-            reader.note(format!("devices/pv_min_size is too small, {SMALLEST_PV} is taken"));
+        let smallest = Bytes::kib(reader.number("devices/pv_min_size", LEAST_PV.get() >> 10).min(1 << 40));
+        if smallest < LEAST_PV {
+            reader.note(format!("devices/pv_min_size is too small, {LEAST_PV} is taken"));
         }
         Self {
             filter: reader.texts("devices/filter"),
@@ -147,7 +145,7 @@ impl DeviceRules {
             types: reader.texts_among_numbers("devices/types"),
             devices_file: use_file.then(|| directory.join("devices").join(name)),
             scan_lvs: reader.flag("devices/scan_lvs", false),
-            smallest: smallest.max(SMALLEST_PV),
+            smallest: smallest.max(LEAST_PV),
         }
     }
 }

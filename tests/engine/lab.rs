@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dmsnap::block::mem::MemDevices;
 use dmsnap::block::{Access, Devices};
-use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
@@ -20,7 +19,7 @@ use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
 use dmsnap::lvm::{Edit, Locks, LvName, Stamp, VgName, commit, open_vg};
 use dmsnap::steps::Steps;
-use dmsnap::units::{Bytes, Size};
+use dmsnap::units::{Bytes, ChunkSize, Size};
 
 pub const MODE: Mode = Mode { dry_run: false, no_wait: true };
 

@@ -2,13 +2,13 @@
 
 use crate::lab::{Lab, MODE, cut, has_volume, lab_with_pending_snapshot, lab_with_volume, lv, vg, volume};
 use dmsnap::block::Access;
-use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::mark::Mark;
 use dmsnap::engine::view::SnapshotState;
 use dmsnap::error::Kind;
 use dmsnap::lvm::{Creation, Edit, open_vg};
 use dmsnap::units::Bytes;
+use dmsnap::units::ChunkSize;
 
 /// lvm2 delays a merge until nobody has the origin or the snapshot open, and so must whoever converges the kernel: what is
 /// mounted would change underneath its file system.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, vg, volume};
 use dmsnap::block::{Access, DevNo, Devices};
-use dmsnap::cow::size::ChunkSize;
 use dmsnap::dm::sim::SimKernel;
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::Mode;
@@ -16,7 +15,7 @@ use dmsnap::engine::view::{SnapshotState, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::{Kind, Result};
 use dmsnap::lvm::{Segment, SegmentKind, open_vg};
-use dmsnap::units::{Bytes, Sectors, Size, Whole};
+use dmsnap::units::{Bytes, ChunkSize, Sectors, Size, Whole};
 
 #[test]
 fn a_snapshot_keeps_what_its_origin_held() {

@@ -10,11 +10,7 @@ use crate::lvm::edit::{Creation, Edit};
 use crate::lvm::model::{Role, Segment, SegmentKind, Snapshot, Vg, Words};
 use crate::lvm::name::{LvName, Uuid};
 use crate::lvm::write::{self, LvText, store_key};
-use crate::units::{Extents, Sectors};
-
-/// What a chunk may be, in sectors.
-const CHUNK_MIN: u64 = 8;
-const CHUNK_MAX: u64 = 1024;
+use crate::units::{ChunkSize, Extents, Sectors};
 
 impl Vg {
     pub(super) fn add_snapshots(&mut self, run: &[Edit]) -> Result<()> {
@@ -38,7 +34,7 @@ impl Vg {
         id: Uuid,
         created: Option<&Creation>,
     ) -> Result<()> {
-        check_chunk_size(chunk_size)?;
+        ChunkSize::new(chunk_size.bytes())?;
         self.check_store(store, origin)?;
         self.check_origin(origin)?;
         check::check_device_name(&self.name, origin, "-real")?;
@@ -191,12 +187,4 @@ impl Vg {
         let key = key.and_then(|key| String::from_utf8(key).ok()).ok_or_else(|| torn(hidden))?;
         section.into_section(&key).ok_or_else(|| torn(hidden))
     }
-}
-
-fn check_chunk_size(size: Sectors) -> Result<()> {
-    if size.get().is_power_of_two() && (CHUNK_MIN..=CHUNK_MAX).contains(&size.get()) {
-        return Ok(());
-    }
-    let text = format!("bad chunk size {size}: not a power of two from 4 KiB to 512 KiB");
-    Err(Error::new(Kind::Usage, text))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::write_label;
 use crate::block::Device;
 use crate::error::{Context, Error, Kind, Result};
-use crate::lvm::label::{LABEL_AREA, MdaHeader, PvLabel, Range, label_sectors};
+use crate::lvm::label::{LABEL_AREA, LEAST_PV, MdaHeader, PvLabel, Range, label_sectors};
 use crate::lvm::name::Uuid;
 use crate::lvm::scan::{OpenMda, OpenPv};
 use crate::units::{Bytes, SECTOR_BYTES};
@@ -16,8 +16,6 @@ const MDA_START: Bytes = Bytes::kib(4);
 const MDA_MIN: Bytes = Bytes::kib(32);
 /// How large the second one is where nothing is said.
 const SECOND_MDA: Bytes = Bytes::mib(1);
-/// LVM2 takes no smaller device (devices/pv_min_size).
-const SMALLEST: Bytes = Bytes::mib(2);
 /// So much of a new metadata area is zeroed.
 const ZEROED: Bytes = Bytes(8 * SECTOR_BYTES);
 
@@ -62,7 +60,7 @@ impl PvOptions {
         if self.metadata_copies > 2 {
             return refuse(format!("{} metadata areas are too many: at most 2", self.metadata_copies));
         }
-        if size < SMALLEST || end <= data {
+        if size < LEAST_PV || end <= data {
             return refuse(format!("{size} are too small for a physical volume"));
         }
         Ok((areas, data))

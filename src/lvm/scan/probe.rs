@@ -11,12 +11,9 @@ use super::{Finding, OpenMda, OpenPv, md};
 use crate::block::{Access, Device, Devices, Listed};
 use crate::error::Result;
 use crate::lvm::config::TEXT_MAX;
-use crate::lvm::label::{self, LABEL_AREA, Location, MDA_HEADER, MdaHeader, Range, checksum};
+use crate::lvm::label::{self, LABEL_AREA, LEAST_PV, Location, MDA_HEADER, MdaHeader, Range, checksum};
 use crate::lvm::ring::Ring;
 use crate::units::Bytes;
-
-/// LVM2 takes nothing smaller (devices/pv_min_size).
-const SMALLEST: Bytes = Bytes::mib(2);
 
 /// More often than anybody commits while an area is read.
 const TRIES: usize = 100;
@@ -98,7 +95,7 @@ impl Known {
 
 /// A disk with partitions is not one itself, and a component of an array or a multipath device is seen through that.
 fn may_be_pv(listed: &Listed) -> bool {
-    !listed.partitioned && !listed.component && listed.size >= SMALLEST
+    !listed.partitioned && !listed.component && listed.size >= LEAST_PV
 }
 
 fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
