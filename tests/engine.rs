@@ -1224,3 +1224,24 @@ fn an_origin_is_not_free_while_its_snapshot_could_not_be_removed() {
     lab.write("vg--0-next", 1 << 20, 7);
     assert_eq!(lab.read("vg--0-a", 1 << 20), 1, "a mounted snapshot changed");
 }
+
+/// The removal of two snapshots fails at the second: who was told so goes on to use it.
+#[test]
+fn a_removal_of_several_that_was_refused_has_not_happened_to_what_is_open() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    snap(&lab, "b");
+    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-a").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&device));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], MODE).unwrap_err().kind(), Kind::InUse);
+    assert_eq!(mapped_and_free(&lab), Vec::<String>::new());
+    lab.kernel.release(&DmName::new("vg--0-a").unwrap());
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert!(has(&lab, "a"), "a snapshot went after its removal had failed");
+}
