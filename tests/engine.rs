@@ -1245,3 +1245,16 @@ fn a_removal_of_several_that_was_refused_has_not_happened_to_what_is_open() {
     lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
     assert!(has(&lab, "a"), "a snapshot went after its removal had failed");
 }
+
+/// A snapshot whose device somebody took away has lost what was written since, whether its origin is suspended by now or not.
+#[test]
+fn a_snapshot_that_lost_writes_does_not_join_an_origin_because_that_is_suspended() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.kernel.remove(&DmName::new("vg--0-a").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    lab.kernel.suspend(&DmName::new("vg--0-db").unwrap(), dmsnap::dm::Freeze::FileSystem).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    let is_there = lab.kernel.info(&DmName::new("vg--0-a").unwrap()).unwrap().is_some();
+    assert!(!is_there || lab.read("vg--0-a", 0) == 1, "a snapshot with wrong content is called valid");
+}
