@@ -1258,3 +1258,35 @@ fn a_snapshot_that_lost_writes_does_not_join_an_origin_because_that_is_suspended
     let is_there = lab.kernel.info(&DmName::new("vg--0-a").unwrap()).unwrap().is_some();
     assert!(!is_there || lab.read("vg--0-a", 0) == 1, "a snapshot with wrong content is called valid");
 }
+
+#[test]
+fn a_dry_run_of_the_end_of_a_group_refuses_one_with_volumes() {
+    let lab = lab_with_volume();
+    let mode = Mode { dry_run: true, ..MODE };
+    let outcome = lab.engine().remove_group(&vg(), mode).map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(outcome, Err(Kind::InUse));
+}
+
+#[test]
+fn a_device_is_not_labelled_for_a_group_whose_metadata_is_full() {
+    let lab = lab_with_full_metadata();
+    let disks = lab.disks.images();
+    let dry = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, Mode { dry_run: true, ..MODE });
+    let error = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    assert_eq!(
+        dry.map(|_| ()).map_err(|error| error.kind()),
+        Err(Kind::NoSpace),
+        "a dry run saw no hindrance"
+    );
+}
+
+#[test]
+fn all_that_is_free_of_a_full_group_is_no_space() {
+    let lab = lab_with_volume();
+    let all = |name| NewVolume { size: Size::Percent(100, Whole::Free), ..volume(name, 1) };
+    lab.engine().create_volume(&all("all"), MODE).unwrap();
+    let error = lab.engine().create_volume(&all("more"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+}
