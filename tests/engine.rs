@@ -1320,3 +1320,31 @@ fn paths_follow_the_devices_whenever_a_process_dies() {
     }
     assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// Boot: what squats on the name of one volume's device must not keep the others of the group down.
+#[test]
+fn a_volume_that_cannot_be_activated_does_not_keep_the_others_down() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    let squatted = DmName::new("vg--0-idle").unwrap();
+    lab.kernel.create(&squatted, &dmsnap::dm::DmUuid::new("somebody-else").unwrap()).unwrap();
+    let _ = lab.engine().activate(&vg(), &[], MODE);
+    let device = lab.kernel.info(&DmName::new("vg--0-db").unwrap()).unwrap();
+    assert!(device.is_some_and(|info| info.live), "vg-0/db stays inactive because of vg-0/idle");
+}
+
+/// As with a volume: names that others bear are noticed before anything is written, or at least do not block the group.
+#[test]
+fn a_group_is_not_renamed_where_a_device_bears_one_of_the_new_names() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    let squatted = DmName::new("new-idle").unwrap();
+    lab.kernel.create(&squatted, &dmsnap::dm::DmUuid::new("somebody-else").unwrap()).unwrap();
+    let disks = lab.disks.images();
+    lab.engine().rename_group(&vg(), &"new".parse().unwrap(), MODE).unwrap_err();
+    let next =
+        lab.engine().create_volume(&NewVolume { vg: lab.group(), ..volume("next", 1) }, MODE).map(drop);
+    assert!(next.is_ok(), "nothing can be done in group {} any more: {next:?}", lab.group());
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
