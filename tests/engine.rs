@@ -1348,3 +1348,29 @@ fn a_group_is_not_renamed_where_a_device_bears_one_of_the_new_names() {
     assert!(next.is_ok(), "nothing can be done in group {} any more: {next:?}", lab.group());
     assert!(lab.disks.images() == disks, "a refused request wrote");
 }
+
+/// `lvconvert -s` makes a store of a volume that is there: that snapshot is acknowledged, and lvm2's.
+#[test]
+fn a_pending_volume_that_lvm2_made_a_store_of_stays() {
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_volume(&volume("new", 4), MODE);
+        if has_volume(&lab, "new") && outcome.is_err() {
+            // lvm2 takes the volume down, zeroes it and brings both up again.
+            let _ = lab.kernel.remove(&DmName::new("vg--0-new").unwrap(), dmsnap::dm::UdevFlags::hidden());
+            lab.kernel.remove(&DmName::new("vg--0-db").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+            lab.lvm2_commits(&[Edit::AddSnapshot {
+                store: lv("new"),
+                origin: lv("db"),
+                chunk_size: ChunkSize::DEFAULT.sectors(),
+                id: dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(9)),
+                created: Some(Creation { time: 1_700_000_000, host: "lab".into() }),
+            }]);
+            lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+            assert_eq!(lab.snapshot_names(), ["new"], "dead before step {last}");
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+}
