@@ -1374,3 +1374,58 @@ fn a_pending_volume_that_lvm2_made_a_store_of_stays() {
         }
     }
 }
+
+/// Who repairs is told if it is not repaired.
+#[test]
+fn a_repair_that_leaves_something_stuck_is_an_error() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.kernel.remove(&DmName::new("vg--0-a").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+    let repaired = lab.engine().repair(&vg(), MODE);
+    assert!(!lab.engine().check(&vg(), MODE).unwrap().plan.is_empty());
+    assert!(repaired.is_err(), "the repair says that all is well");
+}
+
+/// Something has a hidden layer open that recovery would take away: the rest of the group can be worked on all the same.
+#[test]
+fn a_hidden_layer_that_is_open_does_not_block_the_group() {
+    let lab = lab_with_pending_snapshot();
+    lab.kernel.hold(&DmName::new("vg--0-s-cow").unwrap());
+    lab.engine().create_volume(&volume("next", 1), MODE).map(drop).unwrap();
+}
+
+/// A device below is suspended by somebody: the origin above it cannot be suspended before it goes on.
+#[test]
+fn what_is_below_goes_on_before_an_origin_is_suspended() {
+    let lab = lab_with_pending_snapshot();
+    lab.kernel.suspend(&DmName::new("vg--0-db-real").unwrap(), dmsnap::dm::Freeze::Io).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!(lab.kernel.violations(), Vec::<String>::new());
+}
+
+/// Activation changes no metadata: a host that may change none can activate, whatever a dead process left.
+#[test]
+fn a_host_that_changes_no_metadata_activates_beside_what_a_dead_process_left() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
+    for last in 1.. {
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if outcome.is_ok() || !lab.snapshots().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    let engine = Engine::new(World {
+        kernel: Arc::new(lab.kernel.clone()),
+        devices: Arc::new(lab.devices.clone()),
+        locks: Locks::new(lab.locks.path()),
+        clock: || -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_700_000_000) },
+        random,
+        host: Host { name: "lab".into(), system: "Linux lab".into() },
+        owner: dmsnap::lvm::Host::default(),
+        lvm2: dmsnap::lvm::Settings { metadata_read_only: true, ..lab.settings() },
+        dev: "/dev".into(),
+    });
+    engine.activate(&vg(), &[lv("idle")], MODE).unwrap();
+}
