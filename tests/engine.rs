@@ -1429,3 +1429,26 @@ fn a_host_that_changes_no_metadata_activates_beside_what_a_dead_process_left() {
     });
     engine.activate(&vg(), &[lv("idle")], MODE).unwrap();
 }
+
+/// Readers share the lock: one that does not wait is not told that another process works on the group.
+#[test]
+fn readers_that_do_not_wait_do_not_hinder_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let locks = Locks::new(directory.path());
+    let refused = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    if let Err(error) =
+                        locks.vg(&vg(), dmsnap::lvm::lock::Mode::Shared, dmsnap::lvm::Wait::No)
+                    {
+                        assert_eq!(error.kind(), Kind::Locked);
+                        refused.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(refused.into_inner(), 0, "of 1200 readers, with no writer anywhere");
+}
