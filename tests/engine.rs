@@ -1452,3 +1452,29 @@ fn readers_that_do_not_wait_do_not_hinder_each_other() {
     });
     assert_eq!(refused.into_inner(), 0, "of 1200 readers, with no writer anywhere");
 }
+
+/// Who is told that an operation failed finds things as they were: a script that tries again must not find it done.
+#[test]
+fn a_new_name_or_size_that_was_refused_has_not_come() {
+    let mut wrong = Vec::new();
+    let chosen = ["growth under a snapshot", "renaming a volume with a snapshot", "renaming the group"];
+    for operation in OPERATIONS.iter().filter(|operation| chosen.contains(&operation.name)) {
+        for nth in 1.. {
+            let lab = lab_with_volume();
+            (operation.prepare)(&lab);
+            lab.kernel.forget_calls();
+            lab.kernel.fail_nth(nth);
+            let outcome = (operation.run)(&lab.engine());
+            lab.kernel.heal();
+            if outcome.is_err() && (operation.happened)(&lab) {
+                let calls = lab.kernel.calls();
+                let refused = usize::try_from(nth - 1).ok().and_then(|at| calls.get(at));
+                wrong.push(format!("{}: refused to {}", operation.name, refused.unwrap()));
+            }
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
+}
