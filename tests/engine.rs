@@ -1478,3 +1478,54 @@ fn a_new_name_or_size_that_was_refused_has_not_come() {
     }
     assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// LVM2 counts extents in 32 bits, those of a group and those of a device, and sectors of an extent too: what is larger it reads
+/// as something else. It refuses to make such a group.
+#[test]
+fn a_group_that_lvm2_could_not_count_is_not_made() {
+    let tib = |n: u64| Bytes::gib(n * 1024);
+    let cases = [
+        ("one device", vec![tib(20)], Bytes::kib(4)),
+        ("two devices", vec![tib(9), tib(9)], Bytes::kib(4)),
+        ("one extent", vec![tib(20)], tib(4)),
+    ];
+    let mut made = Vec::new();
+    for (what, sizes, extent_size) in cases {
+        let lab = Lab::new();
+        let devices: Vec<_> =
+            (1..).zip(&sizes).map(|(number, _)| format!("/dev/huge{number}").into()).collect();
+        for (path, size) in std::iter::zip::<&Vec<std::path::PathBuf>, _>(&devices, &sizes) {
+            lab.disks.add(path, *size);
+        }
+        let group =
+            NewGroup { name: "huge".parse().unwrap(), devices, extent_size: Some(extent_size), wipe: false };
+        if lab.engine().create_group(&group, MODE).is_ok() {
+            let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &group.name, Access::Read).unwrap();
+            made.push(format!(
+                "{what}: {} extents of {} sectors",
+                open.vg.extents().get(),
+                open.vg.extent_size.get()
+            ));
+        }
+    }
+    assert_eq!(made, Vec::<String>::new());
+}
+
+/// The same by a device that joins.
+#[test]
+fn a_device_does_not_join_a_group_that_would_have_more_extents_than_lvm2_counts() {
+    let lab = Lab::new();
+    for path in ["/dev/huge1", "/dev/huge2"] {
+        lab.disks.add(path, Bytes::gib(9 * 1024));
+    }
+    let name: VgName = "huge".parse().unwrap();
+    let group = NewGroup {
+        name: name.clone(),
+        devices: vec!["/dev/huge1".into()],
+        extent_size: Some(Bytes::kib(4)),
+        wipe: false,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let joined = lab.engine().extend_group(&name, &["/dev/huge2".into()], false, MODE);
+    assert!(joined.is_err(), "{} extents", Bytes::gib(18 * 1024).get() >> 12);
+}
