@@ -1529,3 +1529,16 @@ fn a_device_does_not_join_a_group_that_would_have_more_extents_than_lvm2_counts(
     let joined = lab.engine().extend_group(&name, &["/dev/huge2".into()], false, MODE);
     assert!(joined.is_err(), "{} extents", Bytes::gib(18 * 1024).get() >> 12);
 }
+
+/// Boot with a dead disk: the volumes that do not lie on it come up.
+#[test]
+fn all_means_those_that_do_not_lie_on_a_missing_device() {
+    let lab = lab_with_volume();
+    let far = NewVolume { on: vec!["/dev/sdb".into()], ..volume("far", 4) };
+    lab.engine().create_volume(&far, MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    lab.disks.remove(Path::new("/dev/sdb")).unwrap();
+    let _ = lab.engine().activate(&vg(), &[], MODE);
+    let device = lab.kernel.info(&DmName::new("vg--0-db").unwrap()).unwrap();
+    assert!(device.is_some_and(|info| info.live), "vg-0/db stays inactive because of vg-0/far");
+}
