@@ -1542,3 +1542,37 @@ fn all_means_those_that_do_not_lie_on_a_missing_device() {
     let device = lab.kernel.info(&DmName::new("vg--0-db").unwrap()).unwrap();
     assert!(device.is_some_and(|info| info.live), "vg-0/db stays inactive because of vg-0/far");
 }
+
+/// Nobody owns a device whose group was never made, or that never joined: whoever asks again gets it, with nothing to overwrite.
+#[test]
+fn what_a_dead_process_took_for_a_group_can_be_taken_again() {
+    let mut refused = Vec::new();
+    for last in 1.. {
+        let lab = Lab::new();
+        let outcome = lab.mortal_engine(last).create_group(&other(), MODE);
+        if outcome.is_ok() {
+            break;
+        }
+        let again = lab.engine().create_group(&other(), MODE);
+        let made = again
+            .as_ref()
+            .is_err_and(|error| error.kind() == Kind::AlreadyExists || error.kind() == Kind::InUse);
+        if let (Err(error), false) = (again, made) {
+            refused.push(format!("vg create, dead before step {last}: {error}"));
+        }
+    }
+    for last in 1.. {
+        let lab = Lab::new();
+        let devices = ["/dev/sdc".into()];
+        let outcome = lab.mortal_engine(last).extend_group(&vg(), &devices, false, MODE);
+        if outcome.is_ok() {
+            break;
+        }
+        let again = lab.engine().extend_group(&vg(), &devices, false, MODE);
+        let made = again.as_ref().is_err_and(|error| error.kind() == Kind::InUse);
+        if let (Err(error), false) = (again, made) {
+            refused.push(format!("vg extend, dead before step {last}: {error}"));
+        }
+    }
+    assert!(refused.is_empty(), "{} times:\n{}", refused.len(), refused.join("\n"));
+}
