@@ -1436,10 +1436,12 @@ fn readers_that_do_not_wait_do_not_hinder_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let locks = Locks::new(directory.path());
     let refused = std::sync::atomic::AtomicU32::new(0);
+    let barrier = std::sync::Barrier::new(8);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..8 {
             scope.spawn(|| {
-                for _ in 0..300 {
+                barrier.wait();
+                for _ in 0..2000 {
                     if let Err(error) =
                         locks.vg(&vg(), dmsnap::lvm::lock::Mode::Shared, dmsnap::lvm::Wait::No)
                     {
@@ -1450,7 +1452,7 @@ fn readers_that_do_not_wait_do_not_hinder_each_other() {
             });
         }
     });
-    assert_eq!(refused.into_inner(), 0, "of 1200 readers, with no writer anywhere");
+    assert_eq!(refused.into_inner(), 0, "of 16000 readers, with no writer anywhere");
 }
 
 /// Who is told that an operation failed finds things as they were: a script that tries again must not find it done.
