@@ -86,3 +86,29 @@ fn an_unreadable_settings_file_is_named() {
     let words = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
     assert!(words.contains("/nonexistent.toml"), "{words}");
 }
+
+/// Options of one letter can be written together.
+#[test]
+fn with_json_an_error_is_an_object_however_the_format_is_asked_for() {
+    for arguments in [
+        &["-qo", "json", "vg", "list", "x", "y"][..],
+        &["-qojson", "vg", "list", "x", "y"],
+        &["-vo=json", "vg", "list", "x", "y"],
+    ] {
+        let output = dmsnap().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let answer: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text:?}"));
+        assert_eq!(answer["error"]["kind"], "usage");
+    }
+}
+
+/// What could not be done, and why: the heading of a help text says neither.
+#[test]
+fn with_json_a_missing_subcommand_is_said_to_be_missing() {
+    let output = dmsnap().args(["-o", "json", "snapshot"]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("subcommand"), "{message:?}");
+}

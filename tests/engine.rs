@@ -1255,3 +1255,467 @@ fn a_refused_step_leaves_no_table_waiting() {
         }
     }
 }
+
+/// Live tables that map extents which the metadata calls free: whatever is allocated next is written to by two.
+fn mapped_and_free(lab: &Lab) -> Vec<String> {
+    let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &lab.group(), Access::Read).unwrap();
+    let free = dmsnap::lvm::free::FreeMap::of(&open.vg);
+    let extent = open.vg.extent_size.get();
+    let mut found = Vec::new();
+    for info in lab.kernel.list().unwrap().into_iter().filter(|info| info.live) {
+        for line in lab.kernel.table(&info.name, dmsnap::dm::Slot::Live).unwrap().0 {
+            let dmsnap::dm::Target::Linear { device, offset } = line.target else { continue };
+            let Some(pv) = open.pvs.iter().position(|pv| pv.number == Some(device)) else { continue };
+            let begin = offset.get() - open.vg.pvs[pv].pe_start.get();
+            let end = begin + line.length.get();
+            let is_free = |run: &&dmsnap::lvm::free::Run| {
+                run.start.get() * extent < end && begin < run.end().get() * extent
+            };
+            found.extend(free.pvs[pv].iter().find(is_free).map(|_| info.name.to_string()));
+        }
+    }
+    found
+}
+
+/// After each cut of an operation somebody opens one of the devices that are there; then come other commands.
+#[test]
+fn no_extent_is_free_while_a_device_that_somebody_holds_open_maps_it() {
+    let mut wrong = Vec::new();
+    let removing_two = Operation {
+        name: "removing both of two",
+        prepare: |lab| {
+            snap(lab, "a");
+            snap(lab, "b");
+        },
+        run: |engine| engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], MODE).map(drop),
+        kept: &[],
+        marks: true,
+        happened: |lab| !has(lab, "b") && !has(lab, "a"),
+    };
+    let chosen = |o: &&Operation| {
+        ["a group of snapshots", "removing one of two", "removing a volume with its snapshots"]
+            .contains(&o.name)
+    };
+    for operation in OPERATIONS.iter().filter(chosen).chain([&removing_two]) {
+        for last in 1.. {
+            let cut = || {
+                let lab = lab_with_volume();
+                (operation.prepare)(&lab);
+                let outcome = (operation.run)(&lab.mortal_engine(last));
+                (lab, outcome.is_ok())
+            };
+            let (lab, over) = cut();
+            for held in lab.kernel.list().unwrap().into_iter().map(|info| info.name) {
+                let (lab, _) = cut();
+                lab.kernel.hold(&held);
+                let _ = lab.engine().create_volume(&volume("next", 1), MODE);
+                let free = mapped_and_free(&lab);
+                if !free.is_empty() {
+                    wrong.push(format!("{}, dead before step {last}, {held} open: {free:?}", operation.name));
+                }
+            }
+            if over {
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// One snapshot of a family cannot be planned for; another's store must not be given back before its device is gone.
+#[test]
+fn a_store_is_not_free_while_its_family_is_stuck() {
+    let mut proved = 0;
+    for last in 1.. {
+        let lab = lab_with_volume();
+        snap(&lab, "a");
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if outcome.is_ok() {
+            break;
+        }
+        // Somebody takes the first snapshot's device away: its origin is written to without it.
+        if lab.kernel.remove(&DmName::new("vg--0-a").unwrap(), dmsnap::dm::UdevFlags::hidden()).is_err() {
+            continue;
+        }
+        let _ = lab.engine().create_volume(&volume("next", 1), MODE);
+        assert_eq!(mapped_and_free(&lab), Vec::<String>::new(), "dead before step {last}");
+        proved += 1;
+    }
+    assert!(proved > 0);
+}
+
+/// The same with an origin: its snapshot is opened while both are removed.
+#[test]
+fn an_origin_is_not_free_while_its_snapshot_could_not_be_removed() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.write("vg--0-db", 0, 2);
+    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-a").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&device));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_volumes(&vg(), &[lv("db")], true, MODE).unwrap_err().kind(), Kind::InUse);
+    assert_eq!(mapped_and_free(&lab), Vec::<String>::new());
+    assert_eq!(lab.read("vg--0-a", 1 << 20), 1);
+    lab.engine().create_volume(&volume("next", 8), MODE).unwrap();
+    lab.write("vg--0-next", 1 << 20, 7);
+    assert_eq!(lab.read("vg--0-a", 1 << 20), 1, "a mounted snapshot changed");
+}
+
+/// The removal of two snapshots fails at the second: who was told so goes on to use it.
+#[test]
+fn a_removal_of_several_that_was_refused_has_not_happened_to_what_is_open() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    snap(&lab, "b");
+    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-a").unwrap());
+    let opened = std::sync::Once::new();
+    let steps = Steps::new(move |_| {
+        opened.call_once(|| kernel.hold(&device));
+        Ok(())
+    });
+    let engine = lab
+        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    assert_eq!(engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], MODE).unwrap_err().kind(), Kind::InUse);
+    assert_eq!(mapped_and_free(&lab), Vec::<String>::new());
+    lab.kernel.release(&DmName::new("vg--0-a").unwrap());
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert!(has(&lab, "a"), "a snapshot went after its removal had failed");
+}
+
+/// A snapshot whose device somebody took away has lost what was written since, whether its origin is suspended by now or not.
+#[test]
+fn a_snapshot_that_lost_writes_does_not_join_an_origin_because_that_is_suspended() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.kernel.remove(&DmName::new("vg--0-a").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    lab.kernel.suspend(&DmName::new("vg--0-db").unwrap(), dmsnap::dm::Freeze::FileSystem).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    let is_there = lab.kernel.info(&DmName::new("vg--0-a").unwrap()).unwrap().is_some();
+    assert!(!is_there || lab.read("vg--0-a", 0) == 1, "a snapshot with wrong content is called valid");
+}
+
+#[test]
+fn a_dry_run_of_the_end_of_a_group_refuses_one_with_volumes() {
+    let lab = lab_with_volume();
+    let mode = Mode { dry_run: true, ..MODE };
+    let outcome = lab.engine().remove_group(&vg(), mode).map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(outcome, Err(Kind::InUse));
+}
+
+#[test]
+fn a_device_is_not_labelled_for_a_group_whose_metadata_is_full() {
+    let lab = lab_with_full_metadata();
+    let disks = lab.disks.images();
+    let dry = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, Mode { dry_run: true, ..MODE });
+    let error = lab.engine().extend_group(&vg(), &["/dev/sdc".into()], false, MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+    assert_eq!(
+        dry.map(|_| ()).map_err(|error| error.kind()),
+        Err(Kind::NoSpace),
+        "a dry run saw no hindrance"
+    );
+}
+
+#[test]
+fn all_that_is_free_of_a_full_group_is_no_space() {
+    let lab = lab_with_volume();
+    let all = |name| NewVolume { size: Size::Percent(100, Whole::Free), ..volume(name, 1) };
+    lab.engine().create_volume(&all("all"), MODE).unwrap();
+    let error = lab.engine().create_volume(&all("more"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+}
+
+/// Whoever died between the resume and the paths: without udevd nobody else makes them.
+#[test]
+fn paths_follow_the_devices_whenever_a_process_dies() {
+    let mut wrong = Vec::new();
+    for operation in OPERATIONS {
+        for last in 1.. {
+            let lab = lab_with_volume();
+            (operation.prepare)(&lab);
+            let outcome = (operation.run)(&lab.mortal_engine(last));
+            lab.engine().repair(&lab.group(), MODE).unwrap();
+            let _ = lab.engine().activate(&lab.group(), &[], MODE).unwrap();
+            let published: std::collections::BTreeSet<_> = lab.kernel.published().into_keys().collect();
+            let there: std::collections::BTreeSet<_> =
+                lab.kernel.list().unwrap().into_iter().map(|info| info.name).collect();
+            if published != there {
+                wrong.push(format!(
+                    "{}, dead before step {last}: missing {:?}, stale {:?}",
+                    operation.name,
+                    there.difference(&published).collect::<Vec<_>>(),
+                    published.difference(&there).collect::<Vec<_>>()
+                ));
+            }
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Boot: what squats on the name of one volume's device must not keep the others of the group down.
+#[test]
+fn a_volume_that_cannot_be_activated_does_not_keep_the_others_down() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    let squatted = DmName::new("vg--0-idle").unwrap();
+    lab.kernel.create(&squatted, &dmsnap::dm::DmUuid::new("somebody-else").unwrap()).unwrap();
+    let _ = lab.engine().activate(&vg(), &[], MODE);
+    let device = lab.kernel.info(&DmName::new("vg--0-db").unwrap()).unwrap();
+    assert!(device.is_some_and(|info| info.live), "vg-0/db stays inactive because of vg-0/idle");
+}
+
+/// As with a volume: names that others bear are noticed before anything is written, or at least do not block the group.
+#[test]
+fn a_group_is_not_renamed_where_a_device_bears_one_of_the_new_names() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    let squatted = DmName::new("new-idle").unwrap();
+    lab.kernel.create(&squatted, &dmsnap::dm::DmUuid::new("somebody-else").unwrap()).unwrap();
+    let disks = lab.disks.images();
+    lab.engine().rename_group(&vg(), &"new".parse().unwrap(), MODE).unwrap_err();
+    let next =
+        lab.engine().create_volume(&NewVolume { vg: lab.group(), ..volume("next", 1) }, MODE).map(drop);
+    assert!(next.is_ok(), "nothing can be done in group {} any more: {next:?}", lab.group());
+    assert!(lab.disks.images() == disks, "a refused request wrote");
+}
+
+/// `lvconvert -s` makes a store of a volume that is there: that snapshot is acknowledged, and lvm2's.
+#[test]
+fn a_pending_volume_that_lvm2_made_a_store_of_stays() {
+    for last in 1.. {
+        let lab = lab_with_volume();
+        let outcome = lab.mortal_engine(last).create_volume(&volume("new", 4), MODE);
+        if has_volume(&lab, "new") && outcome.is_err() {
+            // lvm2 takes the volume down, zeroes it and brings both up again.
+            let _ = lab.kernel.remove(&DmName::new("vg--0-new").unwrap(), dmsnap::dm::UdevFlags::hidden());
+            lab.kernel.remove(&DmName::new("vg--0-db").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+            lab.lvm2_commits(&[Edit::AddSnapshot {
+                store: lv("new"),
+                origin: lv("db"),
+                chunk_size: ChunkSize::DEFAULT.sectors(),
+                id: dmsnap::lvm::Uuid::generate(&mut |buffer| buffer.fill(9)),
+                created: Some(Creation { time: 1_700_000_000, host: "lab".into() }),
+            }]);
+            lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+            assert_eq!(lab.snapshot_names(), ["new"], "dead before step {last}");
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+}
+
+/// Who repairs is told if it is not repaired.
+#[test]
+fn a_repair_that_leaves_something_stuck_is_an_error() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.kernel.remove(&DmName::new("vg--0-a").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+    let repaired = lab.engine().repair(&vg(), MODE);
+    assert!(!lab.engine().check(&vg(), MODE).unwrap().plan.is_empty());
+    assert!(repaired.is_err(), "the repair says that all is well");
+}
+
+/// Something has a hidden layer open that recovery would take away: the rest of the group can be worked on all the same.
+#[test]
+fn a_hidden_layer_that_is_open_does_not_block_the_group() {
+    let lab = lab_with_pending_snapshot();
+    lab.kernel.hold(&DmName::new("vg--0-s-cow").unwrap());
+    lab.engine().create_volume(&volume("next", 1), MODE).map(drop).unwrap();
+}
+
+/// A device below is suspended by somebody: the origin above it cannot be suspended before it goes on.
+#[test]
+fn what_is_below_goes_on_before_an_origin_is_suspended() {
+    let lab = lab_with_pending_snapshot();
+    lab.kernel.suspend(&DmName::new("vg--0-db-real").unwrap(), dmsnap::dm::Freeze::Io).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!(lab.kernel.violations(), Vec::<String>::new());
+}
+
+/// Activation changes no metadata: a host that may change none can activate, whatever a dead process left.
+#[test]
+fn a_host_that_changes_no_metadata_activates_beside_what_a_dead_process_left() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
+    for last in 1.. {
+        let outcome = lab.mortal_engine(last).create_snapshots(&cut(&[("db", "s")]), MODE);
+        if outcome.is_ok() || !lab.snapshots().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(lab.snapshots()[0].state, SnapshotState::Pending);
+    let engine = Engine::new(World {
+        kernel: Arc::new(lab.kernel.clone()),
+        devices: Arc::new(lab.devices.clone()),
+        locks: Locks::new(lab.locks.path()),
+        clock: || -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_700_000_000) },
+        random,
+        host: Host { name: "lab".into(), system: "Linux lab".into() },
+        owner: dmsnap::lvm::Host::default(),
+        lvm2: dmsnap::lvm::Settings { metadata_read_only: true, ..lab.settings() },
+        dev: "/dev".into(),
+    });
+    engine.activate(&vg(), &[lv("idle")], MODE).unwrap();
+}
+
+/// Readers share the lock: one that does not wait is not told that another process works on the group.
+#[test]
+fn readers_that_do_not_wait_do_not_hinder_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let locks = Locks::new(directory.path());
+    let refused = std::sync::atomic::AtomicU32::new(0);
+    let barrier = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..2000 {
+                    if let Err(error) =
+                        locks.vg(&vg(), dmsnap::lvm::lock::Mode::Shared, dmsnap::lvm::Wait::No)
+                    {
+                        assert_eq!(error.kind(), Kind::Locked);
+                        refused.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(refused.into_inner(), 0, "of 16000 readers, with no writer anywhere");
+}
+
+/// Who is told that an operation failed finds things as they were: a script that tries again must not find it done.
+#[test]
+fn a_new_name_or_size_that_was_refused_has_not_come() {
+    let mut wrong = Vec::new();
+    let chosen = ["growth under a snapshot", "renaming a volume with a snapshot", "renaming the group"];
+    for operation in OPERATIONS.iter().filter(|operation| chosen.contains(&operation.name)) {
+        for nth in 1.. {
+            let lab = lab_with_volume();
+            (operation.prepare)(&lab);
+            lab.kernel.forget_calls();
+            lab.kernel.fail_nth(nth);
+            let outcome = (operation.run)(&lab.engine());
+            lab.kernel.heal();
+            if outcome.is_err() && (operation.happened)(&lab) {
+                let calls = lab.kernel.calls();
+                let refused = usize::try_from(nth - 1).ok().and_then(|at| calls.get(at));
+                wrong.push(format!("{}: refused to {}", operation.name, refused.unwrap()));
+            }
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// LVM2 counts extents in 32 bits, those of a group and those of a device, and sectors of an extent too: what is larger it reads
+/// as something else. It refuses to make such a group.
+#[test]
+fn a_group_that_lvm2_could_not_count_is_not_made() {
+    let tib = |n: u64| Bytes::gib(n * 1024);
+    let cases = [
+        ("one device", vec![tib(20)], Bytes::kib(4)),
+        ("two devices", vec![tib(9), tib(9)], Bytes::kib(4)),
+        ("one extent", vec![tib(20)], tib(4)),
+    ];
+    let mut made = Vec::new();
+    for (what, sizes, extent_size) in cases {
+        let lab = Lab::new();
+        let devices: Vec<_> =
+            (1..).zip(&sizes).map(|(number, _)| format!("/dev/huge{number}").into()).collect();
+        for (path, size) in std::iter::zip::<&Vec<std::path::PathBuf>, _>(&devices, &sizes) {
+            lab.disks.add(path, *size);
+        }
+        let group =
+            NewGroup { name: "huge".parse().unwrap(), devices, extent_size: Some(extent_size), wipe: false };
+        if lab.engine().create_group(&group, MODE).is_ok() {
+            let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &group.name, Access::Read).unwrap();
+            made.push(format!(
+                "{what}: {} extents of {} sectors",
+                open.vg.extents().get(),
+                open.vg.extent_size.get()
+            ));
+        }
+    }
+    assert_eq!(made, Vec::<String>::new());
+}
+
+/// The same by a device that joins.
+#[test]
+fn a_device_does_not_join_a_group_that_would_have_more_extents_than_lvm2_counts() {
+    let lab = Lab::new();
+    for path in ["/dev/huge1", "/dev/huge2"] {
+        lab.disks.add(path, Bytes::gib(9 * 1024));
+    }
+    let name: VgName = "huge".parse().unwrap();
+    let group = NewGroup {
+        name: name.clone(),
+        devices: vec!["/dev/huge1".into()],
+        extent_size: Some(Bytes::kib(4)),
+        wipe: false,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let joined = lab.engine().extend_group(&name, &["/dev/huge2".into()], false, MODE);
+    assert!(joined.is_err(), "{} extents", Bytes::gib(18 * 1024).get() >> 12);
+}
+
+/// Boot with a dead disk: the volumes that do not lie on it come up.
+#[test]
+fn all_means_those_that_do_not_lie_on_a_missing_device() {
+    let lab = lab_with_volume();
+    let far = NewVolume { on: vec!["/dev/sdb".into()], ..volume("far", 4) };
+    lab.engine().create_volume(&far, MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    lab.disks.remove(Path::new("/dev/sdb")).unwrap();
+    let _ = lab.engine().activate(&vg(), &[], MODE);
+    let device = lab.kernel.info(&DmName::new("vg--0-db").unwrap()).unwrap();
+    assert!(device.is_some_and(|info| info.live), "vg-0/db stays inactive because of vg-0/far");
+}
+
+/// Nobody owns a device whose group was never made, or that never joined: whoever asks again gets it, with nothing to overwrite.
+#[test]
+fn what_a_dead_process_took_for_a_group_can_be_taken_again() {
+    let mut refused = Vec::new();
+    for last in 1.. {
+        let lab = Lab::new();
+        let outcome = lab.mortal_engine(last).create_group(&other(), MODE);
+        if outcome.is_ok() {
+            break;
+        }
+        let again = lab.engine().create_group(&other(), MODE);
+        let made = again
+            .as_ref()
+            .is_err_and(|error| error.kind() == Kind::AlreadyExists || error.kind() == Kind::InUse);
+        if let (Err(error), false) = (again, made) {
+            refused.push(format!("vg create, dead before step {last}: {error}"));
+        }
+    }
+    for last in 1.. {
+        let lab = Lab::new();
+        let devices = ["/dev/sdc".into()];
+        let outcome = lab.mortal_engine(last).extend_group(&vg(), &devices, false, MODE);
+        if outcome.is_ok() {
+            break;
+        }
+        let again = lab.engine().extend_group(&vg(), &devices, false, MODE);
+        let made = again.as_ref().is_err_and(|error| error.kind() == Kind::InUse);
+        if let (Err(error), false) = (again, made) {
+            refused.push(format!("vg extend, dead before step {last}: {error}"));
+        }
+    }
+    assert!(refused.is_empty(), "{} times:\n{}", refused.len(), refused.join("\n"));
+}
