@@ -1287,7 +1287,7 @@ fn no_extent_is_free_while_a_device_that_somebody_holds_open_maps_it() {
             snap(lab, "a");
             snap(lab, "b");
         },
-        run: |engine| engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], MODE).map(drop),
+        run: |engine, mode| engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], mode).map(drop),
         kept: &[],
         marks: true,
         happened: |lab| !has(lab, "b") && !has(lab, "a"),
@@ -1301,7 +1301,7 @@ fn no_extent_is_free_while_a_device_that_somebody_holds_open_maps_it() {
             let cut = || {
                 let lab = lab_with_volume();
                 (operation.prepare)(&lab);
-                let outcome = (operation.run)(&lab.mortal_engine(last));
+                let outcome = (operation.run)(&lab.mortal_engine(last), MODE);
                 (lab, outcome.is_ok())
             };
             let (lab, over) = cut();
@@ -1440,7 +1440,7 @@ fn paths_follow_the_devices_whenever_a_process_dies() {
         for last in 1.. {
             let lab = lab_with_volume();
             (operation.prepare)(&lab);
-            let outcome = (operation.run)(&lab.mortal_engine(last));
+            let outcome = (operation.run)(&lab.mortal_engine(last), MODE);
             lab.engine().repair(&lab.group(), MODE).unwrap();
             let _ = lab.engine().activate(&lab.group(), &[], MODE).unwrap();
             let published: std::collections::BTreeSet<_> = lab.kernel.published().into_keys().collect();
@@ -1607,7 +1607,7 @@ fn a_new_name_or_size_that_was_refused_has_not_come() {
             (operation.prepare)(&lab);
             lab.kernel.forget_calls();
             lab.kernel.fail_nth(nth);
-            let outcome = (operation.run)(&lab.engine());
+            let outcome = (operation.run)(&lab.engine(), MODE);
             lab.kernel.heal();
             if outcome.is_err() && (operation.happened)(&lab) {
                 let calls = lab.kernel.calls();
