@@ -28,6 +28,7 @@ pub mod outline;
 pub mod plan;
 pub mod recover;
 pub mod resize;
+mod retreat;
 mod session;
 pub mod setup;
 pub mod snapshot;

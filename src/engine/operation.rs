@@ -2,7 +2,7 @@
 //!
 //! Under the group's lock: read the metadata, take away what a dead process left, let the operation say what it changes,
 //! commit that as intent, converge the kernel, commit the confirmation. Whatever fails on the way is answered by planning again from
-//! what is there; an operation that was not confirmed never happened.
+//! what is there; an operation that was not confirmed never happened ([`super::retreat`]).
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,9 +14,8 @@ use super::outline::Entry;
 use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::setup::{Taken, label};
-use super::tree::FoundTree;
 use super::{Engine, mark};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::lvm::lock::Wait;
 use crate::lvm::{Edit, LvName, Uuid, Vg, VgName, check_room};
 
@@ -192,7 +191,7 @@ impl Session<'_> {
         }
         label(&change.labels)?;
         blank(&self.open, &change.blanks)?;
-        let before = (self.open.vg.clone(), found);
+        let before = self.open.vg.clone();
         self.commit(&change.intent, description)?;
         let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
             Ok(executed) => executed,
@@ -230,36 +229,6 @@ impl Session<'_> {
             }
             fits => fits.map(|()| change.clone()),
         }
-    }
-
-    /// After a failed plan. If the kernel did nothing yet, the operation has not happened. Else what is marked is recovered, and
-    /// what else was touched is made as active as it was.
-    fn give_up(
-        &mut self,
-        error: Error,
-        change: &Change,
-        (vg, found): &(Vg, FoundTree),
-        active: &BTreeSet<Uuid>,
-    ) -> Error {
-        let is_untouched = self.found(vg, &change.touched).is_ok_and(|now| now.has_same_devices(found));
-        let settled = if is_untouched && !change.intent.is_empty() {
-            self.put(vg.clone(), "take back")
-        } else {
-            self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active))
-        };
-        match settled {
-            Ok(()) => error,
-            Err(recovery) => {
-                tracing::error!(%recovery, "what the failed operation left could not be taken away");
-                error.hint(format!("`dmsnap repair {}` takes away what is left of it", self.open.vg.name))
-            }
-        }
-    }
-
-    fn settle(&self, touched: &BTreeSet<LvName>, active: &BTreeSet<Uuid>) -> Result<()> {
-        let vg = &self.open.vg;
-        let plan = self.plan_for(vg, &self.found(vg, touched)?, &roots_in(vg, active))?;
-        execute(&plan, self.kernel(), self.engine.world.devices.as_ref()).map(drop)
     }
 }
 

@@ -89,19 +89,6 @@ impl FoundTree {
         Ok(Self { nodes, squatted })
     }
 
-    /// True if nothing was done to any device between the two: who has them open may differ.
-    pub fn has_same_devices(&self, other: &Self) -> bool {
-        let closed = |node: &FoundNode| {
-            let info = Info { open_count: 0, ..node.info.clone() };
-            FoundNode { info, ..node.clone() }
-        };
-        self.nodes.len() == other.nodes.len()
-            && self
-                .nodes
-                .iter()
-                .all(|(uuid, node)| other.nodes.get(uuid).is_some_and(|old| closed(old) == closed(node)))
-    }
-
     /// Those of the devices that are expected.
     pub fn only(&self, expected: &[Expected]) -> Self {
         let nodes = expected.iter().filter_map(|device| self.nodes.get_key_value(&device.uuid));
