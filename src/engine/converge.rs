@@ -173,7 +173,12 @@ impl<'a> Difference<'a> {
     /// before anything else has changed.
     fn remove_snapshots(&self, plan: &mut Plan) {
         let leaving = self.gone.iter().filter(|found| self.leaves_its_origin(found));
-        plan.prepare.extend(leaving.flat_map(|found| removal(found)));
+        for found in leaving {
+            let [remove, retract] = removal(found);
+            plan.prepare.push(remove);
+            // Paths wait for udev, and what else is under way may be suspended.
+            plan.cleanup.push(retract);
+        }
     }
 
     fn remove(&self, plan: &mut Plan) {

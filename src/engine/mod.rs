@@ -32,7 +32,7 @@ mod retreat;
 mod session;
 pub mod setup;
 pub mod snapshot;
-
+mod stack;
 pub mod tree;
 pub mod view;
 pub mod volume;

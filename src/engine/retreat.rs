@@ -49,9 +49,11 @@ impl Session<'_> {
             edits.push(Edit::RemoveLv { lv: store });
         }
         let grown = before.lvs.iter().filter_map(|lv| Some((lv, intended.lv(&lv.name)?)));
-        let grown = grown.filter(|(lv, now)| now.extents() > lv.extents() && self.is_longer(before, lv, found));
+        let grown =
+            grown.filter(|(lv, now)| now.extents() > lv.extents() && self.is_longer(before, lv, found));
         edits.extend(
-            grown.map(|(lv, now)| Edit::SetLvSegments { lv: lv.name.clone(), segments: now.segments.clone() }),
+            grown
+                .map(|(lv, now)| Edit::SetLvSegments { lv: lv.name.clone(), segments: now.segments.clone() }),
         );
         edits
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::block::DevNo;
 use crate::dm::{DmName, DmUuid, Info, Kernel, Slot, Table, Target, UdevFlags};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The device below a target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,8 @@ pub struct FoundNode {
     pub info: Info,
     /// Its live table; empty if it has none.
     pub table: Table<Below>,
+    /// The table that waits in its inactive slot; empty if none does.
+    pub inactive: Table<Below>,
     /// Its link, where the uuid says whose device it is.
     pub link: Option<PathBuf>,
 }
@@ -96,19 +98,35 @@ impl FoundTree {
         Self { nodes, squatted: self.squatted.clone() }
     }
 
-    /// Forgets these devices, and every device that is stacked with them, so that no plan touches them.
-    pub fn leave_alone(&mut self, mut uuids: Vec<DmUuid>) {
-        while let Some(uuid) = uuids.pop() {
-            let Some(node) = self.nodes.remove(&uuid) else { continue };
-            let above = self.nodes.iter().filter(|(_, above)| rests_on(&above.table, &uuid));
-            uuids.extend(above.map(|(uuid, _)| uuid.clone()).chain(layers_below(&node.table).cloned()));
-        }
+    /// Those of the devices that have a live table.
+    pub fn live(&self) -> Self {
+        let live = self.nodes.iter().filter(|(_, node)| node.info.live);
+        let nodes = live.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
+        Self { nodes, squatted: self.squatted.clone() }
+    }
+
+    /// The tree that wants everything as it is, and nothing suspended.
+    pub fn as_wanted(&self) -> DeviceTree {
+        let wanted = |(uuid, found): (&DmUuid, &FoundNode)| {
+            let node = Node {
+                name: found.info.name.clone(),
+                table: found.table.clone(),
+                read_only: found.info.read_only,
+                udev: UdevFlags::unchanged(),
+                link: found.link.clone(),
+                begins: false,
+            };
+            (uuid.clone(), node)
+        };
+        DeviceTree(self.nodes.iter().map(wanted).collect())
     }
 
     /// How many have a device open besides the other devices of this tree: mounts, processes, foreign layers.
     pub fn users(&self, uuid: &DmUuid) -> u32 {
         let Some(node) = self.nodes.get(uuid) else { return 0 };
-        let layers = self.nodes.values().filter(|above| rests_on(&above.table, uuid)).count();
+        // Once, however many tables of a device name it (Linux 6.1).
+        let opens = |above: &&FoundNode| rests_on(&above.table, uuid) || rests_on(&above.inactive, uuid);
+        let layers = self.nodes.values().filter(opens).count();
         node.info.open_count.saturating_sub(u32::try_from(layers).unwrap_or(u32::MAX))
     }
 }
@@ -159,12 +177,14 @@ fn with_tables(
     let mut nodes = BTreeMap::new();
     for (info, link) in infos {
         let Some(uuid) = info.uuid.clone() else { continue };
-        let table = if info.live { kernel.table(&info.name, Slot::Live)? } else { Table(Vec::new()) };
-        let table = table.map(|number| match layers.get(&number) {
-            Some(uuid) => Below::Layer(uuid.clone()),
-            None => Below::Disk(number),
-        });
-        nodes.insert(uuid, FoundNode { info, table: table.joined(), link });
+        let read = |there, slot| {
+            let table = if there { kernel.table(&info.name, slot)? } else { Table(Vec::new()) };
+            let below = |number| layers.get(&number).map_or(Below::Disk(number), |l| Below::Layer(l.clone()));
+            Ok::<_, Error>(table.map(below).joined())
+        };
+        let table = read(info.live, Slot::Live)?;
+        let inactive = read(info.inactive, Slot::Inactive)?;
+        nodes.insert(uuid, FoundNode { info, table, inactive, link });
     }
     Ok(nodes)
 }
