@@ -241,6 +241,10 @@ pub(super) fn extents_of(
         Size::Absolute(bytes) => bytes,
         Size::Percent(percent, whole) => percent_of(vg, percent, whole, origin)?,
     };
+    if bytes.is_zero() && matches!(size, Size::Percent(1.., Whole::Free)) {
+        return Err(Error::new(Kind::NoSpace, format!("volume group {} has no free space", vg.name))
+            .hint(format!("free some, or add a device with `dmsnap vg extend {} DEV`", vg.name)));
+    }
     if bytes.is_zero() {
         return Err(Error::new(Kind::Usage, "the size is 0").hint("give a size of at least one extent"));
     }
