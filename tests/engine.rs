@@ -1484,10 +1484,10 @@ fn a_group_is_not_renamed_where_a_device_bears_one_of_the_new_names() {
     lab.kernel.create(&squatted, &dmsnap::dm::DmUuid::new("somebody-else").unwrap()).unwrap();
     let disks = lab.disks.images();
     lab.engine().rename_group(&vg(), &"new".parse().unwrap(), MODE).unwrap_err();
+    assert!(lab.disks.images() == disks, "a refused request wrote");
     let next =
         lab.engine().create_volume(&NewVolume { vg: lab.group(), ..volume("next", 1) }, MODE).map(drop);
     assert!(next.is_ok(), "nothing can be done in group {} any more: {next:?}", lab.group());
-    assert!(lab.disks.images() == disks, "a refused request wrote");
 }
 
 /// `lvconvert -s` makes a store of a volume that is there: that snapshot is acknowledged, and lvm2's.

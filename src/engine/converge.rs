@@ -220,7 +220,8 @@ fn resume(node: &Node) -> Step {
 }
 
 fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
-    let squatted = pairs.iter().find(|p| p.found.is_none() && found.squatted.contains(&p.node.name));
+    let has_name = |pair: &Pair<'_>| pair.found.is_some_and(|found| found.info.name == pair.node.name);
+    let squatted = pairs.iter().find(|p| !has_name(p) && found.squatted.contains(&p.node.name));
     squatted.map_or(Ok(()), |pair| {
         let name = &pair.node.name;
         Err(Error::new(

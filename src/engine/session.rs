@@ -195,6 +195,15 @@ impl Session<'_> {
         self.engine.world.kernel.as_ref()
     }
 
+    /// An error if a device has a name that another is to get.
+    pub(super) fn refuse_borne_name(&self, name: &DmName) -> Result<()> {
+        let bearer = self.kernel().info(name)?;
+        bearer.map_or(Ok(()), |_| {
+            let cause = format!("a device has the name {name}");
+            Err(Error::new(Kind::AlreadyExists, cause).hint("choose another name"))
+        })
+    }
+
     /// An error if somebody has a volume's device open.
     pub(super) fn refuse_in_use(&self, lv: &Lv) -> Result<()> {
         self.holders(lv)?.map_or(Ok(()), |holders| {

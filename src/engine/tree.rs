@@ -79,13 +79,12 @@ impl FoundTree {
         let mut infos = Vec::new();
         let mut squatted = BTreeSet::new();
         for device in expected {
-            match kernel.find(&device.uuid)? {
-                Some(info) => infos.push((info, device.link.clone())),
-                None if kernel.info(&device.name)?.is_some() => {
-                    squatted.insert(device.name.clone());
-                }
-                None => {}
+            let info = kernel.find(&device.uuid)?;
+            let has_name = info.as_ref().is_some_and(|info| info.name == device.name);
+            if !has_name && kernel.info(&device.name)?.is_some() {
+                squatted.insert(device.name.clone());
             }
+            infos.extend(info.map(|info| (info, device.link.clone())));
         }
         let nodes = with_tables(kernel, infos)?;
         Ok(Self { nodes, squatted })

@@ -86,11 +86,7 @@ impl Session<'_> {
         refuse_foreign(vg, vg.find_lv(name)?)?;
         refuse_taken(vg, to)?;
         for layer in Layer::ALL {
-            let device = self.naming().name(to, layer)?;
-            if self.kernel().info(&device)?.is_some() {
-                return Err(Error::new(Kind::AlreadyExists, format!("a device has the name {device}"))
-                    .hint("choose another name"));
-            }
+            self.refuse_borne_name(&self.naming().name(to, layer)?)?;
         }
         let (begin, end) = changing(to);
         Ok(Change {
