@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::setup::{Taken, label};
 use super::{Engine, mark};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lvm::lock::Wait;
 use crate::lvm::{Edit, LvName, Uuid, Vg, VgName, check_room};
 
@@ -52,6 +52,9 @@ pub struct Change {
     pub deactivate: BTreeSet<LvName>,
     /// Volumes whose mounted file systems are then made as large as they are.
     pub grow_fs: BTreeSet<LvName>,
+    /// What cannot be done for one of the touched volumes keeps it from being done for no other. Only without edits: they are
+    /// committed together.
+    pub apart: bool,
     /// Committed when the kernel has followed.
     pub confirm: Vec<Edit>,
     /// What a person should know: a size that was rounded.
@@ -63,6 +66,25 @@ impl Change {
     fn commits(&self) -> bool {
         !self.intent.is_empty() || !self.confirm.is_empty()
     }
+
+    /// What of it concerns this volume.
+    fn only(&self, name: &LvName) -> Self {
+        let name = BTreeSet::from([name.clone()]);
+        Self {
+            touched: &self.touched & &name,
+            activate: &self.activate & &name,
+            deactivate: &self.deactivate & &name,
+            ..Self::default()
+        }
+    }
+}
+
+/// The first of the errors, when all else is done; the others are logged.
+pub(super) fn first_failure(failures: Vec<Error>) -> Result<()> {
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    failures.for_each(|error| tracing::warn!("{error}"));
+    Err(first)
 }
 
 /// What an operation did, or with `--dry-run` would do.
@@ -158,7 +180,10 @@ impl Session<'_> {
             let planned = Some([recovery, planned(&change, &Plan::default())].concat());
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
-        let (planned, executed) = self.carry_out(&change, mode, description)?;
+        let (planned, executed) = match change.apart {
+            true => self.carry_out_apart(&change, mode, description)?,
+            false => self.carry_out(&change, mode, description)?,
+        };
         let elapsed = began.elapsed();
         if change.commits() && !mode.dry_run {
             self.engine.back_up(&self.open.vg, description);
@@ -170,6 +195,27 @@ impl Session<'_> {
             planned: mode.dry_run.then_some(planned),
             notes: change.notes,
         })
+    }
+
+    fn carry_out_apart(
+        &mut self,
+        change: &Change,
+        mode: Mode,
+        description: &str,
+    ) -> Result<(Vec<Entry>, Executed)> {
+        let (mut entries, mut executed) = (Vec::new(), Executed::default());
+        let mut failures = Vec::new();
+        for name in &change.touched {
+            match self.carry_out(&change.only(name), mode, description) {
+                Ok((planned, one)) => {
+                    entries.extend(planned);
+                    executed.frozen.extend(one.frozen);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        first_failure(failures)?;
+        Ok((entries, executed))
     }
 
     fn carry_out(

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::converge::converge;
 use super::execute::{Executed, execute_apart};
 use super::mark::{Mark, group_changing, is_unfinished};
-use super::operation::Mode;
+use super::operation::{Mode, first_failure};
 use super::outline::Entry;
 use super::plan::Plan;
 use super::session::Session;
@@ -69,7 +69,9 @@ impl Session<'_> {
     /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<Entry>> {
         let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies();
-        if is_settled || self.open.refusal.is_some() {
+        // Volumes can be activated all the same: what changes metadata is refused later.
+        let is_kept = self.open.refusal.is_some() || self.engine.check_writable().is_err();
+        if is_settled || is_kept {
             return Ok(Vec::new());
         }
         let mut recovery = self.difference()?;
@@ -238,11 +240,7 @@ impl Engine {
         }
         let executed = session.restore_order(&mut recovery)?;
         let elapsed = began.elapsed();
-        let mut stuck = recovery.stuck.into_iter();
-        if let Some(first) = stuck.next() {
-            stuck.for_each(|error| tracing::warn!("{error}"));
-            return Err(first);
-        }
+        first_failure(recovery.stuck)?;
         let frozen = executed.frozen.iter().map(|(_, time)| *time).max();
         Ok(Report { elapsed, frozen, ..Report::default() })
     }
