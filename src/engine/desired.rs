@@ -110,7 +110,7 @@ impl Stacks<'_> {
                 Layer::Real | Layer::Cow => UdevFlags::hidden(),
             },
             link: (layer == Layer::Top).then(|| self.naming.link(&lv.name)),
-            begins: is_snapshot && Mark::of(lv) == Some(Mark::Pending),
+            begins: is_snapshot && Mark::of(lv) == Some(Mark::PendingSnapshot),
         };
         self.tree.0.insert(self.naming.uuid(&lv.id, layer), node);
         Ok(())

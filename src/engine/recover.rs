@@ -183,8 +183,8 @@ pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
     if vg.snapshot_of_store(name).is_some() {
         edits.push(Edit::DetachSnapshot { store: name.clone() });
     }
-    if mark == Some(Mark::Pending) {
-        edits.push(Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() });
+    if let Some(pending @ (Mark::Pending | Mark::PendingSnapshot)) = mark {
+        edits.push(Edit::RemoveLvTag { lv: name.clone(), tag: pending.tag() });
     }
     if mark != Some(Mark::Deleting) {
         edits.push(Edit::AddLvTag { lv: name.clone(), tag: Mark::Deleting.tag() });
@@ -192,13 +192,17 @@ pub(super) fn release(vg: &Vg, name: &LvName) -> Vec<Edit> {
     edits
 }
 
-/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's: it stays.
+/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's, and stays: with a snapshot,
+/// as a snapshot, or as none.
 fn goes(vg: &Vg, lv: &Lv) -> bool {
-    let is_marked = |lv: &Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
-    let is_kept = |store: &LvName| vg.lv(store).is_some_and(|store| !is_marked(store));
-    let has_snapshot = vg.snapshots_of(&lv.name).any(|snapshot| is_kept(&snapshot.store));
-    let is_merged = vg.snapshot_of_store(&lv.name).is_some_and(|snapshot| snapshot.merging);
-    is_marked(lv) && !has_snapshot && !is_merged
+    let snapshot = vg.snapshot_of_store(&lv.name);
+    let is_what_it_was = match Mark::of(lv) {
+        Some(Mark::Pending | Mark::Deleting) => snapshot.is_none(),
+        Some(Mark::PendingSnapshot) => snapshot.is_some_and(|snapshot| !snapshot.merging),
+        Some(Mark::Changing) | None => false,
+    };
+    let mut stores = vg.snapshots_of(&lv.name).filter_map(|snapshot| vg.lv(&snapshot.store));
+    is_what_it_was && stores.all(|store| goes(vg, store))
 }
 
 /// The edits that take the marks off what stays.

@@ -117,20 +117,22 @@ impl Session<'_> {
             segments: segments.clone(),
             purpose: Purpose::Volume,
         });
-        change.intent.push(Edit::AddLv(self.pending(&new.name, segments, true, &new.tags)));
-        change.confirm.push(acknowledge(&new.name));
+        let made = self.unacknowledged(&new.name, segments, true, &new.tags, Mark::Pending);
+        change.intent.push(Edit::AddLv(made));
+        change.confirm.push(acknowledge(&new.name, Mark::Pending));
         change.touched.insert(new.name.clone());
         change.activate.insert(new.name.clone());
         Ok(change)
     }
 
     /// A visible volume that is not acknowledged yet.
-    pub(super) fn pending(
+    pub(super) fn unacknowledged(
         &self,
         name: &LvName,
         segments: Vec<Segment>,
         writable: bool,
         tags: &[Tag],
+        mark: Mark,
     ) -> NewLv {
         NewLv {
             name: name.clone(),
@@ -138,7 +140,7 @@ impl Session<'_> {
             writable,
             visible: true,
             flags: Vec::new(),
-            tags: tags.iter().cloned().chain([Mark::Pending.tag()]).collect(),
+            tags: tags.iter().cloned().chain([mark.tag()]).collect(),
             created: Some(self.creation()),
             segments,
         }
@@ -203,8 +205,8 @@ impl Session<'_> {
 }
 
 /// The edit by which a new volume is acknowledged.
-pub(super) fn acknowledge(name: &LvName) -> Edit {
-    Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() }
+pub(super) fn acknowledge(name: &LvName, mark: Mark) -> Edit {
+    Edit::RemoveLvTag { lv: name.clone(), tag: mark.tag() }
 }
 
 /// lvm2's RAID, thin, cache and other volumes have parts that dmsnap knows nothing of.
