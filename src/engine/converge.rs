@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Step};
-use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, layers_below, rank};
+use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, layers_below, rank, rests_on};
 use crate::dm::{DmUuid, Freeze, SwitchStep, Table, Target, UdevFlags};
 use crate::error::{Error, Kind, Result};
 
@@ -116,10 +116,26 @@ impl<'a> Difference<'a> {
     }
 
     /// A process that died in its switch may have left devices suspended whose live table is right. They go on first: loading
-    /// a snapshot reads its store, which would wait for ever on a suspended one.
+    /// a snapshot reads its store, which would wait for ever on a suspended one. So does what is below a running device, whatever
+    /// becomes of it: a suspend of that one would wait for it.
     fn resume_what_is_right(&self, plan: &mut Plan) {
-        let right = self.wanted.iter().filter(|pair| pair.is_suspended() && !self.switches(pair));
-        plan.prepare.extend(right.map(|pair| resume(pair.node)));
+        let gone = self.gone.iter().filter(|found| self.stalls(found));
+        plan.prepare.extend(
+            gone.map(|found| Step::Resume { name: found.info.name.clone(), udev: UdevFlags::unchanged() }),
+        );
+        let right = |pair: &&Pair<'_>| {
+            pair.is_suspended()
+                && (!self.switches(pair) || pair.found.is_some_and(|found| self.stalls(found)))
+        };
+        plan.prepare.extend(self.wanted.iter().filter(right).map(|pair| resume(pair.node)));
+    }
+
+    /// True if a device is suspended below one that is not.
+    fn stalls(&self, below: &FoundNode) -> bool {
+        let Some(uuid) = &below.info.uuid else { return false };
+        let found = self.wanted.iter().filter_map(|pair| pair.found).chain(self.gone.iter().copied());
+        let mut above = found.filter(|above| rests_on(&above.table, uuid));
+        below.info.live && below.info.suspended && above.any(|above| !above.info.suspended)
     }
 
     fn load(&self, plan: &mut Plan) {
@@ -146,7 +162,10 @@ impl<'a> Difference<'a> {
 
     fn switch(&self, plan: &mut Plan) {
         let switching: Vec<_> = self.wanted.iter().filter(|pair| self.switches(pair)).collect();
-        for (pair, found) in from_the_top(&switching) {
+        let running = switching.iter().copied().filter(|pair| {
+            pair.found.is_some_and(|found| found.info.live && (!found.info.suspended || self.stalls(found)))
+        });
+        for (pair, found) in from_the_top(running) {
             let is_cut = self.cut.contains(pair.uuid);
             let freeze = if is_cut { Freeze::FileSystem } else { Freeze::Io };
             plan.switch.push(SwitchStep::Suspend(pair.node.name.clone(), freeze));
@@ -206,10 +225,9 @@ fn removal(found: &FoundNode) -> [Step; 2] {
     ]
 }
 
-/// The live ones of these devices, each before what is below it now: origins before their snapshots before data.
-fn from_the_top<'p, 'a>(pairs: &[&'p Pair<'a>]) -> Vec<(&'p Pair<'a>, &'a FoundNode)> {
-    let running = pairs.iter().filter(|pair| !pair.is_new() && !pair.is_suspended());
-    let mut found: Vec<_> = running.filter_map(|pair| Some((*pair, pair.found?))).collect();
+/// These devices, each before what is below it now: origins before their snapshots before data.
+fn from_the_top<'p, 'a: 'p>(pairs: impl Iterator<Item = &'p Pair<'a>>) -> Vec<(&'p Pair<'a>, &'a FoundNode)> {
+    let mut found: Vec<_> = pairs.filter_map(|pair| Some((pair, pair.found?))).collect();
     found.reverse();
     found.sort_by_key(|(_, found)| Reverse(rank(&found.table)));
     found

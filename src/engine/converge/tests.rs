@@ -273,3 +273,17 @@ fn a_name_that_another_device_bears_is_refused() {
     assert_eq!(error.kind(), Kind::Refused);
     assert!(error.to_string().contains("s-cow"), "{error}");
 }
+
+#[test]
+fn what_is_suspended_below_a_running_origin_goes_on_before_that_is_suspended() {
+    let mut found = reached(&with_snapshots(&["s"]));
+    found.nodes.get_mut(&uuid("o-real")).unwrap().info.suspended = true;
+    let mut longer = with_snapshots(&["s"]);
+    for text in ["o", "o-real"] {
+        longer.0.get_mut(&uuid(text)).unwrap().table.0[0].length = Sectors(16384);
+    }
+    for wanted in [plain(), longer] {
+        let lines = lines(&found, &wanted);
+        assert!(position(&lines, "resume o-real") < position(&lines, "| suspend o"), "{lines:#?}");
+    }
+}
