@@ -1395,9 +1395,21 @@ fn a_snapshot_that_lost_writes_does_not_join_an_origin_because_that_is_suspended
     lab.kernel.remove(&DmName::new("vg--0-a").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
     lab.write("vg--0-db", 0, 2);
     lab.kernel.suspend(&DmName::new("vg--0-db").unwrap(), dmsnap::dm::Freeze::FileSystem).unwrap();
-    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!(lab.engine().repair(&vg(), MODE).unwrap_err().kind(), Kind::Refused);
+    assert_eq!(lab.kernel.unsettled(), [], "an origin that nothing can be done for stays suspended");
     let is_there = lab.kernel.info(&DmName::new("vg--0-a").unwrap()).unwrap().is_some();
     assert!(!is_there || lab.read("vg--0-a", 0) == 1, "a snapshot with wrong content is called valid");
+}
+
+/// lvm2 commits its snapshot while the origin is suspended. Had it died then, nothing was written since.
+#[test]
+fn a_snapshot_that_lvm2_did_not_get_to_begins_with_its_suspended_origin() {
+    let lab = lab_with_volume();
+    lab.kernel.suspend(&DmName::new("vg--0-db").unwrap(), dmsnap::dm::Freeze::FileSystem).unwrap();
+    lab.lvm2_commits(&lvm2_snapshot(&lab, "db", "s"));
+    lab.engine().repair(&vg(), MODE).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-s", 0)), (2, 1));
 }
 
 #[test]

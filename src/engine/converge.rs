@@ -260,7 +260,7 @@ fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a Dm
         let Some(Target::Snapshot { origin: real, .. }) = first_target(&pair.node.table) else { continue };
         let origin = pairs.iter().find(|other| feeds(&other.node.table, real) && !other.is_new());
         let Some(origin) = origin else { continue };
-        if !pair.node.begins && !origin.is_suspended() {
+        if !pair.node.begins {
             return Err(untracked(pair.node, origin.node));
         }
         cut.insert(origin.uuid);

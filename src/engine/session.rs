@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::Engine;
+use super::blank::is_unused_store;
 use super::converge::converge;
 use super::desired::{Activation, desired, families};
 use super::naming::{Layer, Naming};
@@ -146,8 +147,26 @@ impl Session<'_> {
     pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
         let disks = self.disks();
         let waiting = self.waiting_merges(vg, found);
-        let activation = Activation { roots, disks: &disks, waiting: &waiting, dev: self.engine.dev() };
+        let beginning = self.beginning(vg, found)?;
+        let dev = self.engine.dev();
+        let activation = Activation { roots, disks: &disks, waiting: &waiting, beginning: &beginning, dev };
         converge(found, &desired(vg, &activation)?)
+    }
+
+    /// The snapshots that nobody has begun yet, and whose origins are suspended; see [`Activation::beginning`].
+    fn beginning(&self, vg: &Vg, found: &FoundTree) -> Result<BTreeSet<LvName>> {
+        let naming = self.naming();
+        let node = |lv: &Lv| found.nodes.get(&naming.uuid(&lv.id, Layer::Top));
+        let mut beginning = BTreeSet::new();
+        for snapshot in vg.snapshots() {
+            let (store, origin) = (vg.find_lv(&snapshot.store)?, vg.find_lv(&snapshot.origin)?);
+            let waits = node(origin).is_some_and(|node| node.info.live && node.info.suspended);
+            let is_new = node(store).is_none_or(|node| !node.info.live);
+            if waits && is_new && is_unused_store(&self.open, store)? {
+                beginning.insert(snapshot.store.clone());
+            }
+        }
+        Ok(beginning)
     }
 
     /// The snapshots whose merge may not begin now; see [`Activation::waiting`].

@@ -215,11 +215,11 @@ fn a_snapshot_that_missed_writes_is_never_joined_again() {
 }
 
 #[test]
-fn a_snapshot_whose_origin_has_been_suspended_since_missed_nothing() {
-    // lvm2 commits while the origin is suspended: had it died then, this is what is found.
+fn a_snapshot_begins_when_its_suspended_origin_is_resumed() {
     let mut found = reached(&plain());
     found.nodes.get_mut(&uuid("o")).unwrap().info.suspended = true;
-    let lines = lines(&found, &with_snapshots(&["s"]));
+    assert_eq!(converge(&found, &with_snapshots(&["s"])).unwrap_err().kind(), Kind::Refused);
+    let lines = lines(&found, &beginning(with_snapshots(&["s"]), "s"));
     let first = position(&lines, "| resume s");
     assert_eq!(lines[first + 1], "| resume o");
 }
