@@ -234,11 +234,12 @@ impl Session<'_> {
     /// What holds a volume's device, in words; none if nothing does or it is not active.
     fn holders(&self, lv: &Lv) -> Result<Option<String>> {
         let uuid = self.naming().uuid(&lv.id, Layer::Top);
-        let Some(info) = self.kernel().find(&uuid)? else { return Ok(None) };
-        if info.open_count == 0 {
+        let Some(info) = self.kernel().find(&uuid)?.filter(|info| info.open_count > 0) else {
             return Ok(None);
-        }
+        };
         let mounts = self.engine.world.devices.mounts(info.number)?;
+        let info = if mounts.is_empty() { self.kernel().when_closed(info)? } else { Some(info) };
+        let Some(info) = info.filter(|info| info.open_count > 0) else { return Ok(None) };
         Ok(Some(in_words(&info.name, info.open_count, &mounts)))
     }
 }
