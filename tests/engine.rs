@@ -1444,36 +1444,6 @@ fn all_that_is_free_of_a_full_group_is_no_space() {
     assert_eq!(error.kind(), Kind::NoSpace, "{error}");
 }
 
-/// Whoever died between the resume and the paths: without udevd nobody else makes them.
-#[test]
-fn paths_follow_the_devices_whenever_a_process_dies() {
-    let mut wrong = Vec::new();
-    for operation in OPERATIONS {
-        for last in 1.. {
-            let lab = lab_with_volume();
-            (operation.prepare)(&lab);
-            let outcome = (operation.run)(&lab.mortal_engine(last), MODE);
-            lab.engine().repair(&lab.group(), MODE).unwrap();
-            let _ = lab.engine().activate(&lab.group(), &[], MODE).unwrap();
-            let published: std::collections::BTreeSet<_> = lab.kernel.published().into_keys().collect();
-            let there: std::collections::BTreeSet<_> =
-                lab.kernel.list().unwrap().into_iter().map(|info| info.name).collect();
-            if published != there {
-                wrong.push(format!(
-                    "{}, dead before step {last}: missing {:?}, stale {:?}",
-                    operation.name,
-                    there.difference(&published).collect::<Vec<_>>(),
-                    published.difference(&there).collect::<Vec<_>>()
-                ));
-            }
-            if outcome.is_ok() {
-                break;
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
-}
-
 /// Boot: what squats on the name of one volume's device must not keep the others of the group down.
 #[test]
 fn a_volume_that_cannot_be_activated_does_not_keep_the_others_down() {
