@@ -1452,7 +1452,8 @@ fn a_volume_that_cannot_be_activated_does_not_keep_the_others_down() {
     lab.engine().deactivate(&vg(), &[], MODE).unwrap();
     let squatted = DmName::new("vg--0-idle").unwrap();
     lab.kernel.create(&squatted, &dmsnap::dm::DmUuid::new("somebody-else").unwrap()).unwrap();
-    let _ = lab.engine().activate(&vg(), &[], MODE);
+    let error = lab.engine().activate(&vg(), &[], MODE).map(drop).unwrap_err();
+    assert!(error.to_string().contains("vg--0-idle"), "{error}");
     let device = lab.kernel.info(&DmName::new("vg--0-db").unwrap()).unwrap();
     assert!(device.is_some_and(|info| info.live), "vg-0/db stays inactive because of vg-0/idle");
 }
@@ -1602,6 +1603,53 @@ fn a_new_name_or_size_that_was_refused_has_not_come() {
         }
     }
     assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Whatever is refused, once: a file system that has grown, or may have, never finds its device shorter.
+#[test]
+fn a_volume_that_was_larger_is_not_made_smaller_again() {
+    let mut sizes = Vec::new();
+    for nth in 1.. {
+        let lab = lab_with_volume();
+        lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
+        let steps = Steps::new(move |step| match step == nth {
+            true => Err(Error::new(Kind::Internal, "injected error")),
+            false => Ok(()),
+        });
+        let engine = lab.engine_on(
+            steps.kernel(Arc::new(lab.kernel.clone())),
+            steps.devices(Arc::new(lab.devices.clone())),
+        );
+        let outcome = engine.extend_volume(&Growth { resize_fs: true, ..growth("12M") }, MODE);
+        lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+        lab.assert_at_rest(&format!("step {nth} refused"));
+        let volumes = lab.engine().volumes(&Select::default()).unwrap();
+        sizes.push(volumes.into_iter().find(|volume| volume.name == "db").unwrap().size_bytes);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    // At first it has not happened; then the device was longer, and stays so.
+    assert!(sizes.is_sorted(), "{sizes:?}");
+    assert_eq!((sizes[0], *sizes.last().unwrap()), (Bytes::mib(8), Bytes::mib(12)));
+}
+
+/// The kernel refuses for ever to help one volume: the rest of the group can be worked on all the same.
+#[test]
+fn a_stack_that_the_kernel_refuses_to_change_does_not_block_the_group() {
+    let lab = lab_with_pending_snapshot();
+    lab.kernel.before_each(|call| match call.to_string().starts_with("remove vg--0-s") {
+        true => Err(Error::new(Kind::Internal, "injected error")),
+        false => Ok(()),
+    });
+    let free = lab.free();
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(lab.free(), free - Bytes::mib(1), "extents are free that a live table maps");
+    assert_eq!(mapped_and_free(&lab), Vec::<String>::new());
+    assert_eq!(lab.engine().repair(&vg(), MODE).unwrap_err().kind(), Kind::Internal);
+    lab.kernel.heal();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    lab.assert_at_rest("after the kernel let go of it");
 }
 
 /// LVM2 counts extents in 32 bits, those of a group and those of a device, and sectors of an extent too: what is larger it reads
