@@ -88,6 +88,10 @@ impl Kernel for SteppedKernel {
         self.kernel.info(name)
     }
 
+    fn when_closed(&self, info: Info) -> Result<Option<Info>> {
+        self.kernel.when_closed(info)
+    }
+
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>> {
         self.kernel.table(name, slot)
     }

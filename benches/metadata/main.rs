@@ -232,7 +232,8 @@ fn undone(host: &dyn Devices, edits: &[Edit]) -> OpenVg {
 fn wanted(vg: &Vg, roots: &BTreeSet<LvName>) -> DeviceTree {
     let disks = [Some(DevNo { major: 240, minor: 0 })];
     let waiting = BTreeSet::new();
-    let activation = Activation { roots, disks: &disks, waiting: &waiting, dev: "/dev".as_ref() };
+    let activation =
+        Activation { roots, disks: &disks, waiting: &waiting, beginning: &waiting, dev: "/dev".as_ref() };
     desired(vg, &activation).expect("the volumes are linear")
 }
 
@@ -276,7 +277,15 @@ fn found(wanted: &DeviceTree) -> FoundTree {
             live: true,
             inactive: false,
         };
-        (uuid.clone(), FoundNode { info, table: node.table.clone(), link: node.link.clone() })
+        (
+            uuid.clone(),
+            FoundNode {
+                info,
+                table: node.table.clone(),
+                inactive: dmsnap::dm::Table(Vec::new()),
+                link: node.link.clone(),
+            },
+        )
     });
     FoundTree { nodes: nodes.collect(), squatted: BTreeSet::new() }
 }

@@ -31,6 +31,11 @@ const BUSY: [Duration; 4] = [
     Duration::from_millis(28),
 ];
 
+/// Before a device is called in use it is looked at again, so often and with such pauses: lvm2 tries to deactivate for five seconds
+/// (`activation/retry_deactivation`).
+const LOOKS: u32 = 50;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Device-mapper through `/dev/mapper/control`, opened when it is first needed.
 pub struct Control {
     dm: OnceLock<DM>,
@@ -278,6 +283,20 @@ impl Kernel for Control {
 
     fn resume(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
         self.fire(Prepared::resume(name, udev), "resume", name)
+    }
+
+    fn when_closed(&self, mut info: Info) -> Result<Option<Info>> {
+        for _ in 0..LOOKS {
+            if info.open_count == 0 || self.nodes.has_holders(info.number) {
+                break;
+            }
+            sleep(LOOK_PAUSE);
+            match self.info(&info.name)? {
+                Some(now) => info = now,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(info))
     }
 
     fn remove(&self, name: &DmName, udev: UdevFlags) -> Result<()> {

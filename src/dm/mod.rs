@@ -104,6 +104,12 @@ pub trait Kernel: Send + Sync {
     /// One device, or none.
     fn info(&self, name: &DmName) -> Result<Option<Info>>;
 
+    /// Waits a few seconds until nobody has a device open any more: whoever looks at what is on a device (udev, monitors) has it open
+    /// for a moment. Not for devices above it, which stay. Answers what there is then.
+    fn when_closed(&self, info: Info) -> Result<Option<Info>> {
+        Ok(Some(info))
+    }
+
     /// The table in a slot; empty if the slot is.
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>>;
 

@@ -93,6 +93,12 @@ impl Nodes {
         if self.is_stale(&node, name) { remove(&node) } else { Ok(()) }
     }
 
+    /// True if a device is built on this one.
+    pub fn has_holders(&self, number: DevNo) -> bool {
+        let holders = fs::read_dir(self.sys.join(format!("dev/block/{number}/holders")));
+        holders.is_ok_and(|mut holders| holders.next().is_some())
+    }
+
     fn node(&self, name: &DmName) -> PathBuf {
         self.dev.join("mapper").join(name.as_str())
     }

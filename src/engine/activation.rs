@@ -13,7 +13,8 @@ use crate::error::Result;
 use crate::lvm::{Lv, LvFlag, LvName, Role, VgName};
 
 impl Engine {
-    /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build.
+    /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build. Those that cannot be activated
+    /// then keep no other down, and are the error when all else is done.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
         self.converged(vg, names, mode, "activate", |session| session.activation(names))
     }
@@ -51,7 +52,7 @@ impl Session<'_> {
     }
 
     fn activation(&self, names: &[LvName]) -> Result<Change> {
-        let mut change = Change::default();
+        let mut change = Change { apart: names.is_empty(), ..Change::default() };
         let roots = if names.is_empty() { self.all(&mut change.notes) } else { self.roots(names)? };
         change.touched.clone_from(&roots);
         change.activate = roots;

@@ -6,7 +6,7 @@ use crate::block::{Device, probe};
 use crate::error::Result;
 use crate::lvm::scan::OpenVg;
 use crate::lvm::span::Span;
-use crate::lvm::{LvName, Segment};
+use crate::lvm::{Lv, LvName, Segment};
 use crate::units::Bytes;
 
 /// The kernel takes a store whose first four bytes are zero for a new one, and lvm2 clears this much.
@@ -59,4 +59,12 @@ pub(super) fn blank(open: &OpenVg, blanks: &[Blank]) -> Result<()> {
         span.flush()?;
     }
     Ok(())
+}
+
+/// True if no kernel has used this store yet: each writes its header when it first meets one.
+pub(super) fn is_unused_store(open: &OpenVg, store: &Lv) -> Result<bool> {
+    let span = Span::new(open, store.name.as_str(), &store.segments)?;
+    let mut header = [0; 4096];
+    span.read_at(Bytes::ZERO, &mut header)?;
+    Ok(header.starts_with(&[0; 4]))
 }

@@ -120,10 +120,27 @@ impl<'a> Difference<'a> {
     }
 
     /// A process that died in its switch may have left devices suspended whose live table is right. They go on first: loading
-    /// a snapshot reads its store, which would wait for ever on a suspended one.
+    /// a snapshot reads its store, which would wait for ever on a suspended one. So does what is below a running device, whatever
+    /// becomes of it: a suspend of that one would wait for it.
     fn resume_what_is_right(&self, plan: &mut Plan) {
-        let right = self.wanted.iter().filter(|pair| pair.is_suspended() && !self.switches(pair));
-        plan.prepare.extend(right.map(|pair| resume(pair.node)));
+        let gone = self.gone.iter().filter(|found| self.stalls(found));
+        plan.prepare.extend(
+            gone.map(|found| Step::Resume { name: found.info.name.clone(), udev: UdevFlags::unchanged() }),
+        );
+        let right = |pair: &&Pair<'_>| {
+            pair.is_suspended()
+                && (!self.switches(pair) || pair.found.is_some_and(|found| self.stalls(found)))
+        };
+        plan.prepare.extend(self.wanted.iter().filter(right).map(|pair| resume(pair.node)));
+    }
+
+    /// True if a device is suspended below one that is not.
+    fn stalls(&self, below: &FoundNode) -> bool {
+        let Some(uuid) = below.info.uuid.as_ref().filter(|_| below.info.live && below.info.suspended) else {
+            return false;
+        };
+        let mut found = self.wanted.iter().filter_map(|pair| pair.found).chain(self.gone.iter().copied());
+        found.any(|above| !above.info.suspended && layers_below(&above.table).any(|below| below == uuid))
     }
 
     fn load(&self, plan: &mut Plan) {
@@ -150,7 +167,10 @@ impl<'a> Difference<'a> {
 
     fn switch(&self, plan: &mut Plan) {
         let switching: Vec<_> = self.wanted.iter().filter(|pair| self.switches(pair)).collect();
-        for (pair, found) in from_the_top(&switching) {
+        let running = switching.iter().copied().filter(|pair| {
+            pair.found.is_some_and(|found| found.info.live && (!found.info.suspended || self.stalls(found)))
+        });
+        for (pair, found) in from_the_top(running) {
             let is_cut = self.cut.contains(pair.uuid);
             let freeze = if is_cut { Freeze::FileSystem } else { Freeze::Io };
             plan.switch.push(SwitchStep::Suspend(pair.node.name.clone(), freeze));
@@ -177,7 +197,12 @@ impl<'a> Difference<'a> {
     /// before anything else has changed.
     fn remove_snapshots(&self, plan: &mut Plan) {
         let leaving = self.gone.iter().filter(|found| self.leaves_its_origin(found));
-        plan.prepare.extend(leaving.flat_map(|found| removal(found)));
+        for found in leaving {
+            let [remove, retract] = removal(found);
+            plan.prepare.push(remove);
+            // Paths wait for udev, and what else is under way may be suspended.
+            plan.cleanup.push(retract);
+        }
     }
 
     fn remove(&self, plan: &mut Plan) {
@@ -203,10 +228,9 @@ fn removal(found: &FoundNode) -> [Step; 2] {
     ]
 }
 
-/// The live ones of these devices, each before what is below it now: origins before their snapshots before data.
-fn from_the_top<'p, 'a>(pairs: &[&'p Pair<'a>]) -> Vec<(&'p Pair<'a>, &'a FoundNode)> {
-    let running = pairs.iter().filter(|pair| !pair.is_new() && !pair.is_suspended());
-    let mut found: Vec<_> = running.filter_map(|pair| Some((*pair, pair.found?))).collect();
+/// These devices, each before what is below it now: origins before their snapshots before data.
+fn from_the_top<'p, 'a: 'p>(pairs: impl Iterator<Item = &'p Pair<'a>>) -> Vec<(&'p Pair<'a>, &'a FoundNode)> {
+    let mut found: Vec<_> = pairs.filter_map(|pair| Some((pair, pair.found?))).collect();
     found.reverse();
     found.sort_by_key(|(_, found)| Reverse(rank(&found.table)));
     found
@@ -217,7 +241,8 @@ fn resume(node: &Node) -> Step {
 }
 
 fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
-    let squatted = pairs.iter().find(|p| p.found.is_none() && found.squatted.contains(&p.node.name));
+    let has_name = |pair: &Pair<'_>| pair.found.is_some_and(|found| found.info.name == pair.node.name);
+    let squatted = pairs.iter().find(|p| !has_name(p) && found.squatted.contains(&p.node.name));
     squatted.map_or(Ok(()), |pair| {
         let name = &pair.node.name;
         Err(Error::new(
@@ -240,7 +265,7 @@ fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a Dm
     for pair in pairs.iter().filter(|pair| pair.is_new()) {
         let Some(Target::Snapshot { origin: real, .. }) = first_target(&pair.node.table) else { continue };
         let Some(origin) = origins.get(real) else { continue };
-        if !pair.node.begins && !origin.is_suspended() {
+        if !pair.node.begins {
             return Err(untracked(pair.node, origin.node));
         }
         cut.insert(origin.uuid);

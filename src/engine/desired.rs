@@ -26,6 +26,9 @@ pub struct Activation<'a> {
     /// Snapshots that are to be merged, and wait because they or their origins are open and were not being merged yet: what is
     /// mounted must not change under its file system. As lvm2, which begins such a merge when the origin is next activated.
     pub waiting: &'a BTreeSet<LvName>,
+    /// Snapshots, beside those that are marked so, that begin when the tree is reached: lvm2 commits while the origin is
+    /// suspended, and had it died then, the store is unused and nothing was written since.
+    pub beginning: &'a BTreeSet<LvName>,
     /// Where links go: `/dev`.
     pub dev: &'a Path,
 }
@@ -110,7 +113,9 @@ impl Stacks<'_> {
                 Layer::Real | Layer::Cow => UdevFlags::hidden(),
             },
             link: (layer == Layer::Top).then(|| self.naming.link(&lv.name)),
-            begins: is_snapshot && Mark::of(lv) == Some(Mark::Pending),
+            begins: is_snapshot
+                && (Mark::of(lv) == Some(Mark::PendingSnapshot)
+                    || self.activation.beginning.contains(&lv.name)),
         };
         self.tree.0.insert(self.naming.uuid(&lv.id, layer), node);
         Ok(())

@@ -18,17 +18,25 @@ pub struct Executed {
 
 /// Runs every step in order; the first that fails ends it, named in the error's context.
 pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Result<Executed> {
-    let known = plan.layers.iter().filter_map(|(uuid, (_, number))| Some((uuid.clone(), (*number)?)));
-    let mut run = Run { plan, kernel, devices, numbers: known.collect() };
+    let mut run = Run::new(plan, kernel, devices);
     run.steps(&plan.prepare)?;
-    let mut executed = Executed::default();
-    if !plan.switch.is_empty() {
-        let steps: Vec<_> = plan.switch.iter().map(switch_text).collect();
-        let report = kernel.switch(&plan.switch);
-        executed.frozen = report.map_err(|error| error.at(Context::Step(steps.join(", "))))?.frozen;
-    }
+    let executed = run.switch()?;
     run.steps(&plan.cleanup)?;
     Ok(executed)
+}
+
+/// Runs plans that share no device: where one of them fails the others go on. What waits for udev is in the cleanups, which begin when
+/// nothing of any plan is suspended any more.
+pub fn execute_apart(plans: &[&Plan], kernel: &dyn Kernel, devices: &dyn Devices) -> Vec<Result<Executed>> {
+    let mut runs: Vec<_> = plans.iter().map(|plan| Run::new(plan, kernel, devices)).collect();
+    let prepared: Vec<_> = runs.iter_mut().map(|run| run.steps(&run.plan.prepare)).collect();
+    let switched: Vec<_> =
+        prepared.into_iter().zip(&runs).map(|(prepared, run)| prepared.and_then(|()| run.switch())).collect();
+    let clean_up = |(run, executed): (&mut Run<'_>, Result<Executed>)| {
+        let executed = executed?;
+        run.steps(&run.plan.cleanup).map(|()| executed)
+    };
+    runs.iter_mut().zip(switched).map(clean_up).collect()
 }
 
 struct Run<'a> {
@@ -38,7 +46,22 @@ struct Run<'a> {
     numbers: BTreeMap<DmUuid, DevNo>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, kernel: &'a dyn Kernel, devices: &'a dyn Devices) -> Self {
+        let known = plan.layers.iter().filter_map(|(uuid, (_, number))| Some((uuid.clone(), (*number)?)));
+        Self { plan, kernel, devices, numbers: known.collect() }
+    }
+
+    fn switch(&self) -> Result<Executed> {
+        if self.plan.switch.is_empty() {
+            return Ok(Executed::default());
+        }
+        let steps: Vec<_> = self.plan.switch.iter().map(switch_text).collect();
+        let report = self.kernel.switch(&self.plan.switch);
+        let frozen = report.map_err(|error| error.at(Context::Step(steps.join(", "))))?.frozen;
+        Ok(Executed { frozen })
+    }
+
     fn steps(&mut self, steps: &[Step]) -> Result<()> {
         for step in steps {
             tracing::debug!(step = %self.plan.text(step), "device-mapper");

@@ -1,9 +1,11 @@
 //! Changing volume groups as a whole: devices that join and leave, a new name, the end.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::list::{pv_view, vg_view};
+use super::naming::Naming;
 use super::operation::{Change, Mode, Report};
 use super::outline::Entry;
 use super::session::Session;
@@ -11,9 +13,10 @@ use super::setup::{Labelling, Taken, belongs};
 use super::view::{PvView, VgView};
 use super::{Engine, mark};
 use crate::block::Access;
+use crate::dm::DmUuid;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, OpenVg, Scan, Uuid, VgName, check_removable, remove_vg, wipe_label};
+use crate::lvm::{Edit, OpenVg, Scan, Uuid, Vg, VgName, check_removable, remove_vg, wipe_label};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -61,8 +64,11 @@ impl Engine {
         self.refuse_taken_group(&scan, to)?;
         let change = |session: &Session<'_>| {
             let (begin, end) = mark::group_changing();
+            let rename = Edit::RenameVg { to: to.clone() };
+            session.refuse_foreign_devices()?;
+            session.refuse_borne_names(&session.vg().apply(std::slice::from_ref(&rename))?)?;
             Ok(Change {
-                intent: vec![Edit::RenameVg { to: to.clone() }, begin],
+                intent: vec![rename, begin],
                 touched: session.vg().lvs.iter().map(|lv| lv.name.clone()).collect(),
                 confirm: vec![end],
                 ..Change::default()
@@ -155,6 +161,29 @@ fn by_id<'s>(scan: &'s Scan, word: &VgName) -> Option<&'s OpenVg> {
 }
 
 impl Session<'_> {
+    /// An error if the kernel has devices of the group that dmsnap cannot rename: pools and other things of lvm2's.
+    fn refuse_foreign_devices(&self) -> Result<()> {
+        let vg = self.vg();
+        let ours: BTreeSet<_> =
+            self.expected(vg.built_here()).into_iter().map(|device| device.uuid).collect();
+        let prefix = self.naming().uuid_prefix();
+        let is_foreign = |uuid: &DmUuid| uuid.as_str().starts_with(&prefix) && !ours.contains(uuid);
+        let devices = self.kernel().list()?;
+        let foreign = devices.iter().find(|info| info.uuid.as_ref().is_some_and(is_foreign));
+        foreign.map_or(Ok(()), |info| {
+            let cause =
+                format!("device {} of volume group {} is none that dmsnap renames", info.name, vg.name);
+            Err(Error::new(Kind::InUse, cause).hint("deactivate its volume with LVM2 first"))
+        })
+    }
+
+    /// An error if a device has a name that one of the group's has as the metadata will be.
+    fn refuse_borne_names(&self, intended: &Vg) -> Result<()> {
+        let naming = Naming::new(intended, self.engine.dev());
+        let mut expected = intended.built_here().flat_map(|lv| naming.expected(lv));
+        expected.try_for_each(|device| self.refuse_borne_name(&device.name))
+    }
+
     /// The change by which devices join.
     fn joining(&self, devices: &[PathBuf], labelling: Labelling) -> Result<Change> {
         let labels = self.engine.take(self.engine.scan()?, devices, labelling)?;

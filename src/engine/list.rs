@@ -200,7 +200,7 @@ fn volume_view(present: &Present<'_>, naming: &Naming<'_>, vg: &Vg, lv: &Lv) -> 
 
 fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
     match (Mark::of(lv), info) {
-        (Some(Mark::Pending), _) => VolumeState::Pending,
+        (Some(Mark::Pending | Mark::PendingSnapshot), _) => VolumeState::Pending,
         (Some(Mark::Deleting), _) => VolumeState::Deleting,
         (_, None) => VolumeState::Inactive,
         (_, Some(info)) if info.suspended => VolumeState::Suspended,
@@ -306,7 +306,7 @@ fn used_percent(used: Bytes, total: Bytes, metadata: Bytes) -> f64 {
 
 fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotState {
     match (Mark::of(store), seen.and_then(|seen| seen.status.as_ref())) {
-        (Some(Mark::Pending), _) => SnapshotState::Pending,
+        (Some(Mark::Pending | Mark::PendingSnapshot), _) => SnapshotState::Pending,
         (Some(Mark::Deleting), _) => SnapshotState::Deleting,
         (_, Some(Status::Invalid)) => SnapshotState::Invalid,
         (_, Some(Status::Overflow)) => SnapshotState::Overflow,

@@ -1,12 +1,15 @@
 //! The tags by which metadata says that an operation is under way.
 //!
-//! Tags are the one private thing that lvm2 keeps. A volume marked pending was never acknowledged, one marked deleting is as
-//! good as gone: the next command takes it away. One marked changing stays, and the next command sees to its devices.
+//! Tags are the one private thing that lvm2 keeps. A volume or snapshot marked pending was never acknowledged, one marked
+//! deleting is as good as gone: the next command takes it away. One marked changing stays, and the next command sees to its
+//! devices. Volumes and snapshots are marked differently: what is a snapshot by now and was to be a volume, or the other way,
+//! was put to use by lvm2.
 
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Tag, Vg};
 
 const PENDING: &str = "dmsnap.pending";
+const PENDING_SNAPSHOT: &str = "dmsnap.pending-snapshot";
 const DELETING: &str = "dmsnap.deleting";
 const CHANGING: &str = "dmsnap.changing";
 const OURS: &str = "dmsnap.";
@@ -14,8 +17,10 @@ const OURS: &str = "dmsnap.";
 /// What an operation says of a volume while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// It is being made.
+    /// It is being made, and is no snapshot.
     Pending,
+    /// It is being made, and is one.
+    PendingSnapshot,
     /// It is being removed.
     Deleting,
     /// Its size or its name is new, and its devices may not have followed.
@@ -27,6 +32,7 @@ impl Mark {
     pub fn tag(self) -> Tag {
         let word = match self {
             Self::Pending => PENDING,
+            Self::PendingSnapshot => PENDING_SNAPSHOT,
             Self::Deleting => DELETING,
             Self::Changing => CHANGING,
         };
@@ -38,6 +44,8 @@ impl Mark {
         let has = |word| lv.tags.iter().any(|tag| tag.as_str() == word);
         if has(DELETING) {
             Some(Self::Deleting)
+        } else if has(PENDING_SNAPSHOT) {
+            Some(Self::PendingSnapshot)
         } else if has(PENDING) {
             Some(Self::Pending)
         } else if has(CHANGING) {

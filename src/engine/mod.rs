@@ -29,10 +29,11 @@ pub mod outline;
 pub mod plan;
 pub mod recover;
 pub mod resize;
+mod retreat;
 mod session;
 pub mod setup;
 pub mod snapshot;
-
+mod stack;
 pub mod tree;
 pub mod view;
 pub mod volume;

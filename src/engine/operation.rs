@@ -2,7 +2,7 @@
 //!
 //! Under the group's lock: read the metadata, take away what a dead process left, let the operation say what it changes,
 //! commit that as intent, converge the kernel, commit the confirmation. Whatever fails on the way is answered by planning again from
-//! what is there; an operation that was not confirmed never happened.
+//! what is there; an operation that was not confirmed never happened ([`super::retreat`]).
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ use super::outline::Entry;
 use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::setup::Taken;
-use super::tree::FoundTree;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::lock::Wait;
@@ -53,6 +52,9 @@ pub struct Change {
     pub deactivate: BTreeSet<LvName>,
     /// Volumes whose mounted file systems are then made as large as they are.
     pub grow_fs: BTreeSet<LvName>,
+    /// What cannot be done for one of the touched volumes keeps it from being done for no other. Only without edits: they are
+    /// committed together.
+    pub apart: bool,
     /// Committed when the kernel has followed.
     pub confirm: Vec<Edit>,
     /// What a person should know: a size that was rounded.
@@ -64,6 +66,25 @@ impl Change {
     fn commits(&self) -> bool {
         !self.intent.is_empty() || !self.confirm.is_empty()
     }
+
+    /// What of it concerns this volume.
+    fn only(&self, name: &LvName) -> Self {
+        let name = BTreeSet::from([name.clone()]);
+        Self {
+            touched: &self.touched & &name,
+            activate: &self.activate & &name,
+            deactivate: &self.deactivate & &name,
+            ..Self::default()
+        }
+    }
+}
+
+/// The first of the errors, when all else is done; the others are logged.
+pub(super) fn first_failure(failures: Vec<Error>) -> Result<()> {
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    failures.for_each(|error| tracing::warn!("{error}"));
+    Err(first)
 }
 
 /// What an operation did, or with `--dry-run` would do.
@@ -172,7 +193,10 @@ impl Session<'_> {
             let planned = Some([recovery, planned(&change, &Plan::default())].concat());
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
-        let (planned, executed) = self.carry_out(&change, mode, description)?;
+        let (planned, executed) = match change.apart {
+            true => self.carry_out_apart(&change, mode, description)?,
+            false => self.carry_out(&change, mode, description)?,
+        };
         let elapsed = began.elapsed();
         if change.commits() && !mode.dry_run {
             self.engine.back_up(&self.open.vg, description);
@@ -184,6 +208,27 @@ impl Session<'_> {
             planned: mode.dry_run.then_some(planned),
             notes: change.notes,
         })
+    }
+
+    fn carry_out_apart(
+        &mut self,
+        change: &Change,
+        mode: Mode,
+        description: &str,
+    ) -> Result<(Vec<Entry>, Executed)> {
+        let (mut entries, mut executed) = (Vec::new(), Executed::default());
+        let mut failures = Vec::new();
+        for name in &change.touched {
+            match self.carry_out(&change.only(name), mode, description) {
+                Ok((planned, one)) => {
+                    entries.extend(planned);
+                    executed.frozen.extend(one.frozen);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        first_failure(failures)?;
+        Ok((entries, executed))
     }
 
     fn carry_out(
@@ -205,7 +250,7 @@ impl Session<'_> {
         }
         self.engine.label(&change.labels)?;
         blank(&self.open, &change.blanks)?;
-        let before = (self.open.vg.clone(), found);
+        let before = self.open.vg.clone();
         self.commit(&change.intent, description)?;
         let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
             Ok(executed) => executed,
@@ -243,36 +288,6 @@ impl Session<'_> {
             }
             fits => fits.map(|()| change.clone()),
         }
-    }
-
-    /// After a failed plan. If the kernel did nothing yet, the operation has not happened. Else what is marked is recovered, and
-    /// what else was touched is made as active as it was.
-    fn give_up(
-        &mut self,
-        error: Error,
-        change: &Change,
-        (vg, found): &(Vg, FoundTree),
-        active: &BTreeSet<Uuid>,
-    ) -> Error {
-        let is_untouched = self.found(vg, &change.touched).is_ok_and(|now| now.has_same_devices(found));
-        let settled = if is_untouched && !change.intent.is_empty() {
-            self.put(vg.clone(), "take back")
-        } else {
-            self.recover(Mode::default()).and_then(|_| self.settle(&change.touched, active))
-        };
-        match settled {
-            Ok(()) => error,
-            Err(recovery) => {
-                tracing::error!(%recovery, "what the failed operation left could not be taken away");
-                error.hint(format!("`dmsnap repair {}` takes away what is left of it", self.open.vg.name))
-            }
-        }
-    }
-
-    fn settle(&self, touched: &BTreeSet<LvName>, active: &BTreeSet<Uuid>) -> Result<()> {
-        let vg = &self.open.vg;
-        let plan = self.plan_for(vg, &self.found(vg, touched)?, &roots_in(vg, active))?;
-        execute(&plan, self.kernel(), self.engine.world.devices.as_ref()).map(drop)
     }
 }
 

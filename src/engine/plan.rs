@@ -110,15 +110,12 @@ impl Plan {
         self.prepare.is_empty() && self.switch.is_empty() && self.cleanup.is_empty()
     }
 
-    /// Does what `other` does as well: all that is suspended is so before the first is resumed.
-    pub fn append(&mut self, other: Self) {
-        self.prepare.extend(other.prepare);
-        let steps = std::mem::take(&mut self.switch).into_iter().chain(other.switch);
-        let (suspends, resumes): (Vec<_>, Vec<_>) =
-            steps.partition(|step| matches!(step, SwitchStep::Suspend(..)));
-        self.switch = suspends.into_iter().chain(resumes).collect();
-        self.cleanup.extend(other.cleanup);
-        self.layers.extend(other.layers);
+    /// The devices that go.
+    pub fn removed(&self) -> impl Iterator<Item = &DmName> {
+        self.prepare.iter().chain(&self.cleanup).filter_map(|step| match step {
+            Step::Remove { name, .. } => Some(name),
+            _ => None,
+        })
     }
 
     /// What is done, in order.

@@ -2,44 +2,65 @@
 //!
 //! Nobody was told that a volume marked pending exists, and a volume marked deleting is as good as gone. Both go: a pending
 //! snapshot is detached from its origin, which goes on as if the snapshot had never been, and its extents become free when the
-//! kernel has let go of them. A family for which no plan can be made stays as it is, in the kernel and in the metadata.
+//! kernel has let go of them. Each stack of volumes is helped on its own: one that cannot be, because no plan can be made or
+//! something that has to go is in use, stays as it is in the kernel and in the metadata, but for what is suspended: that goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::desired::families;
-use super::execute::{Executed, execute};
+use super::converge::converge;
+use super::execute::{Executed, execute_apart};
 use super::mark::{Mark, group_changing, is_unfinished};
-use super::naming::Layer;
-use super::operation::Mode;
+use super::operation::{Mode, first_failure};
 use super::outline::Entry;
 use super::plan::Plan;
-use super::session::{Session, roots_in};
+use super::session::Session;
+use super::stack::stacks;
 use super::tree::FoundTree;
 use super::{Engine, Report};
+use crate::dm::DmName;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Vg, VgName};
 
 /// What takes away everything unfinished, and brings the kernel to what the metadata then says.
 pub(super) struct Recovery {
-    intent: Vec<Edit>,
-    plan: Plan,
-    confirm: Vec<Edit>,
-    /// Why some families are not planned for.
+    stacks: Vec<Rescue>,
+    /// Why some stacks are not helped.
     stuck: Vec<Error>,
+    /// When no stack is stuck.
+    confirm: Vec<Edit>,
     /// Older copies of the metadata are renewed, by a commit of nothing new if there is no other.
     renews: bool,
 }
 
+/// The same for one stack of volumes.
+#[derive(Default)]
+struct Rescue {
+    intent: Vec<Edit>,
+    plan: Plan,
+    confirm: Vec<Edit>,
+}
+
 impl Recovery {
+    fn intent(&self) -> Vec<Edit> {
+        self.stacks.iter().flat_map(|rescue| rescue.intent.clone()).collect()
+    }
+
+    /// The edits that confirm these, which are all if nothing is stuck.
+    fn confirmation<'a>(&self, rescued: impl IntoIterator<Item = &'a Rescue>) -> Vec<Edit> {
+        let own = rescued.into_iter().flat_map(|rescue| rescue.confirm.clone());
+        own.chain(self.confirm.iter().filter(|_| self.stuck.is_empty()).cloned()).collect()
+    }
+
     fn entries(&self) -> Vec<Entry> {
         let renewal = self.renews.then_some(Entry::Renew);
-        let intent = Entry::edits(&self.intent);
-        let confirm = Entry::edits(&self.confirm);
+        let (intent, confirm) = (self.intent(), self.confirmation(&self.stacks));
+        let plans = self.stacks.iter().flat_map(|rescue| rescue.plan.entries());
         let stuck = self.stuck.iter().map(|error| Entry::Stuck(error.to_string()));
-        renewal.into_iter().chain(intent).chain(self.plan.entries()).chain(confirm).chain(stuck).collect()
+        let entries = renewal.into_iter().chain(Entry::edits(&intent)).chain(plans);
+        entries.chain(Entry::edits(&confirm)).chain(stuck).collect()
     }
 }
 
@@ -48,88 +69,108 @@ impl Session<'_> {
     /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<Entry>> {
         let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies();
-        if is_settled || self.open.refusal.is_some() {
+        // Volumes can be activated all the same: what changes metadata is refused later.
+        let is_kept = self.open.refusal.is_some() || self.engine.check_writable().is_err();
+        if is_settled || is_kept {
             return Ok(Vec::new());
         }
-        let recovery = self.difference()?;
+        let mut recovery = self.difference()?;
+        let entries = recovery.entries();
         if mode.dry_run {
-            self.open.vg = self.open.vg.apply(&recovery.intent)?.apply(&recovery.confirm)?;
+            let confirm = recovery.confirmation(&recovery.stacks);
+            self.open.vg = self.open.vg.apply(&recovery.intent())?.apply(&confirm)?;
         } else {
+            self.restore_order(&mut recovery)?;
             recovery.stuck.iter().for_each(|error| tracing::warn!("{error}"));
-            self.restore_order(&recovery)?;
         }
-        Ok(recovery.entries())
+        Ok(entries)
     }
 
     /// Everything that differs between metadata and kernel, of the volumes that dmsnap builds.
     fn difference(&self) -> Result<Recovery> {
         let vg = self.vg();
-        let naming = self.naming();
-        let mut found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
-        // One that is to go and that somebody has open stays until nobody has.
-        let goes = |lv: &&Lv| goes(vg, lv);
-        let opened = found.used();
-        let is_used = |lv: &&Lv| opened.contains(&naming.uuid(&lv.id, Layer::Top));
-        let (used, gone): (Vec<_>, Vec<_>) = vg.built_here().filter(goes).partition(is_used);
-        let kept = used.iter().filter(|lv| Mark::of(lv) == Some(Mark::Deleting));
-        let kept: Vec<_> = kept.map(|lv| naming.uuid(&lv.id, Layer::Top)).collect();
-        found.leave_alone(kept);
-        let mut names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
-        let intended = vg.apply(&release(vg, &names))?;
-        let roots = roots_in(&intended, &self.active(&found, vg.built_here()));
-        let (plan, stuck) = match self.plan_for(&intended, &found, &roots) {
-            Err(error) if error.kind() == Kind::Refused => self.plan_each(&intended, &found)?,
-            plan => (plan?, Stuck::new()),
-        };
-        // The kernel keeps what is not planned for, and so does the metadata.
-        names.retain(|name| !is_stuck(vg, name, &stuck));
-        let unmark = unmark_kept(vg, &stuck);
-        Ok(Recovery {
-            intent: release(vg, &names),
-            plan,
-            confirm: names.into_iter().map(|lv| Edit::RemoveLv { lv }).chain(unmark).collect(),
-            stuck: stuck.into_values().collect(),
+        let found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
+        let doomed = vg.built_here().filter(|lv| goes(vg, lv)).map(|lv| lv.name.clone());
+        let intended = vg.apply(&release(vg, &doomed.collect::<Vec<_>>()))?;
+        let is_renamed = vg.tags.contains(&Mark::Changing.tag());
+        let mut recovery = Recovery {
+            stacks: Vec::new(),
+            stuck: Vec::new(),
+            confirm: is_renamed.then(|| group_changing().1).into_iter().collect(),
             renews: self.open.has_older_copies(),
-        })
-    }
-
-    /// The plans of those families that can be helped, and why the others cannot.
-    fn plan_each(&self, intended: &Vg, found: &FoundTree) -> Result<(Plan, Stuck)> {
-        let vg = self.vg();
-        let (mut plan, mut stuck) = (Plan::default(), Stuck::new());
-        let intended_names: HashMap<_, _> = intended.lvs.iter().map(|lv| (lv.id, &lv.name)).collect();
-        for root in vg.built_here().filter(|lv| vg.root_of(&lv.name) == lv.name) {
-            let members = families(vg, [&root.name]);
-            let found = found.only(&self.expected(members.values().copied()));
-            let active = self.active(&found, members.values().copied());
-            let roots = active.iter().filter_map(|id| intended_names.get(id).copied().cloned()).collect();
-            match self.plan_for(intended, &found, &roots) {
-                Ok(own) => plan.append(own),
-                Err(error) if error.kind() == Kind::Refused => {
-                    stuck.insert(root.name.clone(), error);
-                }
-                Err(error) => return Err(error),
-            }
+        };
+        for members in stacks(vg, &self.naming(), &found) {
+            let members: Vec<_> = members.iter().filter_map(|name| vg.lv(name)).map(AsRef::as_ref).collect();
+            let found = found.only(&self.expected(members.iter().copied()));
+            let (rescue, stuck) = self.rescue(&members, &found, &intended)?;
+            recovery.stacks.push(rescue);
+            recovery.stuck.extend(stuck);
         }
-        Ok((plan, stuck))
+        Ok(recovery)
     }
 
-    fn restore_order(&mut self, recovery: &Recovery) -> Result<Executed> {
-        if recovery.renews && recovery.intent.is_empty() && recovery.confirm.is_empty() {
+    /// What helps one stack, or what can be done for it as it is, and why no more.
+    fn rescue(&self, members: &[&Lv], found: &FoundTree, intended: &Vg) -> Result<(Rescue, Option<Error>)> {
+        let vg = self.vg();
+        let active = self.active(found, members.iter().copied());
+        let roots = members.iter().filter(|lv| active.contains(&lv.id)).map(|lv| lv.name.clone()).collect();
+        let plan = self.plan_for(intended, found, &roots).and_then(|plan| {
+            refuse_held(vg, found, &plan)?;
+            Ok(plan)
+        });
+        match plan {
+            Ok(plan) => {
+                let (gone, kept): (Vec<&Lv>, Vec<_>) = members.iter().copied().partition(|lv| goes(vg, lv));
+                let gone: Vec<_> = gone.into_iter().map(|lv| lv.name.clone()).collect();
+                let intent = release(vg, &gone);
+                let confirm = gone.into_iter().map(|lv| Edit::RemoveLv { lv });
+                Ok((Rescue { intent, plan, confirm: confirm.chain(unmark(&kept)).collect() }, None))
+            }
+            Err(error) if matches!(error.kind(), Kind::Refused | Kind::InUse) => {
+                let live = found.live();
+                let plan = converge(&live, &live.as_wanted())?;
+                Ok((Rescue { plan, ..Rescue::default() }, Some(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does it, stack by stack: what the kernel refuses for one of them is added to what is stuck.
+    fn restore_order(&mut self, recovery: &mut Recovery) -> Result<Executed> {
+        let intent = recovery.intent();
+        if recovery.renews && intent.is_empty() && recovery.confirmation(&recovery.stacks).is_empty() {
             self.renew("recover")?;
         }
-        self.commit(&recovery.intent, "recover")?;
-        let executed = execute(&recovery.plan, self.kernel(), self.engine.world.devices.as_ref())?;
-        self.commit(&recovery.confirm, "recover")?;
+        self.commit(&intent, "recover")?;
+        let stacks = std::mem::take(&mut recovery.stacks);
+        let plans: Vec<_> = stacks.iter().map(|rescue| &rescue.plan).collect();
+        let outcomes = execute_apart(&plans, self.kernel(), self.engine.world.devices.as_ref());
+        let mut executed = Executed::default();
+        let mut rescued = Vec::new();
+        for (rescue, outcome) in stacks.iter().zip(outcomes) {
+            match outcome {
+                Ok(one) => {
+                    executed.frozen.extend(one.frozen);
+                    rescued.push(rescue);
+                }
+                Err(error) => recovery.stuck.push(error),
+            }
+        }
+        self.commit(&recovery.confirmation(rescued), "recover")?;
         Ok(executed)
     }
 }
 
-/// The families for which no plan can be made, by their roots, and why.
-type Stuck = BTreeMap<LvName, Error>;
-
-fn is_stuck(vg: &Vg, name: &LvName, stuck: &Stuck) -> bool {
-    stuck.contains_key(&vg.root_of(name))
+/// An error if the plan takes away what somebody has open besides the devices above it.
+fn refuse_held(vg: &Vg, found: &FoundTree, plan: &Plan) -> Result<()> {
+    let goes: BTreeSet<&DmName> = plan.removed().collect();
+    let used = found.used();
+    let mut nodes = found.nodes.iter().filter(|(_, node)| goes.contains(&node.info.name));
+    nodes.find(|(uuid, _)| used.contains(uuid)).map_or(Ok(()), |(_, node)| {
+        let cause = format!("device {} of volume group {} is to go, and is in use", node.info.name, vg.name);
+        Err(Error::new(Kind::InUse, cause)
+            .hint(format!("unmount or close it, then `dmsnap repair {}` removes it", vg.name)))
+    })
 }
 
 /// The edits that make volumes ones that can be removed: no snapshots any more, and marked so. Edits of a kind stand together, which
@@ -146,8 +187,8 @@ fn release_one(vg: &Vg, name: &LvName) -> Vec<Edit> {
     if vg.snapshot_of_store(name).is_some() {
         edits.push(Edit::DetachSnapshot { store: name.clone() });
     }
-    if mark == Some(Mark::Pending) {
-        edits.push(Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() });
+    if let Some(pending @ (Mark::Pending | Mark::PendingSnapshot)) = mark {
+        edits.push(Edit::RemoveLvTag { lv: name.clone(), tag: pending.tag() });
     }
     if mark != Some(Mark::Deleting) {
         edits.push(Edit::AddLvTag { lv: name.clone(), tag: Mark::Deleting.tag() });
@@ -155,22 +196,22 @@ fn release_one(vg: &Vg, name: &LvName) -> Vec<Edit> {
     edits
 }
 
-/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's: it stays.
+/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's, and stays: with a snapshot,
+/// as a snapshot, or as none.
 fn goes(vg: &Vg, lv: &Lv) -> bool {
-    let is_marked = |lv: &Lv| matches!(Mark::of(lv), Some(Mark::Pending | Mark::Deleting));
-    let is_kept = |store: &LvName| vg.lv(store).is_some_and(|store| !is_marked(store));
-    let has_snapshot = vg.snapshots_of(&lv.name).any(|snapshot| is_kept(&snapshot.store));
-    let is_merged = vg.snapshot_of_store(&lv.name).is_some_and(|snapshot| snapshot.merging);
-    is_marked(lv) && !has_snapshot && !is_merged
+    let snapshot = vg.snapshot_of_store(&lv.name);
+    let is_what_it_was = match Mark::of(lv) {
+        Some(Mark::Pending | Mark::Deleting) => snapshot.is_none(),
+        Some(Mark::PendingSnapshot) => snapshot.is_some_and(|snapshot| !snapshot.merging),
+        Some(Mark::Changing) | None => false,
+    };
+    let mut stores = vg.snapshots_of(&lv.name).filter_map(|snapshot| vg.lv(&snapshot.store));
+    is_what_it_was && stores.all(|store| goes(vg, store))
 }
 
-/// The edits that take the marks off what stays. A group's mark speaks for all of its volumes.
-fn unmark_kept(vg: &Vg, stuck: &Stuck) -> Vec<Edit> {
-    let is_over = vg.tags.contains(&Mark::Changing.tag()) && stuck.is_empty();
-    let kept = vg.built_here().filter(|lv| !goes(vg, lv) && !is_stuck(vg, &lv.name, stuck));
-    let unmark =
-        kept.filter_map(|lv| Some(Edit::RemoveLvTag { lv: lv.name.clone(), tag: Mark::of(lv)?.tag() }));
-    unmark.chain(is_over.then(|| group_changing().1)).collect()
+/// The edits that take the marks off what stays.
+fn unmark<'a>(kept: &'a [&Lv]) -> impl Iterator<Item = Edit> + 'a {
+    kept.iter().filter_map(|lv| Some(Edit::RemoveLvTag { lv: lv.name.clone(), tag: Mark::of(lv)?.tag() }))
 }
 
 /// What differs between a volume group's metadata and the kernel.
@@ -201,17 +242,13 @@ impl Engine {
     fn repaired(&self, vg: &VgName, mode: Mode) -> Result<Report<()>> {
         let began = Instant::now();
         let mut session = self.session(vg, mode)?;
-        let recovery = session.difference()?;
+        let mut recovery = session.difference()?;
         if mode.dry_run {
             return Ok(Report { planned: Some(recovery.entries()), ..Report::default() });
         }
-        let executed = session.restore_order(&recovery)?;
+        let executed = session.restore_order(&mut recovery)?;
         let elapsed = began.elapsed();
-        let mut stuck = recovery.stuck.into_iter();
-        if let Some(first) = stuck.next() {
-            stuck.for_each(|error| tracing::warn!("{error}"));
-            return Err(first);
-        }
+        first_failure(recovery.stuck)?;
         let frozen = executed.frozen.iter().map(|(_, time)| *time).max();
         Ok(Report { elapsed, frozen, ..Report::default() })
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::Engine;
+use super::blank::is_unused_store;
 use super::converge::converge;
 use super::desired::{Activation, desired, families};
 use super::naming::{Layer, Naming};
@@ -174,8 +175,26 @@ impl Session<'_> {
     pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
         let disks = self.disks();
         let waiting = self.waiting_merges(vg, found, roots);
-        let activation = Activation { roots, disks: &disks, waiting: &waiting, dev: self.engine.dev() };
+        let beginning = self.beginning(vg, found)?;
+        let dev = self.engine.dev();
+        let activation = Activation { roots, disks: &disks, waiting: &waiting, beginning: &beginning, dev };
         converge(found, &desired(vg, &activation)?)
+    }
+
+    /// The snapshots that nobody has begun yet, and whose origins are suspended; see [`Activation::beginning`].
+    fn beginning(&self, vg: &Vg, found: &FoundTree) -> Result<BTreeSet<LvName>> {
+        let naming = self.naming();
+        let node = |lv: &Lv| found.nodes.get(&naming.uuid(&lv.id, Layer::Top));
+        let mut beginning = BTreeSet::new();
+        for snapshot in vg.snapshots() {
+            let (store, origin) = (vg.find_lv(&snapshot.store)?, vg.find_lv(&snapshot.origin)?);
+            let waits = node(origin).is_some_and(|node| node.info.live && node.info.suspended);
+            let is_new = node(store).is_none_or(|node| !node.info.live);
+            if waits && is_new && is_unused_store(&self.open, store)? {
+                beginning.insert(snapshot.store.clone());
+            }
+        }
+        Ok(beginning)
     }
 
     /// The snapshots whose merge may not begin now; see [`Activation::waiting`].
@@ -225,6 +244,15 @@ impl Session<'_> {
         self.engine.world.kernel.as_ref()
     }
 
+    /// An error if a device has a name that another is to get.
+    pub(super) fn refuse_borne_name(&self, name: &DmName) -> Result<()> {
+        let bearer = self.kernel().info(name)?;
+        bearer.map_or(Ok(()), |_| {
+            let cause = format!("a device has the name {name}");
+            Err(Error::new(Kind::AlreadyExists, cause).hint("choose another name"))
+        })
+    }
+
     /// An error if somebody has a volume's device open.
     pub(super) fn refuse_in_use(&self, lv: &Lv) -> Result<()> {
         self.holders(lv)?.map_or(Ok(()), |holders| {
@@ -236,11 +264,12 @@ impl Session<'_> {
     /// What holds a volume's device, in words; none if nothing does or it is not active.
     fn holders(&self, lv: &Lv) -> Result<Option<String>> {
         let uuid = self.naming().uuid(&lv.id, Layer::Top);
-        let Some(info) = self.kernel().find(&uuid)? else { return Ok(None) };
-        if info.open_count == 0 {
+        let Some(info) = self.kernel().find(&uuid)?.filter(|info| info.open_count > 0) else {
             return Ok(None);
-        }
+        };
         let mounts = self.engine.world.devices.mounts(info.number)?;
+        let info = if mounts.is_empty() { self.kernel().when_closed(info)? } else { Some(info) };
+        let Some(info) = info.filter(|info| info.open_count > 0) else { return Ok(None) };
         Ok(Some(in_words(&info.name, info.open_count, &mounts)))
     }
 }

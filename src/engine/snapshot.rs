@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::blank::{Blank, Purpose};
-use super::mark::refuse_own_tags;
+use super::mark::{Mark, refuse_own_tags};
 use super::operation::{Change, Mode, Report};
 use super::resize::last_layout;
 use super::session::Session;
@@ -66,7 +66,7 @@ impl Session<'_> {
             // The next one is allocated and named beside this one.
             vg = vg.apply(&edits)?;
             change.intent.extend(edits);
-            change.confirm.push(acknowledge(name));
+            change.confirm.push(acknowledge(name, Mark::PendingSnapshot));
             change.touched.extend([origin.clone(), name.clone()]);
         }
         self.require_target("snapshot")?;
@@ -88,7 +88,8 @@ impl Session<'_> {
             Request { extents, on: self.pvs_on(&new.on)?, policy: vg.policy(None), ..Request::default() };
         let segments = like_origin(vg, lv, &request)?;
         change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Store });
-        let store = self.pending(name, segments, !new.read_only, &new.tags);
+        let (writable, mark) = (!new.read_only, Mark::PendingSnapshot);
+        let store = self.unacknowledged(name, segments, writable, &new.tags, mark);
         let relation = Edit::AddSnapshot {
             store: name.clone(),
             origin: origin.clone(),

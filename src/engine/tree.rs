@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::block::DevNo;
 use crate::dm::{DmName, DmUuid, Info, Kernel, Slot, Table, Target, UdevFlags};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The device below a target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,8 @@ pub struct FoundNode {
     pub info: Info,
     /// Its live table; empty if it has none.
     pub table: Table<Below>,
+    /// The table that waits in its inactive slot; empty if none does.
+    pub inactive: Table<Below>,
     /// Its link, where the uuid says whose device it is.
     pub link: Option<PathBuf>,
 }
@@ -78,29 +80,15 @@ impl FoundTree {
         let mut infos = Vec::new();
         let mut squatted = BTreeSet::new();
         for device in expected {
-            match present.find(&device.uuid)? {
-                Some(info) => infos.push((info, device.link.clone())),
-                None if present.has_name(&device.name)? => {
-                    squatted.insert(device.name.clone());
-                }
-                None => {}
+            let info = present.find(&device.uuid)?;
+            let has_name = info.as_ref().is_some_and(|info| info.name == device.name);
+            if !has_name && present.has_name(&device.name)? {
+                squatted.insert(device.name.clone());
             }
+            infos.extend(info.map(|info| (info, device.link.clone())));
         }
         let nodes = with_tables(kernel, infos)?;
         Ok(Self { nodes, squatted })
-    }
-
-    /// True if nothing was done to any device between the two: who has them open may differ.
-    pub fn has_same_devices(&self, other: &Self) -> bool {
-        let closed = |node: &FoundNode| {
-            let info = Info { open_count: 0, ..node.info.clone() };
-            FoundNode { info, ..node.clone() }
-        };
-        self.nodes.len() == other.nodes.len()
-            && self
-                .nodes
-                .iter()
-                .all(|(uuid, node)| other.nodes.get(uuid).is_some_and(|old| closed(old) == closed(node)))
     }
 
     /// Those of the devices that are expected.
@@ -111,18 +99,27 @@ impl FoundTree {
         Self { nodes, squatted: names.filter(|name| self.squatted.contains(*name)).cloned().collect() }
     }
 
-    /// Forgets these devices, and every device that is stacked with them, so that no plan touches them.
-    pub fn leave_alone(&mut self, mut uuids: Vec<DmUuid>) {
-        let above = self.layers_above();
-        let above: BTreeMap<DmUuid, Vec<DmUuid>> = above
-            .into_iter()
-            .map(|(uuid, above)| (uuid.clone(), above.into_iter().cloned().collect()))
-            .collect();
-        while let Some(uuid) = uuids.pop() {
-            let Some(node) = self.nodes.remove(&uuid) else { continue };
-            uuids.extend(above.get(&uuid).into_iter().flatten().cloned());
-            uuids.extend(layers_below(&node.table).cloned());
-        }
+    /// Those of the devices that have a live table.
+    pub fn live(&self) -> Self {
+        let live = self.nodes.iter().filter(|(_, node)| node.info.live);
+        let nodes = live.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
+        Self { nodes, squatted: self.squatted.clone() }
+    }
+
+    /// The tree that wants everything as it is, and nothing suspended.
+    pub fn as_wanted(&self) -> DeviceTree {
+        let wanted = |(uuid, found): (&DmUuid, &FoundNode)| {
+            let node = Node {
+                name: found.info.name.clone(),
+                table: found.table.clone(),
+                read_only: found.info.read_only,
+                udev: UdevFlags::unchanged(),
+                link: found.link.clone(),
+                begins: false,
+            };
+            (uuid.clone(), node)
+        };
+        DeviceTree(self.nodes.iter().map(wanted).collect())
     }
 
     /// The devices of this tree that somebody has open besides its other devices: mounts, processes, foreign layers.
@@ -139,7 +136,8 @@ impl FoundTree {
     fn layers_above(&self) -> BTreeMap<&DmUuid, BTreeSet<&DmUuid>> {
         let mut above = BTreeMap::<_, BTreeSet<_>>::new();
         for (uuid, node) in &self.nodes {
-            for below in layers_below(&node.table) {
+            // Once, however many tables of a device name it (Linux 6.1).
+            for below in layers_below(&node.table).chain(layers_below(&node.inactive)) {
                 above.entry(below).or_default().insert(uuid);
             }
         }
@@ -231,12 +229,14 @@ fn with_tables(
     let mut nodes = BTreeMap::new();
     for (info, link) in infos {
         let Some(uuid) = info.uuid.clone() else { continue };
-        let table = if info.live { kernel.table(&info.name, Slot::Live)? } else { Table(Vec::new()) };
-        let table = table.map(|number| match layers.get(&number) {
-            Some(uuid) => Below::Layer(uuid.clone()),
-            None => Below::Disk(number),
-        });
-        nodes.insert(uuid, FoundNode { info, table: table.joined(), link });
+        let read = |there, slot| {
+            let table = if there { kernel.table(&info.name, slot)? } else { Table(Vec::new()) };
+            let below = |number| layers.get(&number).map_or(Below::Disk(number), |l| Below::Layer(l.clone()));
+            Ok::<_, Error>(table.map(below).joined())
+        };
+        let table = read(info.live, Slot::Live)?;
+        let inactive = read(info.inactive, Slot::Inactive)?;
+        nodes.insert(uuid, FoundNode { info, table, inactive, link });
     }
     Ok(nodes)
 }

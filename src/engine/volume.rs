@@ -85,11 +85,7 @@ impl Session<'_> {
         self.named(name)?;
         refuse_taken(vg, to)?;
         for layer in Layer::ALL {
-            let device = self.naming().name(to, layer)?;
-            if self.kernel().info(&device)?.is_some() {
-                return Err(Error::new(Kind::AlreadyExists, format!("a device has the name {device}"))
-                    .hint("choose another name"));
-            }
+            self.refuse_borne_name(&self.naming().name(to, layer)?)?;
         }
         let (begin, end) = changing(to);
         Ok(Change {
@@ -120,23 +116,25 @@ impl Session<'_> {
             segments: segments.clone(),
             purpose: Purpose::Volume,
         });
-        change.intent.push(Edit::AddLv(self.pending(&new.name, segments, true, &new.tags)));
+        let made = self.unacknowledged(&new.name, segments, true, &new.tags, Mark::Pending);
+        change.intent.push(Edit::AddLv(made));
         if new.policy.is_some() {
             change.intent.push(Edit::SetLvPolicy { lv: new.name.clone(), policy: new.policy });
         }
-        change.confirm.push(acknowledge(&new.name));
+        change.confirm.push(acknowledge(&new.name, Mark::Pending));
         change.touched.insert(new.name.clone());
         change.activate.insert(new.name.clone());
         Ok(change)
     }
 
     /// A visible volume that is not acknowledged yet.
-    pub(super) fn pending(
+    pub(super) fn unacknowledged(
         &self,
         name: &LvName,
         segments: Vec<Segment>,
         writable: bool,
         tags: &[Tag],
+        mark: Mark,
     ) -> NewLv {
         NewLv {
             name: name.clone(),
@@ -144,7 +142,7 @@ impl Session<'_> {
             writable,
             visible: true,
             flags: Vec::new(),
-            tags: tags.iter().cloned().chain([Mark::Pending.tag()]).collect(),
+            tags: tags.iter().cloned().chain([mark.tag()]).collect(),
             created: Some(self.creation()),
             segments,
         }
@@ -202,8 +200,8 @@ impl Session<'_> {
 }
 
 /// The edit by which a new volume is acknowledged.
-pub(super) fn acknowledge(name: &LvName) -> Edit {
-    Edit::RemoveLvTag { lv: name.clone(), tag: Mark::Pending.tag() }
+pub(super) fn acknowledge(name: &LvName, mark: Mark) -> Edit {
+    Edit::RemoveLvTag { lv: name.clone(), tag: mark.tag() }
 }
 
 pub(super) fn refuse_taken(vg: &Vg, name: &LvName) -> Result<()> {
@@ -221,6 +219,10 @@ pub(super) fn extents_of(
         Size::Absolute(bytes) => bytes,
         Size::Percent(percent, whole) => percent_of(vg, percent, whole, origin)?,
     };
+    if bytes.is_zero() && matches!(size, Size::Percent(1.., Whole::Free)) {
+        return Err(Error::new(Kind::NoSpace, format!("volume group {} has no free space", vg.name))
+            .hint(format!("free some, or add a device with `dmsnap vg extend {} DEV`", vg.name)));
+    }
     if bytes.is_zero() {
         return Err(Error::new(Kind::Usage, "the size is 0").hint("give a size of at least one extent"));
     }

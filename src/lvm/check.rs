@@ -195,6 +195,7 @@ pub fn validate(vg: &Vg) -> Result<()> {
     if let Some(lv) = vg.lvs.iter().find(|lv| lv.extents().is_zero()) {
         return refuse(Kind::Usage, format!("volume {}/{} would be empty", vg.name, lv.name));
     }
+    check_countable(vg)?;
     let visible = || vg.lvs.iter().filter(|lv| vg.visible(&lv.name)).count() as u64;
     if vg.max_lv != 0 && visible() > vg.max_lv {
         return refuse(
@@ -209,6 +210,23 @@ pub fn validate(vg: &Vg) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// LVM2 counts the extents of a group, and the sectors of an extent, in 32 bits: more it reads as something else.
+fn check_countable(vg: &Vg) -> Result<()> {
+    let most = u64::from(u32::MAX);
+    let (what, hint) = if vg.extents().get() > most {
+        (format!("{} extents of {}", vg.extents().get(), vg.extent_size), "larger")
+    } else if vg.extent_size.get() > most {
+        (format!("extents of {}", vg.extent_size), "smaller")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Kind::Usage,
+        format!("volume group {} would have {what}, which LVM2 cannot count", vg.name),
+    )
+    .hint(format!("make the group with a {hint} extent size")))
 }
 
 /// An error if a volume group of this name could not be told from a field of its own text.

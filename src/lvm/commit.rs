@@ -35,8 +35,8 @@ pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg>
 
 /// Writes `next` as the volume group's next version: seqno rises by one. On success `open` is it; after an error
 /// open the volume group anew, for it may be either version. Physical volumes that joined ([`OpenVg::join`]) are
-/// marked used first, those that left are emptied last. [`Kind::NoSpace`], with nothing written, if the text is too
-/// large for an area.
+/// marked used when they are members, those that left are emptied. [`Kind::NoSpace`], with nothing written, if the text is
+/// too large for an area.
 pub fn commit(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
     let name = open.vg.name.clone();
     write(open, next, stamp).map_err(|error| error.at(Context::Vg(name.to_string())))
@@ -72,10 +72,14 @@ fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
     let (next, text) = numbered(open, next, stamp)?;
     let (mut members, left) = members(open, &next)?;
     let writes = plan(&members, &next, &text)?;
-    mark(&mut members, true)?;
     publish(&writes, &text)?;
     for write in &writes {
         write.note(&mut members);
+    }
+    // Not before: a device that was marked for a group which never came would be nobody's and not to be had. Without its mark it
+    // is a member all the same; the next commit sets it, lvm2's too.
+    if let Err(error) = mark(&mut members, true) {
+        tracing::warn!("a new physical volume of {} is not marked as used: {error}", next.name);
     }
     *open = OpenVg { vg: next, pvs: members, refusal: None };
     release(left);

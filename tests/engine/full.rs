@@ -1,12 +1,13 @@
 //! A group whose metadata areas are full.
 
-use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, vg};
+use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, vg, volume};
 use dmsnap::block::Access;
 use dmsnap::engine::Mode;
-use dmsnap::engine::setup::Labelling;
+use dmsnap::engine::setup::{Labelling, NewGroup};
+use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::Kind;
-use dmsnap::lvm::{Edit, open_vg};
-use dmsnap::units::Bytes;
+use dmsnap::lvm::{Edit, VgName, open_vg};
+use dmsnap::units::{Bytes, Size, Whole};
 
 /// A group whose text fills its areas on disk so far that not even the tag of a mark fits.
 fn lab_with_full_metadata() -> Lab {
@@ -78,4 +79,70 @@ fn a_device_that_the_metadata_has_no_room_for_is_not_labelled() {
 fn a_volume_can_be_removed_from_a_group_whose_metadata_is_full() {
     let lab = lab_with_full_metadata();
     lab.engine().remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap();
+}
+
+#[test]
+fn all_that_is_free_of_a_full_group_is_no_space() {
+    let lab = lab_with_volume();
+    let all = |name| NewVolume { size: Size::Percent(100, Whole::Free), ..volume(name, 1) };
+    lab.engine().create_volume(&all("all"), MODE).unwrap();
+    let error = lab.engine().create_volume(&all("more"), MODE).unwrap_err();
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+}
+
+/// LVM2 counts extents in 32 bits, those of a group and those of a device, and sectors of an extent too: what is larger it reads
+/// as something else. It refuses to make such a group.
+#[test]
+fn a_group_that_lvm2_could_not_count_is_not_made() {
+    let tib = |n: u64| Bytes::gib(n * 1024);
+    let cases = [
+        ("one device", vec![tib(20)], Bytes::kib(4)),
+        ("two devices", vec![tib(9), tib(9)], Bytes::kib(4)),
+        ("one extent", vec![tib(20)], tib(4)),
+    ];
+    let mut made = Vec::new();
+    for (what, sizes, extent_size) in cases {
+        let lab = Lab::new();
+        let devices: Vec<_> =
+            (1..).zip(&sizes).map(|(number, _)| format!("/dev/huge{number}").into()).collect();
+        for (path, size) in std::iter::zip::<&Vec<std::path::PathBuf>, _>(&devices, &sizes) {
+            lab.disks.add(path, *size);
+        }
+        let group = NewGroup {
+            name: "huge".parse().unwrap(),
+            devices,
+            extent_size: Some(extent_size),
+            labelling: Labelling::default(),
+            metadata_copies: None,
+        };
+        if lab.engine().create_group(&group, MODE).is_ok() {
+            let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &group.name, Access::Read).unwrap();
+            made.push(format!(
+                "{what}: {} extents of {} sectors",
+                open.vg.extents().get(),
+                open.vg.extent_size.get()
+            ));
+        }
+    }
+    assert_eq!(made, Vec::<String>::new());
+}
+
+/// The same by a device that joins.
+#[test]
+fn a_device_does_not_join_a_group_that_would_have_more_extents_than_lvm2_counts() {
+    let lab = Lab::new();
+    for path in ["/dev/huge1", "/dev/huge2"] {
+        lab.disks.add(path, Bytes::gib(9 * 1024));
+    }
+    let name: VgName = "huge".parse().unwrap();
+    let group = NewGroup {
+        name: name.clone(),
+        devices: vec!["/dev/huge1".into()],
+        extent_size: Some(Bytes::kib(4)),
+        labelling: Labelling::default(),
+        metadata_copies: None,
+    };
+    lab.engine().create_group(&group, MODE).unwrap();
+    let joined = lab.engine().extend_group(&name, &["/dev/huge2".into()], Labelling::default(), MODE);
+    assert!(joined.is_err(), "{} extents", Bytes::gib(18 * 1024).get() >> 12);
 }

@@ -31,7 +31,7 @@ pub fn lv(name: &str) -> LvName {
     name.parse().unwrap()
 }
 
-fn random(buffer: &mut [u8]) {
+pub fn random(buffer: &mut [u8]) {
     thread_local!(static NEXT: Cell<u64> = const { Cell::new(0x9e37_79b9_7f4a_7c15) });
     for byte in buffer {
         // xorshift: tests repeat.
@@ -86,7 +86,7 @@ impl Lab {
     }
 
     /// lvm2's, with every file of this host's out of reach.
-    fn settings(&self) -> dmsnap::lvm::Settings {
+    pub fn settings(&self) -> dmsnap::lvm::Settings {
         dmsnap::lvm::Settings { hints: false, ..dmsnap::lvm::Settings::of_nothing(Path::new("")) }
     }
 

@@ -43,7 +43,7 @@ fn a_pending_volume_that_lvm2_took_a_snapshot_of_stays() {
 }
 
 /// What `lvcreate -s` leaves in the metadata.
-fn lvm2_snapshot(lab: &Lab, origin: &str, name: &str) -> Vec<Edit> {
+pub fn lvm2_snapshot(lab: &Lab, origin: &str, name: &str) -> Vec<Edit> {
     let owner = dmsnap::lvm::Host::default();
     let open = open_vg(&lab.disks, &owner, &vg(), Access::Read).unwrap();
     let request = dmsnap::lvm::Request { extents: dmsnap::units::Extents(2), ..Default::default() };

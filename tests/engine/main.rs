@@ -7,6 +7,8 @@ mod full;
 mod lab;
 mod lvm2_peer;
 mod operations;
+mod safety;
 mod snapshots;
+mod stuck;
 mod vgs;
 mod volumes;

@@ -1,0 +1,82 @@
+//! What a failed operation goes back to: it has not happened.
+//!
+//! The kernel goes back first and the metadata after it: no extent may be free that a live table maps, and what dies between is
+//! found by its mark. Two things cannot be undone, and stay done: an origin went on without a snapshot, and a volume was
+//! larger for a moment, in which somebody may have used its end.
+
+use std::collections::BTreeSet;
+
+use super::execute::execute;
+use super::naming::Layer;
+use super::operation::Change;
+use super::session::{Session, roots_in};
+use super::tree::FoundTree;
+use crate::error::{Error, Result};
+use crate::lvm::{Edit, Lv, LvName, Uuid, Vg};
+
+impl Session<'_> {
+    /// After a failed plan: brings the kernel and the metadata back to what they were `before`, with those volumes active that were.
+    pub(super) fn give_up(
+        &mut self,
+        error: Error,
+        change: &Change,
+        before: &Vg,
+        active: &BTreeSet<Uuid>,
+    ) -> Error {
+        match self.retreat(change, before, active) {
+            Ok(()) => error,
+            Err(failure) => {
+                tracing::error!(%failure, "what the failed operation left could not be taken away");
+                error.hint(format!("`dmsnap repair {}` takes away what is left of it", self.vg().name))
+            }
+        }
+    }
+
+    fn retreat(&mut self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<()> {
+        let found = self.found(before, &change.touched)?;
+        let old = before.apply(&self.done_for_good(before, &found))?;
+        let plan = self.plan_for(&old, &found, &roots_in(&old, active))?;
+        execute(&plan, self.kernel(), self.engine.world.devices.as_ref())?;
+        if change.intent.is_empty() { Ok(()) } else { self.put(old, "take back") }
+    }
+
+    /// The edits that no way leads back from.
+    fn done_for_good(&self, before: &Vg, found: &FoundTree) -> Vec<Edit> {
+        let intended = self.vg();
+        let mut edits = Vec::new();
+        for store in self.lost(before, found) {
+            edits.push(Edit::DetachSnapshot { store: store.clone() });
+            edits.push(Edit::RemoveLv { lv: store });
+        }
+        let grown = before.lvs.iter().filter_map(|lv| Some((lv, intended.lv(&lv.name)?)));
+        let grown =
+            grown.filter(|(lv, now)| now.extents() > lv.extents() && self.is_longer(before, lv, found));
+        edits.extend(
+            grown
+                .map(|(lv, now)| Edit::SetLvSegments { lv: lv.name.clone(), segments: now.segments.clone() }),
+        );
+        edits
+    }
+
+    /// The snapshots on their way out whose origins went on without them.
+    fn lost(&self, before: &Vg, found: &FoundTree) -> Vec<LvName> {
+        let naming = self.naming();
+        let is_live = |name: &LvName| {
+            let top = before.lv(name).map(|lv| naming.uuid(&lv.id, Layer::Top));
+            top.and_then(|uuid| found.nodes.get(&uuid)).is_some_and(|node| node.info.live)
+        };
+        let leaving = before.snapshots().iter().filter(|snapshot| {
+            self.vg().lv(&snapshot.store).is_some() && self.vg().snapshot_of_store(&snapshot.store).is_none()
+        });
+        let lost = leaving.filter(|snapshot| !is_live(&snapshot.store) && is_live(&snapshot.origin));
+        lost.map(|snapshot| snapshot.store.clone()).collect()
+    }
+
+    /// True if the volume, as somebody or as the kernel writes to it, is longer than it was. A `-real` layer may be: nobody sees it.
+    fn is_longer(&self, before: &Vg, lv: &Lv, found: &FoundTree) -> bool {
+        let size = lv.extents().sectors(before.extent_size);
+        let uuids = [Layer::Top, Layer::Cow].map(|layer| self.naming().uuid(&lv.id, layer));
+        let mut nodes = uuids.iter().filter_map(|uuid| found.nodes.get(uuid));
+        nodes.any(|node| node.table.0.last().is_some_and(|line| line.start + line.length > size))
+    }
+}
