@@ -1,6 +1,6 @@
 //! `dmsnap activate` and `dmsnap deactivate`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::Place;
 use super::each::each;
@@ -28,13 +28,18 @@ fn each_of(
     act: impl Fn(&VgName, &[LvName]) -> Result<Report<VolumeView>>,
 ) -> Result<()> {
     let print = |report: &Report<_>| output.made("volumes", report, &COLUMNS);
-    each(groups(places, engine)?, places.is_empty(), output, |vg, names: &Vec<_>| act(vg, names), print)
+    let (groups, refused) = groups(places, engine)?;
+    each(groups, &refused, output, |vg, names: &Vec<_>| act(vg, names), print)
 }
 
+/// Volumes by their groups, and the groups that are not meant.
+type Groups = (BTreeMap<VgName, Vec<LvName>>, BTreeSet<VgName>);
+
 /// The places by volume group; a group named alone stands for all of its volumes.
-fn groups(places: &[Place], engine: &Engine) -> Result<BTreeMap<VgName, Vec<LvName>>> {
+fn groups(places: &[Place], engine: &Engine) -> Result<Groups> {
     if places.is_empty() {
-        return Ok(engine.vg_names()?.into_iter().map(|vg| (vg, Vec::new())).collect());
+        let (all, refused) = engine.vg_names()?;
+        return Ok((all.into_iter().map(|vg| (vg, Vec::new())).collect(), refused));
     }
     let mut groups = BTreeMap::<VgName, Vec<LvName>>::new();
     for place in places {
@@ -43,5 +48,5 @@ fn groups(places: &[Place], engine: &Engine) -> Result<BTreeMap<VgName, Vec<LvNa
     for place in places.iter().filter(|place| place.name.is_none()) {
         groups.insert(place.vg.clone(), Vec::new());
     }
-    Ok(groups)
+    Ok((groups, BTreeSet::new()))
 }

@@ -1,5 +1,6 @@
 //! `dmsnap check` and `dmsnap repair`
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -15,11 +16,12 @@ use crate::lvm::VgName;
 /// Shows what differs; exit status 1 if anything does.
 pub fn check(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<ExitCode> {
     let (mut checks, mut errors) = (Vec::new(), Vec::new());
-    for vg in named(vgs, engine)? {
+    let (named, refused) = named(vgs, engine)?;
+    for vg in named {
         match engine.check(&vg, mode) {
             Ok(check) => checks.push(check),
             // "All" does not mean those that this host must not touch.
-            Err(error) if vgs.is_empty() && error.kind() == Kind::Refused => {
+            Err(error) if error.kind() == Kind::Refused && refused.contains(&vg) => {
                 checks.push(Check { vg: vg.to_string(), plan: Vec::new(), reason: Some(error.message()) });
             }
             Err(error) => errors.push(error),
@@ -45,13 +47,14 @@ fn shown(check: &Check, output: &Output) -> Result<()> {
 
 /// Carries out what `check` shows.
 pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
-    let groups = named(vgs, engine)?.into_iter().map(|vg| (vg, ()));
+    let (named, refused) = named(vgs, engine)?;
+    let groups = named.into_iter().map(|vg| (vg, ()));
     let print = |report: &Report<()>| match stuck(report) {
         // A program gets one object.
         Some(error) if output.is_object() => Err(error),
         stuck => output.done(report).and(stuck.map_or(Ok(()), Err)),
     };
-    each(groups, vgs.is_empty(), output, |vg, ()| engine.repair(vg, mode), print)
+    each(groups, &refused, output, |vg, ()| engine.repair(vg, mode), print)
 }
 
 /// What a dry run shows that cannot be repaired: the repair itself fails for it.
@@ -63,6 +66,7 @@ fn stuck(report: &Report<()>) -> Option<Error> {
     why.map(|why| Error::new(Kind::Refused, why))
 }
 
-fn named(vgs: &[VgName], engine: &Engine) -> Result<Vec<VgName>> {
-    if vgs.is_empty() { engine.vg_names() } else { Ok(vgs.to_vec()) }
+/// The groups that are named, or all, and those that are not meant then: this host must not touch them.
+fn named(vgs: &[VgName], engine: &Engine) -> Result<(Vec<VgName>, BTreeSet<VgName>)> {
+    if vgs.is_empty() { engine.vg_names() } else { Ok((vgs.to_vec(), BTreeSet::new())) }
 }

@@ -1,15 +1,17 @@
 //! The same for several volume groups: one that fails does not keep the others from theirs.
 
+use std::collections::BTreeSet;
+
 use super::output::Output;
 use crate::engine::Report;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::VgName;
 
-/// Acts on every volume group in turn, then prints what was done and fails with the first error. `all`: none was named, and those
-/// that this host must not touch are not meant.
+/// Acts on every volume group in turn, then prints what was done and fails with the first error. `passed_over`: where none was
+/// named, those that may not be changed are not meant, and what is refused for them is a note.
 pub fn each<T, N>(
     groups: impl IntoIterator<Item = (VgName, N)>,
-    all: bool,
+    passed_over: &BTreeSet<VgName>,
     output: &Output,
     act: impl Fn(&VgName, &N) -> Result<Report<T>>,
     print: impl Fn(&Report<T>) -> Result<()>,
@@ -19,7 +21,9 @@ pub fn each<T, N>(
     for (vg, names) in groups {
         match act(&vg, &names) {
             Ok(report) => whole.absorb(report),
-            Err(error) if all && error.kind() == Kind::Refused => whole.notes.push(error.message()),
+            Err(error) if error.kind() == Kind::Refused && passed_over.contains(&vg) => {
+                whole.notes.push(error.message());
+            }
             Err(error) => errors.push(error),
         }
     }

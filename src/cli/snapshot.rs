@@ -1,5 +1,7 @@
 //! `dmsnap snapshot`
 
+use std::collections::BTreeSet;
+
 use super::args::{Snapshot, SnapshotCreate};
 use super::each::each;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
@@ -40,7 +42,7 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
         }
         Snapshot::Remove { snapshots } => {
             let remove = |vg: &VgName, names: &Vec<_>| engine.remove_snapshots(vg, names, mode);
-            each(by_group(snapshots), false, output, remove, |report| output.done(report))
+            each(by_group(snapshots), &BTreeSet::new(), output, remove, |report| output.done(report))
         }
     }
 }

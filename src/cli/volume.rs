@@ -1,6 +1,6 @@
 //! `dmsnap volume`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::{Place, Volume, VolumeCreate, VolumePath};
 use super::each::each;
@@ -50,7 +50,7 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
         Volume::Remove { volumes, with_snapshots } => {
             let remove =
                 |vg: &VgName, names: &Vec<_>| engine.remove_volumes(vg, names, *with_snapshots, mode);
-            each(by_group(volumes), false, output, remove, |report| output.done(report))
+            each(by_group(volumes), &BTreeSet::new(), output, remove, |report| output.done(report))
         }
     }
 }

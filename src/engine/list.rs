@@ -3,7 +3,7 @@
 //! Lists take no lock and wait for nobody. The metadata read is old or new, never between; what the kernel says may be a moment
 //! younger.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
@@ -92,9 +92,11 @@ impl Engine {
         Ok(vgs)
     }
 
-    /// The names of all volume groups.
-    pub fn vg_names(&self) -> Result<Vec<VgName>> {
-        Ok(self.scan()?.vgs.into_iter().map(|open| open.vg.name).collect())
+    /// The names of all volume groups, and of those among them that may not be changed.
+    pub fn vg_names(&self) -> Result<(Vec<VgName>, BTreeSet<VgName>)> {
+        let vgs = self.scan()?.vgs;
+        let refused = vgs.iter().filter(|open| open.refusal.is_some()).map(|open| open.vg.name.clone());
+        Ok((vgs.iter().map(|open| open.vg.name.clone()).collect(), refused.collect()))
     }
 }
 

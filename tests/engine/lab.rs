@@ -152,7 +152,7 @@ impl Lab {
 
     /// What the first group is called: an operation renames it.
     pub fn group(&self) -> VgName {
-        let mut names = self.engine().vg_names().unwrap().into_iter();
+        let mut names = self.engine().vg_names().unwrap().0.into_iter();
         names.find(|name| *name != other().name).unwrap()
     }
 

@@ -90,12 +90,12 @@ always() {
     sync -f origin || fail "the origin cannot be written"
 }
 
-# What there is, as lvm2 sees it: NAME of each volume, NAME and NAME:active of each snapshot. Also the heart of lvm2_content, all in one process.
+# What there is, as lvm2 sees it: NAME of each volume, NAME and NAME:active of each snapshot. Also the heart of lvm2_content, in one
+# process; all of that comes at the end.
 survey() {
     local name attributes lines errors
-    printf 'vgck vg\nlvs -a -o all --noheadings vg\n' >lvm2.commands
-    echo 'lvs --noheadings --separator : -o lv_name,lv_attr --config report/prefixes=1 vg' >>lvm2.commands
-    lvm <lvm2.commands >lvm2.rows 2>lvm2.errors || fail "lvm2: $(<lvm2.errors)"
+    lvs -a -o lv_name,lv_attr,lv_all,seg_all --nameprefixes --noheadings --separator : vg >lvm2.rows 2>lvm2.errors ||
+        fail "lvm2: $(<lvm2.errors)"
     errors=$(<lvm2.errors) lines=$(<lvm2.rows)
     [ -z "$errors" ] || fail "lvm2 said: $errors"
     [[ ${lines,,} != *warning* ]] || fail "lvm2 warns: $lines"

@@ -13,6 +13,8 @@ fails_with 1 "stuck: $words" dmsnap check vg
 fails_with 7 "$words" dmsnap --dry-run repair vg
 [[ $said == *"untag volume other"* ]] || fail "the dry run says nothing of what can be repaired"
 fails_with 7 "$words" dmsnap repair vg
+# The same where none is named: the group is one of all.
+fails_with 7 "$words" dmsnap repair
 equal "the tags of what is stuck, and of what is not" "dmsnap.changing," "$(reported vg/v tags),$(reported vg/other tags)"
 dmsetup info vg-s-cow >/dev/null || fail "the store that the metadata names is gone"
 # The error names the way out.

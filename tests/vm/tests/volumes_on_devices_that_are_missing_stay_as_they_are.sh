@@ -15,7 +15,7 @@ shut
 # The store's.
 lose /dev/ubdb
 fails_with 7 "lacks a physical volume" dmsnap volume create vg/x --size 4M
-fails_with 7 "lacks a physical volume" dmsnap snapshot remove vg/snap
+fails_with 7 "lacks a physical volume" dmsnap snapshot create vg/origin --name x --size 4M
 fails_with 7 missing dmsnap activate vg/origin
 fails_with 5 "Refusing activation of partial LV" lvchange -ay vg/origin
 equal "devices" "No devices found" "$(dmsetup ls)"
