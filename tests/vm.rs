@@ -10,9 +10,6 @@ use std::process::{Command, Output};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Guests side by side when the command line does not say.
-const GUESTS: usize = 2;
-
 /// What the harness must make of a guest that misbehaves: test name, script, exit status of `boot`, words of the verdict.
 const SELF_TESTS: [(&str, &str, i32, &str); 5] = [
     ("a_guest_that_hangs_is_killed_at_its_time_limit", "hangs", 124, "killed after its time limit of 8 s"),
@@ -24,7 +21,7 @@ const SELF_TESTS: [(&str, &str, i32, &str); 5] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(GUESTS);
+    arguments.test_threads.get_or_insert_with(guests);
     let required = std::env::var_os("DMSNAP_REQUIRE_VM").is_some_and(|value| value == "1");
     let absent = absent();
     if let (Some(what), false, false) = (&absent, required, arguments.list) {
@@ -45,6 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => trial.with_ignored_flag(other.is_some()),
     });
     libtest_mimic::run(&arguments, trials.collect()).exit()
+}
+
+/// Guests side by side when the command line does not say: each has one processor, and waits for a good part of its time.
+fn guests() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    processors + processors.div_ceil(2)
 }
 
 fn directory() -> PathBuf {

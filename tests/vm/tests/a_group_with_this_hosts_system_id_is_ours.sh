@@ -28,7 +28,11 @@ dmsnap snapshot remove own/read-only
 dmsnap volume remove own/w
 all_agree own
 
-# The same for one that systemd derives from the machine's.
+# The same for one that systemd derives from the machine's, which not every host has.
+mkdir /run/etc
+cp -a /etc/lvm /etc/group /etc/passwd /etc/ld.so.cache /run/etc
+echo 0123456789abcdef0123456789abcdef >/run/etc/machine-id
+mount --bind /run/etc /etc
 dmsnap vg remove own
 sed -i 's/"uname"/"appmachineid"/' /etc/lvm/lvm.conf
 dmsnap vg create derived /dev/ubdb

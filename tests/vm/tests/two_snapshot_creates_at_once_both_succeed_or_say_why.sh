@@ -42,7 +42,7 @@ at_once() { # SNAPSHOT COMMAND SNAPSHOT COMMAND
 
 create() { echo "$DMSNAP -q snapshot create vg/$1 --name $2 --size 8M"; }
 
-for round in 1 2 3; do
+for round in 1 2; do
     at_once vg/s1 "$(create a s1)" vg/s2 "$(create a s2)"
     at_once vg/s1 "$(create a s1)" vg/s2 "$(create b s2)"
     at_once vg/s1 "$(create a s1)" other/s2 "$DMSNAP -q snapshot create other/c --name s2 --size 8M"
