@@ -149,9 +149,17 @@ impl Kernel for SteppedKernel {
         self.kernel.publish(name, number, link)
     }
 
+    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
+        self.kernel.is_published(name, number, link)
+    }
+
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.steps.step()?;
         self.kernel.retract(name, link)
+    }
+
+    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
+        self.kernel.is_retracted(name, link)
     }
 }
 

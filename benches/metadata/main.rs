@@ -284,10 +284,11 @@ fn found(wanted: &DeviceTree) -> FoundTree {
                 table: node.table.clone(),
                 inactive: dmsnap::dm::Table(Vec::new()),
                 link: node.link.clone(),
+                published: true,
             },
         )
     });
-    FoundTree { nodes: nodes.collect(), squatted: BTreeSet::new() }
+    FoundTree { nodes: nodes.collect(), ..FoundTree::default() }
 }
 
 fn main() {

@@ -341,8 +341,16 @@ impl Kernel for Control {
         self.nodes.publish(name, number, link)
     }
 
+    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
+        self.nodes.is_published(name, number, link)
+    }
+
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.nodes.retract(name, link)
+    }
+
+    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
+        self.nodes.is_retracted(name, link)
     }
 }
 

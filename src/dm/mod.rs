@@ -152,8 +152,14 @@ pub trait Kernel: Send + Sync {
     /// a limit, for udevd to make them, or makes them where no udevd runs.
     fn publish(&self, name: &DmName, number: DevNo, link: Option<&std::path::Path>) -> Result<()>;
 
+    /// True if the node, and `link`, lead to the device.
+    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&std::path::Path>) -> bool;
+
     /// Removes the node of a device that is gone, and `link` if it still points there.
     fn retract(&self, name: &DmName, link: Option<&std::path::Path>) -> Result<()>;
+
+    /// True if there is nothing that [`Kernel::retract`] would remove.
+    fn is_retracted(&self, name: &DmName, link: Option<&std::path::Path>) -> bool;
 }
 
 /// The device that a call names is not there.

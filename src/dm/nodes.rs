@@ -64,8 +64,7 @@ impl Nodes {
     /// Makes `/dev/mapper/NAME`, and `link` if one is given, lead to the device.
     pub fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
         let node = self.node(name);
-        let right =
-            || self.leads(&node, name, number) && link.is_none_or(|link| self.leads(link, name, number));
+        let right = || self.is_published(name, number, link);
         let udev_runs = self.wait_for_udev(name, number, &right);
         if !self.leads(&node, name, number) {
             self.make_node(&node, number, udev_runs)?;
@@ -78,6 +77,18 @@ impl Nodes {
             }
             _ => Ok(()),
         }
+    }
+
+    /// True if both lead to the device.
+    pub fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
+        let leads = |path: &Path| self.leads(path, name, number);
+        leads(&self.node(name)) && link.is_none_or(leads)
+    }
+
+    /// True if neither is there, but for those of a device that still has this name.
+    pub fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
+        let is_stale = |path: &Path| self.is_stale(path, name);
+        !is_stale(&self.node(name)) && !link.is_some_and(is_stale)
     }
 
     /// Removes `/dev/mapper/NAME`, and `link`, unless they lead to a device that still has this name.

@@ -279,6 +279,19 @@ impl Kernel for SimKernel {
         })
     }
 
+    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
+        let published = self.published();
+        let is_right = |(of, at): &(DevNo, Option<PathBuf>)| {
+            *of == number && link.is_none_or(|link| at.as_deref() == Some(link))
+        };
+        published.get(name).is_some_and(is_right)
+    }
+
+    fn is_retracted(&self, name: &DmName, _: Option<&Path>) -> bool {
+        let state = self.state();
+        !state.published.contains_key(name) || state.nodes.get(name).is_some()
+    }
+
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.change(&Call::Retract(name.clone(), link.map(Path::to_owned)), |state| {
             // As the real one: a device that is there keeps its paths.

@@ -8,10 +8,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::plan::{Plan, Step};
 use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, layers_below, rank};
-use crate::dm::{DmUuid, Freeze, SwitchStep, Table, Target, UdevFlags};
+use crate::dm::{DmName, DmUuid, Freeze, SwitchStep, Table, Target, UdevFlags};
 use crate::error::{Error, Kind, Result};
 
 /// The plan that turns `found` into `wanted`. Devices of `found` that are not wanted are removed.
@@ -25,6 +26,7 @@ pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
     difference.load(&mut plan);
     difference.switch(&mut plan);
     difference.publish(&mut plan);
+    difference.retract(&mut plan);
     difference.remove(&mut plan);
     Ok(plan)
 }
@@ -65,6 +67,8 @@ struct Difference<'a> {
     cut: BTreeSet<&'a DmUuid>,
     /// Those snapshots.
     beginning: BTreeSet<&'a DmUuid>,
+    /// Paths of devices that are not there.
+    stale: &'a BTreeMap<DmName, Option<PathBuf>>,
 }
 
 impl<'a> Difference<'a> {
@@ -84,7 +88,7 @@ impl<'a> Difference<'a> {
         let (cut, beginning) = cuts(&pairs)?;
         let gone: Vec<_> = gone.into_iter().map(|(_, node)| node).collect();
         let gone_origins = gone.iter().filter_map(|node| data_of_origin(&node.table)).collect();
-        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning })
+        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning, stale: &found.stale })
     }
 
     fn layers(&self) -> BTreeMap<DmUuid, (crate::dm::DmName, Option<crate::block::DevNo>)> {
@@ -184,13 +188,22 @@ impl<'a> Difference<'a> {
 
     fn publish(&self, plan: &mut Plan) {
         let fresh = self.wanted.iter().filter(|pair| {
-            pair.is_new() || pair.found.is_some_and(|found| found.info.name != pair.node.name)
+            let is_right = |found: &FoundNode| found.info.name == pair.node.name && found.published;
+            pair.is_new() || !pair.found.is_some_and(is_right)
         });
         plan.cleanup.extend(fresh.map(|pair| Step::Publish {
             name: pair.node.name.clone(),
             uuid: pair.uuid.clone(),
             link: pair.node.link.clone(),
         }));
+    }
+
+    /// What led to devices that are gone, and are not to come back.
+    fn retract(&self, plan: &mut Plan) {
+        let comes: BTreeSet<_> = self.wanted.iter().map(|pair| &pair.node.name).collect();
+        let stale = self.stale.iter().filter(|(name, _)| !comes.contains(name));
+        plan.cleanup
+            .extend(stale.map(|(name, link)| Step::Retract { name: name.clone(), link: link.clone() }));
     }
 
     /// A snapshot that leaves its origin goes first: the kernel lets go of it at any time, and refuses while somebody has it open,

@@ -51,6 +51,8 @@ pub struct FoundNode {
     pub inactive: Table<Below>,
     /// Its link, where the uuid says whose device it is.
     pub link: Option<PathBuf>,
+    /// True if its node and its link lead to it; a device without a live table needs none.
+    pub published: bool,
 }
 
 /// The devices that the kernel has, by uuid.
@@ -60,6 +62,8 @@ pub struct FoundTree {
     pub nodes: BTreeMap<DmUuid, FoundNode>,
     /// Names that the tree wants and that devices of another uuid bear.
     pub squatted: BTreeSet<DmName>,
+    /// Names of devices that are expected and not there, but for their nodes or links: a process died before it removed them.
+    pub stale: BTreeMap<DmName, Option<PathBuf>>,
 }
 
 /// A device that may exist, and what it is called when it does.
@@ -78,32 +82,39 @@ impl FoundTree {
     pub fn read(kernel: &dyn Kernel, expected: &[Expected]) -> Result<Self> {
         let present = Present::of(kernel, expected.len())?;
         let mut infos = Vec::new();
-        let mut squatted = BTreeSet::new();
+        let (mut squatted, mut stale) = (BTreeSet::new(), BTreeMap::new());
         for device in expected {
             let info = present.find(&device.uuid)?;
             let has_name = info.as_ref().is_some_and(|info| info.name == device.name);
             if !has_name && present.has_name(&device.name)? {
                 squatted.insert(device.name.clone());
+            } else if !has_name && !kernel.is_retracted(&device.name, device.link.as_deref()) {
+                stale.insert(device.name.clone(), device.link.clone());
             }
             infos.extend(info.map(|info| (info, device.link.clone())));
         }
         let nodes = with_tables(kernel, infos)?;
-        Ok(Self { nodes, squatted })
+        Ok(Self { nodes, squatted, stale })
     }
 
     /// Those of the devices that are expected.
     pub fn only(&self, expected: &[Expected]) -> Self {
         let nodes = expected.iter().filter_map(|device| self.nodes.get_key_value(&device.uuid));
         let nodes = nodes.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
-        let names = expected.iter().map(|device| &device.name);
-        Self { nodes, squatted: names.filter(|name| self.squatted.contains(*name)).cloned().collect() }
+        let names = || expected.iter().map(|device| &device.name);
+        let stale = names().filter_map(|name| self.stale.get_key_value(name));
+        Self {
+            nodes,
+            squatted: names().filter(|name| self.squatted.contains(*name)).cloned().collect(),
+            stale: stale.map(|(name, link)| (name.clone(), link.clone())).collect(),
+        }
     }
 
     /// Those of the devices that have a live table.
     pub fn live(&self) -> Self {
         let live = self.nodes.iter().filter(|(_, node)| node.info.live);
         let nodes = live.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
-        Self { nodes, squatted: self.squatted.clone() }
+        Self { nodes, squatted: self.squatted.clone(), stale: BTreeMap::new() }
     }
 
     /// The tree that wants everything as it is, and nothing suspended.
@@ -236,7 +247,8 @@ fn with_tables(
         };
         let table = read(info.live, Slot::Live)?;
         let inactive = read(info.inactive, Slot::Inactive)?;
-        nodes.insert(uuid, FoundNode { info, table, inactive, link });
+        let published = !info.live || kernel.is_published(&info.name, info.number, link.as_deref());
+        nodes.insert(uuid, FoundNode { info, table, inactive, link, published });
     }
     Ok(nodes)
 }

@@ -1,5 +1,6 @@
 //! What an operation leaves that is cut at any of its steps, refused by the kernel, or only tried.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, vg, volume};
@@ -166,4 +167,34 @@ fn a_dry_run_sees_the_group_as_it_will_be_after_recovery() {
     lab.engine().create_snapshots(&cut(&[("db", "s")]), mode).unwrap();
     assert!(lab.disks.images() == disks, "a dry run wrote");
     lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+}
+
+/// Whoever died between the resume and the paths: without udevd nobody else makes them. The old names of what was being renamed stand
+/// nowhere any more.
+#[test]
+fn paths_follow_the_devices_whenever_a_process_dies() {
+    let mut wrong = Vec::new();
+    for operation in OPERATIONS.iter().filter(|operation| !operation.name.starts_with("renaming")) {
+        for last in 1.. {
+            let lab = lab_with_volume();
+            (operation.prepare)(&lab);
+            let outcome = (operation.run)(&lab.mortal_engine(last), MODE);
+            lab.engine().repair(&lab.group(), MODE).unwrap();
+            let _ = lab.engine().activate(&lab.group(), &[], MODE).unwrap();
+            let published: BTreeSet<_> = lab.kernel.published().into_keys().collect();
+            let there: BTreeSet<_> = lab.kernel.list().unwrap().into_iter().map(|info| info.name).collect();
+            if published != there {
+                wrong.push(format!(
+                    "{}, dead before step {last}: missing {:?}, stale {:?}",
+                    operation.name,
+                    there.difference(&published).collect::<Vec<_>>(),
+                    published.difference(&there).collect::<Vec<_>>()
+                ));
+            }
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} times:\n{}", wrong.len(), wrong.join("\n"));
 }

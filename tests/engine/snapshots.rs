@@ -255,8 +255,14 @@ impl Kernel for Fleeting {
     fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
         self.0.publish(name, number, link)
     }
+    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
+        self.0.is_published(name, number, link)
+    }
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.0.retract(name, link)
+    }
+    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
+        self.0.is_retracted(name, link)
     }
 }
 

@@ -81,7 +81,7 @@ fn reached(tree: &DeviceTree) -> FoundTree {
             inactive: false,
         };
         let (table, link) = (node.table.clone(), node.link.clone());
-        (uuid.clone(), FoundNode { info, table, inactive: Table(Vec::new()), link })
+        (uuid.clone(), FoundNode { info, table, inactive: Table(Vec::new()), link, published: true })
     };
     FoundTree { nodes: (0..).zip(&tree.0).map(found).collect(), ..FoundTree::default() }
 }
