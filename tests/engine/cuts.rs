@@ -1,7 +1,6 @@
 //! What an operation leaves that is cut at any of its steps, refused by the kernel, or only tried.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, vg, volume};
 use crate::operations::OPERATIONS;
@@ -12,7 +11,6 @@ use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Mode};
 use dmsnap::error::{Kind, Result};
 use dmsnap::lvm::open_vg;
-use dmsnap::steps::Steps;
 
 /// Each operation can be done once, and most of them not again.
 #[test]
@@ -117,14 +115,7 @@ fn whatever_the_kernel_refuses_the_operation_leaves_no_trace() {
 fn a_snapshot_that_is_opened_while_it_is_removed_does_not_block_the_group() {
     let lab = lab_with_volume();
     lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
-    let (kernel, snapshot) = (lab.kernel.clone(), DmName::new("vg--0-s").unwrap());
-    let opened = std::sync::Once::new();
-    let steps = Steps::new(move |_| {
-        opened.call_once(|| kernel.hold(&snapshot));
-        Ok(())
-    });
-    let engine = lab
-        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    let engine = lab.engine_overtaken("vg--0-s");
     assert_eq!(engine.remove_snapshots(&vg(), &[lv("s")], MODE).unwrap_err().kind(), Kind::InUse);
     lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
     lab.kernel.release(&DmName::new("vg--0-s").unwrap());

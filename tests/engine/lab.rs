@@ -99,11 +99,26 @@ impl Lab {
         let dead = move |step| {
             if step < last { Ok(()) } else { Err(Error::new(Kind::Internal, "the process is dead")) }
         };
-        let steps = Steps::new(dead);
+        self.engine_with(dead)
+    }
+
+    /// An engine that asks before each of its steps.
+    pub fn engine_with(&self, hook: impl Fn(u64) -> Result<()> + Send + Sync + 'static) -> Engine {
+        let steps = Steps::new(hook);
         self.engine_on(
             steps.kernel(Arc::new(self.kernel.clone())),
             steps.devices(Arc::new(self.devices.clone())),
         )
+    }
+
+    /// An engine before whose first step somebody opens a device.
+    pub fn engine_overtaken(&self, device: &str) -> Engine {
+        let (kernel, device) = (self.kernel.clone(), DmName::new(device).unwrap());
+        let opened = std::sync::Once::new();
+        self.engine_with(move |_| {
+            opened.call_once(|| kernel.hold(&device));
+            Ok(())
+        })
     }
 
     pub fn write(&self, name: &str, at: u64, byte: u8) {

@@ -1,7 +1,5 @@
 //! What must never be lost, whoever dies, opens, removes or suspends a device in between.
 
-use std::sync::Arc;
-
 use crate::lab::*;
 use crate::lvm2_peer::lvm2_snapshot;
 use crate::operations::*;
@@ -11,7 +9,6 @@ use dmsnap::engine::list::Select;
 use dmsnap::engine::resize::Growth;
 use dmsnap::error::{Error, Kind};
 use dmsnap::lvm::{Creation, Edit, open_vg};
-use dmsnap::steps::Steps;
 use dmsnap::units::{Bytes, ChunkSize};
 
 /// Live tables that map extents which the metadata calls free: whatever is allocated next is written to by two.
@@ -108,14 +105,7 @@ fn an_origin_is_not_free_while_its_snapshot_could_not_be_removed() {
     let lab = lab_with_volume();
     snap(&lab, "a");
     lab.write("vg--0-db", 0, 2);
-    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-a").unwrap());
-    let opened = std::sync::Once::new();
-    let steps = Steps::new(move |_| {
-        opened.call_once(|| kernel.hold(&device));
-        Ok(())
-    });
-    let engine = lab
-        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    let engine = lab.engine_overtaken("vg--0-a");
     assert_eq!(engine.remove_volumes(&vg(), &[lv("db")], true, MODE).unwrap_err().kind(), Kind::InUse);
     assert_eq!(mapped_and_free(&lab), Vec::<String>::new());
     assert_eq!(lab.read("vg--0-a", 1 << 20), 1);
@@ -130,14 +120,7 @@ fn a_removal_of_several_that_was_refused_has_not_happened_to_what_is_open() {
     let lab = lab_with_volume();
     snap(&lab, "a");
     snap(&lab, "b");
-    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-a").unwrap());
-    let opened = std::sync::Once::new();
-    let steps = Steps::new(move |_| {
-        opened.call_once(|| kernel.hold(&device));
-        Ok(())
-    });
-    let engine = lab
-        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    let engine = lab.engine_overtaken("vg--0-a");
     assert_eq!(engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], MODE).unwrap_err().kind(), Kind::InUse);
     assert_eq!(mapped_and_free(&lab), Vec::<String>::new());
     lab.kernel.release(&DmName::new("vg--0-a").unwrap());
@@ -229,14 +212,10 @@ fn a_volume_that_was_larger_is_not_made_smaller_again() {
     for nth in 1.. {
         let lab = lab_with_volume();
         lab.devices.mount(&DmName::new("vg--0-db").unwrap(), "/mnt/db");
-        let steps = Steps::new(move |step| match step == nth {
+        let engine = lab.engine_with(move |step| match step == nth {
             true => Err(Error::new(Kind::Internal, "injected error")),
             false => Ok(()),
         });
-        let engine = lab.engine_on(
-            steps.kernel(Arc::new(lab.kernel.clone())),
-            steps.devices(Arc::new(lab.devices.clone())),
-        );
         let outcome = engine.extend_volume(&Growth { resize_fs: true, ..growth("12M") }, MODE);
         lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
         lab.assert_at_rest(&format!("step {nth} refused"));

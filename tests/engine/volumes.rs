@@ -1,7 +1,5 @@
 //! Volumes: making, growing, renaming and removing them.
 
-use std::sync::Arc;
-
 use crate::lab::{Lab, MODE, cut, growth, has_volume, lab_with_volume, lv, vg, volume};
 use dmsnap::dm::DmName;
 use dmsnap::engine::Mode;
@@ -9,7 +7,6 @@ use dmsnap::engine::resize::Growth;
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::Kind;
 use dmsnap::lvm::Policy;
-use dmsnap::steps::Steps;
 use dmsnap::units::Bytes;
 
 #[test]
@@ -75,14 +72,7 @@ fn volumes_and_snapshots_are_renamed_in_use() {
 #[test]
 fn a_removal_that_was_refused_has_not_happened() {
     let lab = lab_with_volume();
-    let (kernel, device) = (lab.kernel.clone(), DmName::new("vg--0-db").unwrap());
-    let opened = std::sync::Once::new();
-    let steps = Steps::new(move |_| {
-        opened.call_once(|| kernel.hold(&device));
-        Ok(())
-    });
-    let engine = lab
-        .engine_on(steps.kernel(Arc::new(lab.kernel.clone())), steps.devices(Arc::new(lab.devices.clone())));
+    let engine = lab.engine_overtaken("vg--0-db");
     assert_eq!(engine.remove_volumes(&vg(), &[lv("db")], false, MODE).unwrap_err().kind(), Kind::InUse);
     lab.write("vg--0-db", 0, 8);
     lab.kernel.release(&DmName::new("vg--0-db").unwrap());
