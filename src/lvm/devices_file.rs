@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
+use super::lock::{Mode, flock};
 use crate::error::{Error, Kind, Result};
 
 /// LVM2 holds the lock while it reads or writes the file, or labels devices.
 const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// The file and its lock.
 #[derive(Debug, Clone)]
@@ -61,20 +61,14 @@ impl DevicesFile {
 fn locked(path: &Path) -> Result<Flock<File>> {
     let failed = |error| Error::io(format!("{} cannot be locked", path.display()), error);
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
-    let mut file = open.map_err(failed)?;
     let until = Instant::now() + PATIENCE;
-    loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((_, Errno::EWOULDBLOCK)) if Instant::now() >= until => {
-                let text = format!("another process holds {}", path.display());
-                return Err(Error::new(Kind::Locked, text).hint("try again when it is done"));
-            }
-            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
-            Err((_, errno)) => return Err(failed(errno.into())),
-        };
-        std::thread::sleep(PAUSE);
-    }
+    flock(open.map_err(failed)?, Mode::Exclusive, Some(until)).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => {
+            let text = format!("another process holds {}", path.display());
+            Error::new(Kind::Locked, text).hint("try again when it is done")
+        }
+        errno => failed(errno.into()),
+    })
 }
 
 #[cfg(test)]

@@ -12,14 +12,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
+
+use super::lock::{Mode, flock};
 
 /// Where lvm2 keeps what it knows until the next boot.
 pub const DIRECTORY: &str = "/run/lvm";
 
 /// Readers hold the lock for an instant, and writers come one by one through the global lock.
 const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Keeps LVM2 from remembering anything until this is dropped.
 #[derive(Debug)]
@@ -65,22 +66,19 @@ fn touch(path: &Path) -> std::io::Result<()> {
 
 /// The file and its lock, or the file alone if somebody does not let go of it.
 fn locked(path: &Path) -> std::io::Result<Result<Flock<File>, File>> {
-    let mut file =
+    let file =
         OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o644).open(path)?;
-    let until = Instant::now() + PATIENCE;
-    loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Ok(lock)),
-            Err((file, Errno::EWOULDBLOCK)) if Instant::now() >= until => return Ok(Err(file)),
-            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
-            Err((_, errno)) => return Err(errno.into()),
-        };
-        std::thread::sleep(PAUSE);
+    match flock(file, Mode::Exclusive, Some(Instant::now() + PATIENCE)) {
+        Ok(lock) => Ok(Ok(lock)),
+        Err((file, Errno::EWOULDBLOCK)) => Ok(Err(file)),
+        Err((_, errno)) => Err(errno.into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::fcntl::FlockArg;
+
     use super::*;
 
     #[test]

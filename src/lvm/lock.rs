@@ -128,7 +128,10 @@ fn busy(failure: Failure, cause: &str) -> Error {
 fn hold(path: &Path, mode: Mode, until: Option<Instant>) -> std::result::Result<Guard, Failure> {
     loop {
         let file = open(path).map_err(|error| Failure::Io(path.to_owned(), error))?;
-        let file = flock(file, path, mode, until)?;
+        let file = flock(file, mode, until).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => Failure::Held,
+            errno => Failure::Io(path.to_owned(), errno.into()),
+        })?;
         if is_current(path, &file) {
             return Ok(Guard { path: path.to_owned(), file: Some(file) });
         }
@@ -139,12 +142,12 @@ fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).read(true).mode(0o777).open(path)
 }
 
-fn flock(
+/// Locks an open file. When the time is over and another still holds it the file comes back, with EWOULDBLOCK.
+pub(super) fn flock(
     mut file: File,
-    path: &Path,
     mode: Mode,
     until: Option<Instant>,
-) -> std::result::Result<Flock<File>, Failure> {
+) -> std::result::Result<Flock<File>, (File, Errno)> {
     let operation = match (mode, until) {
         (Mode::Shared, None) => FlockArg::LockShared,
         (Mode::Exclusive, None) => FlockArg::LockExclusive,
@@ -161,11 +164,10 @@ fn flock(
         };
         match errno {
             Errno::EINTR => {}
-            Errno::EWOULDBLOCK if until.is_some_and(|until| Instant::now() >= until) => {
-                return Err(Failure::Held);
+            Errno::EWOULDBLOCK if until.is_some_and(|until| Instant::now() < until) => {
+                std::thread::sleep(PAUSE);
             }
-            Errno::EWOULDBLOCK => std::thread::sleep(PAUSE),
-            errno => return Err(Failure::Io(path.to_owned(), errno.into())),
+            errno => return Err((file, errno)),
         }
     }
 }
