@@ -56,14 +56,17 @@ impl ChosenDevices {
     fn relist(
         &self,
         listed: &Listed,
-        change: impl Fn(&str, &Relisted<'_>) -> Result<Option<String>>,
+        change: impl Fn(&str, &Known<'_>) -> Result<Option<String>>,
     ) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let all = self.list()?;
         let own = all.iter().find(|one| one.number == listed.number).unwrap_or(listed);
-        let identity = |kind| self.names.identity(own.number, kind);
-        let relisted = Relisted { listed: own, aliases: &self.aliases_of(own), identity: &identity };
-        file.change(|text| change(text, &relisted))
+        self.known(own, |known| file.change(|text| change(text, known)))
+    }
+
+    fn known<T>(&self, listed: &Listed, ask: impl FnOnce(&Known<'_>) -> T) -> T {
+        let identity = |kind| self.names.identity(listed.number, kind);
+        ask(&Known { listed, aliases: &self.aliases_of(listed), identity: &identity })
     }
 
     fn aliases_of(&self, listed: &Listed) -> Vec<PathBuf> {
@@ -130,7 +133,7 @@ impl Opener {
 }
 
 /// A device and what it is known by.
-struct Relisted<'a> {
+struct Known<'a> {
     listed: &'a Listed,
     aliases: &'a [PathBuf],
     identity: &'a dyn Fn(Identity) -> Option<String>,
@@ -156,13 +159,11 @@ impl Devices for ChosenDevices {
     }
 
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
-        let identity = |kind| self.names.identity(listed.number, kind);
-        self.choice.against(listed, &self.aliases_of(listed), &identity)
+        self.known(listed, |one| self.choice.against(one.listed, one.aliases, one.identity))
     }
 
     fn admits(&self, listed: &Listed, pvid: Option<&str>) -> bool {
-        let identity = |kind| self.names.identity(listed.number, kind);
-        self.choice.admits(listed, &self.aliases_of(listed), &identity, pvid)
+        self.known(listed, |one| self.choice.admits(one.listed, one.aliases, one.identity, pvid))
     }
 
     fn adopt(&self, listed: &Listed, pvid: &str) -> Result<()> {
