@@ -140,9 +140,7 @@ impl Engine {
         let began = Instant::now();
         self.session(vg, mode)?.operate(began, mode, description, change, views)
     }
-}
 
-impl Engine {
     /// The same for an operation that takes something away, which is possible while devices are missing.
     pub(super) fn run_reducing<T>(
         &self,
@@ -237,13 +235,13 @@ impl Session<'_> {
         mode: Mode,
         description: &str,
     ) -> Result<(Vec<Entry>, Executed)> {
-        let (intended, change) = &self.judged(change, description)?;
-        let found = self.found(intended, &change.touched)?;
+        let (intended, change) = self.judged(change, description)?;
+        let found = self.found(&intended, &change.touched)?;
         let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
-        let mut plan = self.plan_for(intended, &found, &roots_after(intended, &active, change))?;
-        plan.cleanup.extend(self.file_systems(intended, &change.grow_fs)?);
+        let mut plan = self.plan_for(&intended, &found, &roots_after(&intended, &active, &change))?;
+        plan.cleanup.extend(self.file_systems(&intended, &change.grow_fs)?);
         if mode.dry_run {
-            return Ok((planned(change, &plan), Executed::default()));
+            return Ok((planned(&change, &plan), Executed::default()));
         }
         if change.commits() {
             self.engine.archive(&self.open.vg, description);
@@ -251,10 +249,12 @@ impl Session<'_> {
         self.engine.label(&change.labels)?;
         blank(&self.open, &change.blanks)?;
         let before = self.open.vg.clone();
-        self.commit(&change.intent, description)?;
+        if !change.intent.is_empty() {
+            self.put(intended, description)?;
+        }
         let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
             Ok(executed) => executed,
-            Err(error) => return Err(self.give_up(error, change, &before, &active)),
+            Err(error) => return Err(self.give_up(error, &change, &before, &active)),
         };
         self.commit(&change.confirm, description)?;
         Ok((Vec::new(), executed))
@@ -266,27 +266,30 @@ impl Session<'_> {
             self.engine.check_writable()?;
         }
         change.labels.iter().for_each(|taken| self.open.join(taken.pv.clone()));
-        let change = self.with_room(change, description)?;
-        let intended = self.open.vg.apply(&change.intent)?;
+        let (intended, change) = self.with_room(change, description)?;
         intended.apply(&change.confirm)?;
         Ok((intended, change))
     }
 
-    /// The change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
+    /// The metadata as it will be, and the change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
     /// then goes without, as lvm2's do.
-    fn with_room(&self, change: &Change, description: &str) -> Result<Change> {
+    fn with_room(&self, change: &Change, description: &str) -> Result<(Vg, Change)> {
         if change.intent.is_empty() {
-            return Ok(change.clone());
+            return Ok((self.open.vg.clone(), change.clone()));
         }
         let stamp = self.engine.stamp(description);
-        let fits = |change: &Change| check_room(&self.open, &self.open.vg.apply(&change.intent)?, &stamp);
+        let fits = |change: &Change| {
+            let intended = self.open.vg.apply(&change.intent)?;
+            check_room(&self.open, &intended, &stamp).map(|()| intended)
+        };
         let unmarked = mark::without_deleting(&change.intent);
         match fits(change) {
             Err(error) if error.kind() == Kind::NoSpace && unmarked.len() < change.intent.len() => {
                 let change = Change { intent: unmarked, ..change.clone() };
-                if change.intent.is_empty() { Ok(change) } else { fits(&change).map(|()| change) }
+                let intended = if change.intent.is_empty() { self.open.vg.clone() } else { fits(&change)? };
+                Ok((intended, change))
             }
-            fits => fits.map(|()| change.clone()),
+            fits => fits.map(|intended| (intended, change.clone())),
         }
     }
 }

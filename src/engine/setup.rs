@@ -57,6 +57,7 @@ pub struct Labelling {
 pub struct Taken {
     /// Nothing of a draft is written yet.
     pub(super) pv: OpenPv,
+    listed: Listed,
     writes: Writes,
 }
 
@@ -207,19 +208,19 @@ impl Engine {
         }
         match orphan {
             Some(pv) if labelling.wipe && pv.check_free().is_err() => {
-                self.draft(device, Writes::Label, labelling)
+                self.draft(device, listed, Writes::Label, labelling)
             }
             Some(mut pv) => {
                 pv.check_free()?;
                 if labelling.metadata_copies.is_some_and(|copies| copies != pv.mdas.len() as u64) {
-                    return self.draft(device, Writes::Label, labelling);
+                    return self.draft(device, listed, Writes::Label, labelling);
                 }
                 pv.device = Some(device);
-                Ok(Taken { pv, writes: Writes::Nothing })
+                Ok(Taken { pv, listed: listed.clone(), writes: Writes::Nothing })
             }
             None => match probe::find(device.as_ref())? {
-                None => self.draft(device, Writes::Label, labelling),
-                Some(_) if labelling.wipe => self.draft(device, Writes::WipeAndLabel, labelling),
+                None => self.draft(device, listed, Writes::Label, labelling),
+                Some(_) if labelling.wipe => self.draft(device, listed, Writes::WipeAndLabel, labelling),
                 Some(signature) => {
                     Err(Error::new(Kind::Refused, format!("{} carries {}", path.display(), signature.name))
                         .hint("give --wipe to overwrite it")
@@ -254,11 +255,17 @@ impl Engine {
         Err(Error::new(Kind::Refused, cause).hint(hint).at(Context::Device(path.to_owned())))
     }
 
-    fn draft(&self, device: Arc<dyn Device>, writes: Writes, labelling: Labelling) -> Result<Taken> {
+    fn draft(
+        &self,
+        device: Arc<dyn Device>,
+        listed: &Listed,
+        writes: Writes,
+        labelling: Labelling,
+    ) -> Result<Taken> {
         let metadata_copies = labelling.metadata_copies.unwrap_or(self.world.lvm2.areas.of_pv);
         let options =
             PvOptions { metadata_copies, metadata_size: labelling.metadata_size, ..PvOptions::default() };
-        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &options)?, writes })
+        Ok(Taken { pv: draft_pv(device, self.new_uuid(), &options)?, listed: listed.clone(), writes })
     }
 }
 
@@ -266,16 +273,14 @@ impl Engine {
     /// Labels those that are no physical volumes yet. All of them are listed where devices are, before anything is written: a
     /// listed device without a label is labelled by the next attempt.
     pub(super) fn label(&self, taken: &[Taken]) -> Result<()> {
-        for Taken { pv, .. } in taken {
-            if let Some(path) = &pv.path {
-                self.world.devices.adopt(&self.world.devices.lookup(path)?, pv.id.compact())?;
-            }
+        for Taken { pv, listed, .. } in taken {
+            self.world.devices.adopt(listed, pv.id.compact())?;
         }
         taken.iter().try_for_each(labelled)
     }
 }
 
-fn labelled(Taken { pv, writes }: &Taken) -> Result<()> {
+fn labelled(Taken { pv, writes, .. }: &Taken) -> Result<()> {
     if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
         probe::erase(device.as_ref())?;
     }
