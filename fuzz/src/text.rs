@@ -5,8 +5,10 @@ use dmsnap::lvm::config::{Place, SectionMut, Tree};
 
 use super::outline::{Line, outline};
 
-/// A node that no text has.
+/// Keys for nodes of our own. A text that has one of them is not changed: the first node of a name is the one that counts.
 const NEW: &str = "fuzz_key";
+const OTHER: &str = "fuzz_other";
+const FIRST: &str = "fuzz_first";
 
 pub fn run(data: &[u8]) -> bool {
     if data.len() > 1 << 16 {
@@ -69,7 +71,7 @@ fn change(tree: &Tree, path: &[String]) {
     let mut next = tree.clone();
     // The first node of a name may be no section.
     let Some(mut section) = at(&mut next, path) else { return };
-    if section.index(NEW).is_some() {
+    if [NEW, OTHER, FIRST].iter().any(|key| section.index(key).is_some()) {
         return;
     }
     let count = section.read().nodes().len();
@@ -79,13 +81,13 @@ fn change(tree: &Tree, path: &[String]) {
     assert_eq!(longer.len(), before.len() + 1);
     let mut section = at(&mut next, path).expect("it was there");
     section.set(NEW, "[\"a\", 2]", Place::Last).expect("a value");
-    section.rename(NEW, "fuzz_other");
+    section.rename(NEW, OTHER);
     assert_eq!(
-        section.read().find("fuzz_other").and_then(|node| node.value()).map(|value| value.scalars().count()),
+        section.read().find(OTHER).and_then(|node| node.value()).map(|value| value.scalars().count()),
         Some(2)
     );
     assert_eq!(reread(&next).len(), longer.len());
-    assert!(at(&mut next, path).expect("it was there").remove("fuzz_other"));
+    assert!(at(&mut next, path).expect("it was there").remove(OTHER));
     assert_eq!(reread(&next), before);
     first(tree, path);
 }
@@ -104,12 +106,12 @@ fn first(tree: &Tree, path: &[String]) {
     if is_value {
         section.set(&key, "'x y'", Place::Last).expect("a value");
     }
-    section.rename(&key, "fuzz_first");
+    section.rename(&key, FIRST);
     section.insert(Place::Index(0), &format!("{NEW} = 1\n")).expect("a good line");
-    assert_eq!((section.index(NEW), section.index("fuzz_first")), (Some(0), Some(1)));
+    assert_eq!((section.index(NEW), section.index(FIRST)), (Some(0), Some(1)));
     assert_eq!(reread(&next).len(), before.len() + 1);
     let mut section = at(&mut next, path).expect("it was there");
-    assert!(section.remove("fuzz_first"));
+    assert!(section.remove(FIRST));
     assert!(section.remove(NEW));
     let left = reread(&next).len();
     assert!(if is_value { left + 1 == before.len() } else { left < before.len() });
