@@ -13,11 +13,11 @@ use super::operation::{Change, Mode, Report};
 use super::plan::Step;
 use super::session::Session;
 use super::view::VolumeView;
-use super::volume::extents_of;
+use super::volume::{allocate_noted, extents_of};
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName, allocate};
-use crate::units::{Extents, Resize, Sectors};
+use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName};
+use crate::units::{Extents, Resize, Sectors, Size};
 
 /// A volume to be made larger.
 #[derive(Debug, Clone)]
@@ -68,8 +68,10 @@ impl Session<'_> {
         let (stripes, stripe_size) = last_layout(lv);
         let on = self.pvs_on(&growth.on)?;
         let grows = Some(lv.name.clone());
-        let request = Request { extents: more, stripes, stripe_size, on, policy: vg.policy(Some(lv)), grows };
-        let added = allocate(vg, &request)?;
+        let at_most = matches!(growth.size, Resize::To(Size::Percent(..)) | Resize::By(Size::Percent(..)));
+        let policy = vg.policy(Some(lv));
+        let request = Request { extents: more, stripes, stripe_size, on, policy, grows, at_most };
+        let added = allocate_noted(vg, &request, &mut change.notes)?;
         let segments = lv.segments.iter().cloned().chain(added).collect();
         let (begin, end) = changing(&lv.name);
         change.intent.extend([begin, Edit::SetLvSegments { lv: lv.name.clone(), segments }]);

@@ -109,8 +109,9 @@ impl Session<'_> {
             on: self.pvs_on(&new.on)?,
             policy: new.policy.unwrap_or(vg.policy(None)),
             grows: None,
+            at_most: matches!(new.size, Size::Percent(..)),
         };
-        let segments = allocate(vg, &request)?;
+        let segments = allocate_noted(vg, &request, &mut change.notes)?;
         change.blanks.push(Blank {
             lv: new.name.clone(),
             segments: segments.clone(),
@@ -232,6 +233,17 @@ pub(super) fn extents_of(
         notes.push(format!("rounded {bytes} up to {rounded}, {extents} of {}", vg.extent_size));
     }
     Ok(extents)
+}
+
+/// Chooses extents, with a note if there are fewer than asked for.
+pub(super) fn allocate_noted(vg: &Vg, request: &Request, notes: &mut Vec<String>) -> Result<Vec<Segment>> {
+    let segments = allocate(vg, request)?;
+    let taken = segments.iter().map(|segment| segment.length).sum::<Extents>();
+    if taken < request.extents {
+        let bytes = |extents: Extents| extents.sectors(vg.extent_size).bytes();
+        notes.push(format!("of {} there is room for {}", bytes(request.extents), bytes(taken)));
+    }
+    Ok(segments)
 }
 
 /// Percentages are rounded down to extents, so that 100% of what is free fits.

@@ -52,7 +52,7 @@ impl Policy {
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Request {
-    /// How many; rounded up to a multiple of `stripes`.
+    /// How many; rounded to a multiple of `stripes`: up, or down where fewer will do.
     pub extents: Extents,
     /// How many stripes; 0 and 1 are linear.
     pub stripes: u64,
@@ -64,6 +64,8 @@ pub struct Request {
     pub policy: Policy,
     /// The volume that grows by them: the segments then start at its end, and continue its last ones if they can.
     pub grows: Option<LvName>,
+    /// Fewer will do, if there are not so many: a percentage is an upper limit, as in LVM2.
+    pub at_most: bool,
 }
 
 /// What LVM2 takes where nothing is said (allocation/stripe_size).
@@ -83,7 +85,10 @@ struct Place {
 pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
     let stripes = request.stripes.max(1);
     check_known(vg, &request.on)?;
-    let per_stripe = Extents(request.extents.get().div_ceil(stripes));
+    let per_stripe = match request.at_most {
+        true => Extents((request.extents.get() / stripes).max(1)),
+        false => Extents(request.extents.get().div_ceil(stripes)),
+    };
     let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
     let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
     choice.tail.truncate(count(stripes)?);
@@ -178,10 +183,18 @@ impl Choice<'_> {
         }
         let mut rest = self.places.iter();
         while !missing.is_zero() {
-            let Some(place) = rest.next() else { return Err(self.no_space()) };
-            rows.push(take(*place, &mut missing));
+            match rest.next() {
+                Some(place) => rows.push(take(*place, &mut missing)),
+                None if self.will_do(&rows) => break,
+                None => return Err(self.no_space()),
+            }
         }
         self.check_contiguous(rows)
+    }
+
+    /// True if these rows will do where there are no more. LVM2 takes no smaller piece where one piece is asked for.
+    fn will_do(&self, rows: &[Row]) -> bool {
+        self.request.at_most && self.request.policy != Policy::Contiguous && !rows.is_empty()
     }
 
     /// One row or nothing, if that is asked for; it must continue the volume that grows.
@@ -209,6 +222,9 @@ impl Choice<'_> {
                 self.split_until(stripes);
             }
             let chosen = self.distinct(stripes);
+            if chosen.len() < stripes && self.will_do(&rows) {
+                break;
+            }
             rows.push(self.row(&chosen, stripes, &mut missing)?);
         }
         self.check_contiguous(rows)
@@ -233,6 +249,9 @@ impl Choice<'_> {
                 chosen.extend(places.find(|(at, pv)| home.contains(pv) && is_free(*at, *pv)));
             }
             let chosen: Vec<_> = chosen.into_iter().map(|(at, _)| at).collect();
+            if chosen.len() < stripes && self.will_do(&rows) {
+                break;
+            }
             rows.push(self.row(&chosen, stripes, &mut missing)?);
         }
         Ok(rows)

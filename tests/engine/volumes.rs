@@ -105,3 +105,29 @@ fn a_volume_grows_as_its_own_policy_says_and_else_as_the_groups() {
     assert_eq!(error.kind(), Kind::NoSpace);
     assert!(error.to_string().contains("behind the volume's end"), "{error}");
 }
+
+/// As lvm2 has it: `100%FREE` on one disk is what that has, over two what both have.
+#[test]
+fn a_percentage_is_an_upper_limit() {
+    let sized = |size: &str, new: NewVolume| NewVolume { size: size.parse().unwrap(), ..new };
+    let on_b = NewVolume { on: vec!["/dev/sdb".into()], ..volume("db", 0) };
+    let cases = [
+        (sized("100%FREE", on_b.clone()), 127),
+        (sized("80%VG", on_b), 127),
+        (sized("150%FREE", volume("db", 0)), 247),
+        (sized("100%VG", NewVolume { stripes: 2, ..volume("db", 0) }), 240),
+        (sized("90%FREE", NewVolume { policy: Some(Policy::Cling), ..volume("db", 0) }), 127),
+    ];
+    for (new, mib) in cases {
+        let lab = Lab::new();
+        let other = NewVolume { on: vec!["/dev/sda".into()], ..volume("other", 7) };
+        lab.engine().create_volume(&other, MODE).unwrap();
+        let report = lab.engine().create_volume(&new, MODE).unwrap();
+        assert_eq!(report.objects[0].size_bytes, Bytes::mib(mib), "{new:?}");
+        assert!(report.notes.iter().any(|note| note.contains("there is room for")), "{:?}", report.notes);
+    }
+    let lab = lab_with_volume();
+    let grown = lab.engine().extend_volume(&growth("+150%FREE"), MODE).unwrap().objects.remove(0);
+    assert_eq!(grown.size_bytes, Bytes::mib(254));
+    assert_eq!(lab.engine().extend_volume(&growth("+100%FREE"), MODE).unwrap_err().kind(), Kind::NoSpace);
+}

@@ -97,6 +97,33 @@ fn stripes_lie_on_different_physical_volumes() {
 }
 
 #[test]
+fn where_fewer_will_do_as_many_are_taken_as_there_is_room_for() {
+    let fewer = |request: Request, policy, on: &[u64]| {
+        let on = on.iter().map(|number| id(*number)).collect();
+        let request = Request { policy, on, at_most: true, ..request };
+        allocate(&group(&[5, 10, 3]), &request).map(|segments| areas(&segments))
+    };
+    assert_eq!(fewer(linear(99), Policy::Normal, &[]).unwrap(), [(1, 0, 10), (0, 0, 5), (2, 0, 3)]);
+    assert_eq!(fewer(linear(18), Policy::Normal, &[102]).unwrap(), [(2, 0, 3)]);
+    assert_eq!(fewer(linear(18), Policy::Contiguous, &[]).unwrap_err().kind(), Kind::NoSpace);
+    assert_eq!(fewer(linear(18), Policy::Cling, &[]).unwrap(), [(1, 0, 10)]);
+    let anywhere = fewer(striped(18, 2), Policy::Anywhere, &[]).unwrap();
+    assert!(anywhere.iter().map(|area| area.2).sum::<u64>() >= 10, "{anywhere:?}");
+    for policy in [Policy::Normal, Policy::Cling] {
+        assert_eq!(
+            fewer(striped(18, 3), policy, &[]).unwrap(),
+            [(1, 0, 3), (0, 0, 3), (2, 0, 3)],
+            "{policy:?}"
+        );
+    }
+    // Rounded to whole rows: down, for the number is a limit.
+    assert_eq!(fewer(striped(5, 2), Policy::Normal, &[]).unwrap(), [(1, 0, 2), (0, 0, 2)]);
+    let full = Request { at_most: true, ..linear(3) };
+    let vg = with(&group(&[5]), 1, allocate(&group(&[5]), &linear(5)).unwrap());
+    assert_eq!(allocate(&vg, &full).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
 fn a_growing_volume_continues_where_it_ends() {
     let vg = group(&[20, 20]);
     let vg = with(&vg, 1, allocate(&vg, &linear(4)).unwrap());

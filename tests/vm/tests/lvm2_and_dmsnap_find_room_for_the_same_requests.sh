@@ -62,3 +62,35 @@ equal "stripes of the store" "2 131072" "$(reported vg/like stripes) $(reported 
 dmsnap snapshot create vg/striped --name elsewhere --size 8M --on /dev/ubdc
 equal "devices of the other" "/dev/ubdc(0)" "$(lvs -a --noheadings -o devices vg/elsewhere | xargs)"
 all_agree vg
+dmsnap volume remove vg/striped --with-snapshots
+
+# A percentage is an upper limit: of what there is, as much as the devices, the stripes and the policy allow.
+as_much() { # PERCENTAGE ALLOC STRIPES [DEVICE...]
+    local percentage=$1 alloc=$2 stripes=$3 theirs ours on=() device
+    shift 3
+    for device; do on+=(--on "$device"); done
+    lvcreate -q -y -an -Zn -Wn -n v -l "$percentage" --alloc "$alloc" -i "$stripes" vg "$@"
+    theirs=$(reported vg/v lv_size)
+    lvremove -q -y vg/v
+    dmsnap volume create vg/v --size "$percentage" --alloc "$alloc" --stripes "$stripes" "${on[@]}"
+    ours=$(reported vg/v lv_size)
+    dmsnap volume remove vg/v
+    equal "$percentage, $alloc, $stripes stripes, on ${*:-all}" "$theirs" "$ours"
+}
+as_much 100%FREE normal 1
+as_much 50%FREE normal 1 /dev/ubdc
+as_much 150%VG normal 1
+as_much 100%FREE normal 2
+as_much 100%FREE normal 3
+as_much 100%VG cling 1
+as_much 40%FREE contiguous 1
+fails_with 5 contiguous lvcreate -q -y -an -Zn -Wn -n v -l 100%FREE --alloc contiguous vg
+fails_with 5 "in one piece" dmsnap volume create vg/v --size 100%FREE --alloc contiguous
+pvchange -q -x n /dev/ubdb
+as_much 100%FREE normal 1
+pvchange -q -x y /dev/ubdb
+dmsnap volume create vg/striped --size 24M --stripes 3
+lvextend -q -y --test -l +100%FREE vg/striped
+dmsnap volume extend vg/striped --size +100%FREE
+equal "the striped volume" $((96 << 20)) "$(reported vg/striped lv_size)"
+all_agree vg
