@@ -60,12 +60,12 @@ impl Session<'_> {
             change.grow_fs.insert(lv.name.clone());
             change.touched.insert(lv.name.clone());
         }
-        let more = self.missing(lv, growth.size, &mut change.notes)?;
+        let (stripes, stripe_size) = last_layout(lv);
+        let more = self.missing(lv, growth.size, stripes, &mut change.notes)?;
         if more.is_zero() {
             change.notes.push(format!("{}/{} has that size already", vg.name, lv.name));
             return Ok(change);
         }
-        let (stripes, stripe_size) = last_layout(lv);
         let on = self.pvs_on(&growth.on)?;
         let grows = Some(lv.name.clone());
         let at_most = matches!(growth.size, Resize::To(Size::Percent(..)) | Resize::By(Size::Percent(..)));
@@ -103,14 +103,18 @@ impl Session<'_> {
         names.iter().map(step).collect()
     }
 
-    /// The extents that a volume lacks of the size asked for.
-    fn missing(&self, lv: &Lv, size: Resize, notes: &mut Vec<String>) -> Result<Extents> {
+    /// The extents that a volume lacks of the size asked for. One that is larger by less than a row of its stripes was made so
+    /// large for that size.
+    fn missing(&self, lv: &Lv, size: Resize, stripes: u64, notes: &mut Vec<String>) -> Result<Extents> {
         let vg = self.vg();
         let present = lv.extents();
         let wanted = match size {
             Resize::By(more) => return extents_of(vg, more, None, notes),
             Resize::To(size) => extents_of(vg, size, None, notes)?,
         };
+        if wanted < present && present - wanted < Extents(stripes) {
+            return Ok(Extents::ZERO);
+        }
         wanted.checked_sub(present).ok_or_else(|| {
             let bytes = |extents: Extents| extents.sectors(vg.extent_size).bytes();
             let (has, asked) = (bytes(present), bytes(wanted));

@@ -131,3 +131,15 @@ fn a_percentage_is_an_upper_limit() {
     assert_eq!(grown.size_bytes, Bytes::mib(254));
     assert_eq!(lab.engine().extend_volume(&growth("+100%FREE"), MODE).unwrap_err().kind(), Kind::NoSpace);
 }
+
+#[test]
+fn a_striped_volume_that_was_made_so_large_for_a_size_has_it() {
+    let lab = Lab::new();
+    lab.engine().create_volume(&NewVolume { stripes: 2, ..volume("db", 4) }, MODE).unwrap();
+    for note in ["", "already"] {
+        let report = lab.engine().extend_volume(&growth("7M"), MODE).unwrap();
+        assert_eq!(report.objects[0].size_bytes, Bytes::mib(8));
+        assert!(report.notes.iter().any(|one| one.contains(note)) || note.is_empty(), "{:?}", report.notes);
+    }
+    assert_eq!(lab.engine().extend_volume(&growth("6M"), MODE).unwrap_err().kind(), Kind::Usage);
+}
