@@ -179,8 +179,7 @@ impl Engine {
         for path in devices {
             let listed = self.world.devices.lookup(path)?;
             if !seen.insert(listed.number) {
-                return Err(Error::new(Kind::Usage, format!("{} is named twice", path.display()))
-                    .hint("name each device once"));
+                return Err(named_twice(path));
             }
             taken.push(self.judge(&mut scan, path, &listed, labelling)?);
         }
@@ -285,6 +284,11 @@ fn labelled(Taken { pv, writes, .. }: &Taken) -> Result<()> {
         probe::erase(device.as_ref())?;
     }
     if *writes == Writes::Nothing { Ok(()) } else { write_pv(pv) }
+}
+
+/// The error for a device that is in a list already.
+pub(super) fn named_twice(path: &Path) -> Error {
+    Error::new(Kind::Usage, format!("{} is named twice", path.display())).hint("name each device once")
 }
 
 /// The error for a device that a volume group has.

@@ -1,5 +1,7 @@
 //! Making and removing volumes.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::blank::{Blank, Purpose};
 use super::mark::{Mark, changing, refuse_own_tags};
@@ -7,6 +9,7 @@ use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::recover::release;
 use super::session::Session;
+use super::setup::named_twice;
 use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::check::check_free_name;
@@ -159,8 +162,12 @@ impl Session<'_> {
 
     /// The physical volumes on these devices.
     pub(super) fn pvs_on(&self, paths: &[std::path::PathBuf]) -> Result<Vec<Uuid>> {
-        let find = |path: &std::path::PathBuf| {
+        let mut seen = BTreeSet::new();
+        let mut find = |path: &std::path::PathBuf| {
             let number = self.engine.world.devices.lookup(path)?.number;
+            if !seen.insert(number) {
+                return Err(named_twice(path));
+            }
             let pv = self.open.pvs.iter().find(|pv| pv.number == Some(number));
             pv.map(|pv| pv.id).ok_or_else(|| {
                 let vg = &self.open.vg.name;
@@ -168,7 +175,7 @@ impl Session<'_> {
                     .hint("`dmsnap pv list` shows which are")
             })
         };
-        paths.iter().map(find).collect()
+        paths.iter().map(&mut find).collect()
     }
 
     fn volume_removal(&self, names: &[LvName], with_snapshots: bool) -> Result<Change> {

@@ -143,3 +143,15 @@ fn a_striped_volume_that_was_made_so_large_for_a_size_has_it() {
     }
     assert_eq!(lab.engine().extend_volume(&growth("6M"), MODE).unwrap_err().kind(), Kind::Usage);
 }
+
+/// Twice the same disk is not two.
+#[test]
+fn a_device_that_is_named_twice_is_a_mistake() {
+    let lab = Lab::new();
+    let on = vec!["/dev/sdb".into(), "/dev/sdb".into()];
+    let new = NewVolume { stripes: 2, on, policy: Some(Policy::Anywhere), ..volume("db", 8) };
+    let error = lab.engine().create_volume(&new, MODE).unwrap_err();
+    assert!(error.kind() == Kind::Usage && error.to_string().contains("named twice"), "{error}");
+    let twice = ["/dev/sdb".into(), "/dev/sdb".into()];
+    assert_eq!(lab.engine().reduce_group(&vg(), &twice, MODE).unwrap_err().kind(), Kind::Usage);
+}
