@@ -208,10 +208,12 @@ impl<'a> Reader<'a> {
         if usize::try_from(number(count)?) != Ok(fields.segments.len()) {
             return Err(count.error(format!("there are {} segments", fields.segments.len())));
         }
+        let status = self.words(need(fields.status, "status")?)?;
+        check_pairs(node, &fields, &status)?;
         Ok(Lv {
             name,
             id: uuid(need(fields.id, "id")?)?,
-            status: self.words(need(fields.status, "status")?)?,
+            status,
             flags: fields.flags.map(|node| self.words(node)).transpose()?.unwrap_or_default(),
             tags: fields.tags.map(tags).transpose()?.unwrap_or_default(),
             creation_time: fields.creation_time.map(number).transpose()?,
@@ -261,6 +263,7 @@ struct LvFields<'t> {
     tags: Option<Node<'t>>,
     creation_time: Option<Node<'t>>,
     creation_host: Option<Node<'t>>,
+    minor: Option<Node<'t>>,
     allocation: Option<Node<'t>>,
     segment_count: Option<Node<'t>>,
     segments: Vec<(Node<'t>, Section<'t>)>,
@@ -282,6 +285,7 @@ impl<'t> LvFields<'t> {
                 b"tags" => &mut fields.tags,
                 b"creation_time" => &mut fields.creation_time,
                 b"creation_host" => &mut fields.creation_host,
+                b"minor" => &mut fields.minor,
                 b"allocation_policy" => &mut fields.allocation,
                 b"segment_count" => &mut fields.segment_count,
                 _ => continue,
@@ -290,6 +294,19 @@ impl<'t> LvFields<'t> {
         }
         Ok(fields)
     }
+}
+
+/// What LVM2 reads only together with something else: without it, it reads nothing of the whole group.
+fn check_pairs(node: Node<'_>, fields: &LvFields<'_>, status: &Words) -> Result<()> {
+    match (fields.creation_time, fields.creation_host) {
+        (Some(time), None) => return Err(time.error("creation_host is missing")),
+        (None, Some(host)) => return Err(host.error("creation_time is missing")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if status.has("FIXED_MINOR") && fields.minor.is_none() {
+        return Err(node.error("minor is missing"));
+    }
+    Ok(())
 }
 
 /// For values that people see. The tree keeps the bytes.
