@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::free::used_runs;
-use super::model::{SegmentKind, Vg, Words};
+use super::model::{Area, Lv, SegmentKind, Vg, Words};
 use super::name::{LvName, NAME_MAX, VgName};
 use super::scan::OpenVg;
 use crate::error::{Context, Error, Kind, Result};
@@ -144,7 +144,25 @@ fn missing(vg: &Vg) -> Found {
 
 /// What no volume group may say, as the rest of a sentence.
 fn damage(vg: &Vg) -> Option<String> {
-    overlap(vg).or_else(|| same_identity(vg)).or_else(|| bad_snapshots(vg))
+    overlap(vg).or_else(|| same_identity(vg)).or_else(|| bad_snapshots(vg)).or_else(|| impossible(vg))
+}
+
+/// Volumes with which LVM2 reads nothing of the whole group.
+fn impossible(vg: &Vg) -> Option<String> {
+    let is_itself = |lv: &Lv, area: &Area| matches!(area, Area::Lv { name, .. } if *name == lv.name);
+    let lies_on_itself = |lv: &Lv| {
+        lv.segments.iter().any(|segment| match &segment.kind {
+            SegmentKind::Striped { areas, .. } | SegmentKind::Other { areas, .. } => {
+                areas.iter().any(|area| is_itself(lv, area))
+            }
+            SegmentKind::Snapshot { .. } => false,
+        })
+    };
+    vg.lvs.iter().find_map(|lv| match &**lv {
+        lv if lv.extents().is_zero() => Some(format!("has a volume without extents, {}", lv.name)),
+        lv if lies_on_itself(lv) => Some(format!("has a volume that lies on itself, {}", lv.name)),
+        _ => None,
+    })
 }
 
 fn overlap(vg: &Vg) -> Option<String> {
@@ -173,6 +191,9 @@ fn same_identity(vg: &Vg) -> Option<String> {
 fn bad_snapshots(vg: &Vg) -> Option<String> {
     let (mut stores, mut merging) = (HashSet::new(), HashSet::new());
     for snapshot in vg.snapshots() {
+        if snapshot.origin == snapshot.store {
+            return Some(format!("has a snapshot, {}, that is its own origin", snapshot.store));
+        }
         if !stores.insert(&snapshot.store) {
             return Some(format!("has two snapshots in one store, {}", snapshot.store));
         }
@@ -189,11 +210,11 @@ fn bad_snapshots(vg: &Vg) -> Option<String> {
 /// Checks a volume group before it is written.
 pub fn validate(vg: &Vg) -> Result<()> {
     let refuse = |kind, text: String| Err(Error::new(kind, text));
-    if let Some(text) = damage(vg) {
-        return refuse(Kind::Internal, format!("after this change volume group {} {text}", vg.name));
-    }
     if let Some(lv) = vg.lvs.iter().find(|lv| lv.extents().is_zero()) {
         return refuse(Kind::Usage, format!("volume {}/{} would be empty", vg.name, lv.name));
+    }
+    if let Some(text) = damage(vg) {
+        return refuse(Kind::Internal, format!("after this change volume group {} {text}", vg.name));
     }
     check_countable(vg)?;
     let visible = || vg.lvs.iter().filter(|lv| vg.visible(&lv.name)).count() as u64;

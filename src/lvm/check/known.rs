@@ -9,14 +9,13 @@ pub(super) const PV_STATUS: [&str; 3] = ["ALLOCATABLE", "EXPORTED", "MISSING"];
 pub(super) const LV_STATUS: [&str; 9] =
     ["READ", "WRITE", "FIXED_MINOR", "VISIBLE", "PVMOVE", "LOCKED", "NOTSYNCED", "REBUILD", "WRITEMOSTLY"];
 
-const SEGMENT_TYPES: [&str; 36] = [
+const SEGMENT_TYPES: [&str; 35] = [
     "striped",
     "linear",
     "snapshot",
     "mirror",
     "error",
     "zero",
-    "free",
     "thin",
     "thin-pool",
     "cache",

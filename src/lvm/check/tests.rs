@@ -60,6 +60,10 @@ fn groups_that_lvm2_would_not_change_are_refused_in_words() {
         (reason("empty", "flags = []\ndev_size", "flags = [\"MISSING\"]\ndev_size"), "/dev/ubda was missing"),
         (reason("plain", "\"pv0\", 16", "\"pv0\", 15"), "in two volumes"),
         (reason("snapshots", "cow_store = \"db-2\"", "cow_store = \"db-1\""), "two snapshots in one store"),
+        (reason("snapshots", "origin = \"db\"", "origin = \"db-1\""), "that is its own origin"),
+        (reason("snapshots", "extent_count = 16", "extent_count = 0"), "has a volume without extents, db"),
+        (reason("snapshots", "\"pv0\", 0", "\"db\", 0"), "has a volume that lies on itself, db"),
+        (reason("snapshots", "type = \"striped\"", "type = \"free\""), "segments of type free"),
         (reason("snapshots", "chunk_size = 8", "chunk_size = 9"), "no power of two"),
         (
             reason("merging", "cow_store = \"db-2\"", "merging_store = \"db-2\""),
