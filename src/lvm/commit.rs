@@ -52,7 +52,8 @@ pub fn check_room(open: &OpenVg, next: &Vg, stamp: &Stamp) -> Result<()> {
 /// The next version under its number, and its text. A device that is missing the change is marked so: when it comes back its
 /// extents may be out of date.
 fn numbered(open: &OpenVg, next: Vg, stamp: &Stamp) -> Result<(Vg, Vec<u8>)> {
-    let seqno = open.vg.seqno.checked_add(1);
+    // LVM2 reads 32 bits of it: one more would be an older version to it.
+    let seqno = open.vg.seqno.checked_add(1).filter(|seqno| *seqno <= u64::from(u32::MAX));
     let seqno = seqno.ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
     let away = |pv: &&Arc<super::model::Pv>| {
         let is_away = |open: &OpenPv| open.id == pv.id && open.device.is_none();

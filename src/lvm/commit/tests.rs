@@ -173,6 +173,25 @@ fn a_physical_volume_in_use_is_neither_taken_nor_removed() {
     assert_eq!(create_vg(open.pvs.clone(), &new_vg(), &stamp()).unwrap_err().kind(), Kind::Refused);
 }
 
+/// To lvm2, which reads 32 bits of it, the version after the last would be the oldest.
+#[test]
+fn the_seqno_ends_where_lvm2_ceases_to_count() {
+    let host = world(1, &PvOptions::default());
+    let disks = || host.images();
+    for (seqno, can_be_raised) in [(u64::from(u32::MAX) - 1, true), (u64::from(u32::MAX), false)] {
+        let mut vg = open(&host);
+        vg.vg = vg.vg.with_seqno(seqno).unwrap();
+        let (next, before) = (vg.vg.clone(), disks());
+        match commit(&mut vg, next, &stamp()) {
+            Ok(()) => assert!(can_be_raised, "{seqno}"),
+            Err(error) => {
+                assert!(!can_be_raised && error.kind() == Kind::Refused && disks() == before, "{error}");
+            }
+        }
+    }
+    assert_eq!(open(&host).vg.seqno, u64::from(u32::MAX));
+}
+
 #[test]
 fn a_commit_is_read_back_with_its_seqno_one_higher() {
     let host = world(2, &PvOptions::default());
