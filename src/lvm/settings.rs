@@ -2,8 +2,8 @@
 //!
 //! Both tools work on the same disks: whoever told LVM2 to keep away from a device, to change nothing, or where its locks are,
 //! means dmsnap too. The texts are parsed as LVM2 does it: of several settings of one name the last counts, and `lvmlocal.conf`
-//! before `lvm.conf`. A text that is damaged is an error; a value of a wrong type is noted and the default taken, as LVM2
-//! does. Nothing here reads a file.
+//! before `lvm.conf`. A text that is damaged is an error, and so is a filter that is none; another value of a wrong type is
+//! noted and the default taken, as LVM2 does. Nothing here reads a file.
 
 use std::path::{Path, PathBuf};
 
@@ -97,7 +97,7 @@ impl Settings {
             use_lvmlockd: reader.flag("global/use_lvmlockd", false),
             hints: reader.text("devices/hints").as_deref() != Some("none"),
             system_id: SystemId::read(&mut reader),
-            devices: DeviceRules::read(&mut reader, directory),
+            devices: DeviceRules::read(&mut reader, directory)?,
             copies: Copies::read(&mut reader, directory),
             areas: Areas {
                 of_pv: reader.number("metadata/pvmetadatacopies", 1),
@@ -126,7 +126,7 @@ impl Default for Settings {
 }
 
 impl DeviceRules {
-    fn read(reader: &mut Reader, directory: &Path) -> Self {
+    fn read(reader: &mut Reader, directory: &Path) -> Result<Self> {
         let name = reader.text("devices/devicesfile").unwrap_or_else(|| "system.devices".to_owned());
         // A name with a slash would lead out of the directory; LVM2 refuses it too.
         let is_name = !name.is_empty() && !name.contains('/');
@@ -138,15 +138,15 @@ impl DeviceRules {
         if smallest < LEAST_PV {
             reader.note(format!("devices/pv_min_size is too small, {LEAST_PV} is taken"));
         }
-        Self {
-            filter: reader.texts("devices/filter"),
-            global_filter: reader.texts("devices/global_filter"),
+        Ok(Self {
+            filter: reader.texts_or_nothing("devices/filter")?,
+            global_filter: reader.texts_or_nothing("devices/global_filter")?,
             // Names and numbers of partitions take turns.
             types: reader.texts_among_numbers("devices/types"),
             devices_file: use_file.then(|| directory.join("devices").join(name)),
             scan_lvs: reader.flag("devices/scan_lvs", false),
             smallest: smallest.max(LEAST_PV),
-        }
+        })
     }
 }
 

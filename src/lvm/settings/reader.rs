@@ -58,6 +58,16 @@ impl Reader {
         self.read(path, "a list of strings", |value| value.scalars().map(text).collect()).unwrap_or_default()
     }
 
+    /// The same where LVM2 refuses to work with anything else.
+    pub fn texts_or_nothing(&self, path: &str) -> Result<Vec<String>> {
+        let Some((file, value)) = self.find(path) else { return Ok(Vec::new()) };
+        let texts: Option<Vec<String>> = value.scalars().map(text).collect();
+        texts.filter(|texts| !texts.is_empty()).ok_or_else(|| {
+            let cause = format!("{}: {path} is not a list of strings", file.display());
+            Error::new(Kind::Usage, cause).hint("LVM2's `lvmconfig --validate` shows what is wrong with it")
+        })
+    }
+
     /// The strings of a list that has numbers too.
     pub fn texts_among_numbers(&mut self, path: &str) -> Vec<String> {
         self.read(path, "a list", |value| Some(value.scalars().filter_map(text).collect()))

@@ -56,6 +56,20 @@ fn a_damaged_file_is_named_with_line_and_column() {
     assert!(error.context().contains(&Context::Position { line: 2, column: 15 }));
 }
 
+/// Without its filter LVM2 would look at devices that it was told to keep away from: it does nothing at all then.
+#[test]
+fn a_filter_that_is_none_is_an_error() {
+    for name in ["filter", "global_filter"] {
+        for value in ["3", "[]", "[3]", "[\"a|x|\", 3]"] {
+            let text = format!("devices {{ {name} = {value} }}");
+            let settings = Settings::parse(Path::new("/etc/lvm"), Some(text.as_bytes()), None);
+            let error = settings.expect_err(&text);
+            assert_eq!(error.kind(), Kind::Usage);
+            assert!(error.message().contains(&format!("lvm.conf: devices/{name} is not")), "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_value_of_a_wrong_type_is_noted_and_the_default_taken() {
     let settings =
