@@ -128,6 +128,14 @@ fn with_json_an_error_is_an_object_however_the_format_is_asked_for() {
     }
 }
 
+#[test]
+fn with_json_an_error_names_the_arguments_that_are_missing() {
+    let output = dmsnap().args(["-o", "json", "volume", "create", "vg/v"]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.ends_with("were not provided: --size <SIZE>"), "{message}");
+}
+
 /// What could not be done, and why: the heading of a help text says neither.
 #[test]
 fn with_json_a_missing_subcommand_is_said_to_be_missing() {

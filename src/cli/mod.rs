@@ -70,11 +70,12 @@ fn misspoken(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let format = wanted_format(&words);
     if error.use_stderr() && matches!(format, Format::Json | Format::Yaml) {
         let text = error.render().to_string();
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        // What is missing stands on lines of its own below the first.
+        let said: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
         // Where a subcommand is missing, clap prints the help of the command and says nothing of an error.
         let cause = match error.kind() {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a subcommand is missing".to_owned(),
-            _ => lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+            _ => said.join(" ").trim_start_matches("error: ").to_owned(),
         };
         Output::new(format, false, true)
             .error(&Error::new(Kind::Usage, cause).hint("`dmsnap help` shows what may be said"));
