@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::units::Bytes;
 
@@ -110,20 +111,20 @@ impl fmt::Display for Context {
     }
 }
 
-type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+type Source = dyn std::error::Error + Send + Sync + 'static;
 
-/// What went wrong. Boxed inside: a `Result` stays one word wide.
-#[derive(Debug)]
+/// What went wrong. Boxed inside: a `Result` stays one word wide. It can be told to several who waited for the same thing.
+#[derive(Debug, Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     kind: Kind,
     cause: String,
     doing: Option<String>,
     hint: Option<String>,
     context: Vec<Context>,
-    source: Option<Source>,
+    source: Option<Arc<Source>>,
 }
 
 impl Error {
@@ -140,7 +141,7 @@ impl Error {
     }
 
     /// An [`Kind::Internal`] error with the error of the system below it.
-    pub fn io(cause: impl Into<String>, source: impl Into<Source>) -> Self {
+    pub fn io(cause: impl Into<String>, source: impl Into<Box<Source>>) -> Self {
         Self::new(Kind::Internal, cause).with_source(source)
     }
 
@@ -167,8 +168,8 @@ impl Error {
 
     /// Keeps the error of the layer below.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.0.source = Some(source.into());
+    pub fn with_source(mut self, source: impl Into<Box<Source>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
