@@ -1,6 +1,8 @@
 //! Extents that a new volume gets, made clean while they are still free.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::block::{Device, probe};
 use crate::error::Result;
@@ -45,20 +47,29 @@ impl fmt::Display for Blank {
     }
 }
 
-/// Wipes and flushes. The extents must be free and the group locked.
-pub(super) fn blank(open: &OpenVg, blanks: &[Blank]) -> Result<()> {
-    for blank in blanks {
-        let span = Span::new(open, blank.lv.as_str(), &blank.segments)?;
-        match blank.purpose {
-            Purpose::Store => span.zero(Bytes::ZERO, COW_HEADER)?,
-            Purpose::Volume => {
-                span.zero(Bytes::ZERO, VOLUME_START.min(span.size()))?;
-                probe::erase(&span)?;
-            }
+/// Wipes what each of several operations wants wiped, then makes it stable, each device once. One answer for each operation. The
+/// extents must be free and the group locked.
+pub(super) fn blank<'b>(open: &OpenVg, wanted: impl Iterator<Item = &'b [Blank]>) -> Vec<Result<()>> {
+    let wiped: Vec<Result<Vec<Span>>> =
+        wanted.map(|blanks| blanks.iter().map(|blank| wiped(open, blank)).collect()).collect();
+    let mut flushes = BTreeMap::new();
+    let mut flush = |device: &Arc<dyn Device>| -> Result<()> {
+        flushes.entry(device.number()).or_insert_with(|| device.flush()).clone()
+    };
+    let mut stable = |spans: Vec<Span>| spans.iter().flat_map(Span::devices).try_for_each(&mut flush);
+    wiped.into_iter().map(|spans| spans.and_then(&mut stable)).collect()
+}
+
+fn wiped(open: &OpenVg, blank: &Blank) -> Result<Span> {
+    let span = Span::new(open, blank.lv.as_str(), &blank.segments)?;
+    match blank.purpose {
+        Purpose::Store => span.zero(Bytes::ZERO, COW_HEADER)?,
+        Purpose::Volume => {
+            span.zero(Bytes::ZERO, VOLUME_START.min(span.size()))?;
+            probe::erase(&span)?;
         }
-        span.flush()?;
     }
-    Ok(())
+    Ok(span)
 }
 
 /// True if no kernel has used this store yet: each writes its header when it first meets one.

@@ -16,6 +16,13 @@ pub struct Executed {
     pub frozen: Vec<(DmName, Duration)>,
 }
 
+impl Executed {
+    /// The longest time that a device's I/O waited.
+    pub fn longest_freeze(&self) -> Option<Duration> {
+        self.frozen.iter().map(|(_, time)| *time).max()
+    }
+}
+
 /// Runs every step in order; the first that fails ends it, named in the error's context.
 pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Result<Executed> {
     let mut run = Run::new(plan, kernel, devices);

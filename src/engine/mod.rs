@@ -30,6 +30,7 @@ pub mod plan;
 pub mod recover;
 pub mod resize;
 mod retreat;
+mod round;
 mod session;
 pub mod setup;
 pub mod snapshot;

@@ -1,30 +1,30 @@
 //! The road that every change of a volume group goes: intent, act, confirm.
 //!
 //! Under the group's lock: read the metadata, take away what a dead process left, let the operation say what it changes,
-//! commit that as intent, converge the kernel, commit the confirmation. Whatever fails on the way is answered by planning again from
-//! what is there; an operation that was not confirmed never happened ([`super::retreat`]).
+//! commit that as intent, converge the kernel, commit the confirmation ([`super::round`]). Whatever fails on the way is answered by
+//! planning again from what is there; an operation that was not confirmed never happened ([`super::retreat`]).
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::blank::{Blank, blank};
-use super::desired::families;
-use super::execute::{Executed, execute};
+use super::blank::Blank;
 use super::outline::Entry;
 use super::plan::Plan;
-use super::session::{Session, roots_in};
+use super::round::Round;
+use super::session::Session;
 use super::setup::Taken;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::lock::Wait;
-use crate::lvm::{Edit, LvName, Uuid, Vg, VgName, check_room};
+use crate::lvm::{Edit, LvName, Vg, VgName, check_room};
 
 /// How an operation is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mode {
     /// Say what would be done, under the same checks, and do nothing.
     pub dry_run: bool,
-    /// Fail with [`crate::error::Kind::Locked`] instead of waiting for a lock.
+    /// Fail with [`crate::error::Kind::Locked`] instead of waiting for a lock, whoever has it: an operation of this process is no
+    /// different from another process.
     pub no_wait: bool,
 }
 
@@ -63,8 +63,17 @@ pub struct Change {
 
 impl Change {
     /// True if it changes the metadata.
-    fn commits(&self) -> bool {
+    pub(super) fn commits(&self) -> bool {
         !self.intent.is_empty() || !self.confirm.is_empty()
+    }
+
+    /// What of it is planned for together.
+    fn parts(&self) -> Vec<Self> {
+        if self.apart {
+            self.touched.iter().map(|name| self.only(name)).collect()
+        } else {
+            vec![self.clone()]
+        }
     }
 
     /// What of it concerns this volume.
@@ -191,77 +200,30 @@ impl Session<'_> {
             let planned = Some([recovery, planned(&change, &Plan::default())].concat());
             return Ok(Report { planned, notes: change.notes, ..Report::default() });
         }
-        let (planned, executed) = match change.apart {
-            true => self.carry_out_apart(&change, mode, description)?,
-            false => self.carry_out(&change, mode, description)?,
-        };
-        let elapsed = began.elapsed();
-        if change.commits() && !mode.dry_run {
-            self.engine.back_up(&self.open.vg, description);
-        }
-        Ok(Report {
-            objects: if mode.dry_run { Vec::new() } else { views(&self)? },
-            elapsed,
-            frozen: executed.frozen.iter().map(|(_, time)| *time).max(),
-            planned: mode.dry_run.then_some(planned),
-            notes: change.notes,
-        })
-    }
-
-    fn carry_out_apart(
-        &mut self,
-        change: &Change,
-        mode: Mode,
-        description: &str,
-    ) -> Result<(Vec<Entry>, Executed)> {
-        let (mut entries, mut executed) = (Vec::new(), Executed::default());
+        let mut round = Round::new(&mut self);
         let mut failures = Vec::new();
-        for name in &change.touched {
-            match self.carry_out(&change.only(name), mode, description) {
-                Ok((planned, one)) => {
-                    entries.extend(planned);
-                    executed.frozen.extend(one.frozen);
-                }
+        for part in change.parts() {
+            failures.extend(round.admit(&part, description).err());
+        }
+        if mode.dry_run {
+            let planned = Some(round.entries());
+            first_failure(failures)?;
+            return Ok(Report { planned, notes: change.notes, ..Report::default() });
+        }
+        let mut frozen = None;
+        for outcome in round.run() {
+            match outcome {
+                Ok(executed) => frozen = frozen.max(executed.longest_freeze()),
                 Err(error) => failures.push(error),
             }
         }
+        let elapsed = began.elapsed();
         first_failure(failures)?;
-        Ok((entries, executed))
-    }
-
-    fn carry_out(
-        &mut self,
-        change: &Change,
-        mode: Mode,
-        description: &str,
-    ) -> Result<(Vec<Entry>, Executed)> {
-        let (intended, change) = self.judged(change, description)?;
-        let found = self.found(&intended, &change.touched)?;
-        let active = self.active(&found, families(&self.open.vg, &change.touched).into_values());
-        let mut plan = self.plan_for(&intended, &found, &roots_after(&intended, &active, &change))?;
-        plan.cleanup.extend(self.file_systems(&intended, &change.grow_fs)?);
-        if mode.dry_run {
-            return Ok((planned(&change, &plan), Executed::default()));
-        }
-        if change.commits() {
-            self.engine.archive(&self.open.vg, description);
-        }
-        self.engine.label(&change.labels)?;
-        blank(&self.open, &change.blanks)?;
-        let before = self.open.vg.clone();
-        if !change.intent.is_empty() {
-            self.put(intended, description)?;
-        }
-        let executed = match execute(&plan, self.kernel(), self.engine.world.devices.as_ref()) {
-            Ok(executed) => executed,
-            Err(error) => return Err(self.give_up(error, &change, &before, &active)),
-        };
-        self.commit(&change.confirm, description)?;
-        Ok((Vec::new(), executed))
+        Ok(Report { objects: views(&self)?, elapsed, frozen, planned: None, notes: change.notes })
     }
 
     /// The metadata as it will be, and the change as it can be made; an error if it cannot. Nothing is written yet.
-    fn judged(&mut self, change: &Change, description: &str) -> Result<(Vg, Change)> {
+    pub(super) fn judged(&mut self, change: &Change, description: &str) -> Result<(Vg, Change)> {
         if change.commits() {
             self.engine.check_writable()?;
         }
@@ -294,15 +256,8 @@ impl Session<'_> {
     }
 }
 
-fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTreeSet<LvName> {
-    let mut roots = roots_in(intended, active);
-    roots.extend(change.activate.iter().map(|name| intended.root_of(name)));
-    roots.retain(|name| !change.deactivate.contains(name));
-    roots
-}
-
 /// A change and its plan, in the order of their doing.
-fn planned(change: &Change, plan: &Plan) -> Vec<Entry> {
+pub(super) fn planned(change: &Change, plan: &Plan) -> Vec<Entry> {
     let labels = change.labels.iter().filter_map(Taken::entry);
     let blanks = change.blanks.iter().cloned().map(Entry::Blank);
     let intent = Entry::edits(&change.intent);

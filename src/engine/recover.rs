@@ -249,7 +249,6 @@ impl Engine {
         let executed = session.restore_order(&mut recovery)?;
         let elapsed = began.elapsed();
         first_failure(recovery.stuck)?;
-        let frozen = executed.frozen.iter().map(|(_, time)| *time).max();
-        Ok(Report { elapsed, frozen, ..Report::default() })
+        Ok(Report { elapsed, frozen: executed.longest_freeze(), ..Report::default() })
     }
 }

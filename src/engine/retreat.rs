@@ -1,7 +1,7 @@
 //! What a failed operation goes back to: it has not happened.
 //!
-//! The kernel goes back first and the metadata after it: no extent may be free that a live table maps, and what dies between is
-//! found by its mark. Two things cannot be undone, and stay done: an origin went on without a snapshot, and a volume was
+//! The kernel goes back first and the metadata after it ([`super::round`]): no extent may be free that a live table maps, and what
+//! dies between is found by its mark. Two things cannot be undone, and stay done: an origin went on without a snapshot, and a volume was
 //! larger for a moment, in which somebody may have used its end.
 
 use std::collections::BTreeSet;
@@ -11,33 +11,19 @@ use super::naming::Layer;
 use super::operation::Change;
 use super::session::{Session, roots_in};
 use super::tree::FoundTree;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lvm::{Edit, Lv, LvName, Uuid, Vg};
 
 impl Session<'_> {
-    /// After a failed plan: brings the kernel and the metadata back to what they were `before`, with those volumes active that were.
-    pub(super) fn give_up(
-        &mut self,
-        error: Error,
-        change: &Change,
-        before: &Vg,
-        active: &BTreeSet<Uuid>,
-    ) -> Error {
-        match self.retreat(change, before, active) {
-            Ok(()) => error,
-            Err(failure) => {
-                tracing::error!(%failure, "what the failed operation left could not be taken away");
-                error.hint(format!("`dmsnap repair {}` takes away what is left of it", self.vg().name))
-            }
-        }
-    }
-
-    fn retreat(&mut self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<()> {
+    /// After a failed plan: brings the kernel back to what it was `before`, with those volumes active that were. The edits that make
+    /// the metadata of then what is true now.
+    pub(super) fn retreat(&self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<Vec<Edit>> {
         let found = self.found(before, &change.touched)?;
-        let old = before.apply(&self.done_for_good(before, &found))?;
+        let lasting = self.done_for_good(before, &found);
+        let old = before.apply(&lasting)?;
         let plan = self.plan_for(&old, &found, &roots_in(&old, active))?;
         execute(&plan, self.kernel(), self.engine.world.devices.as_ref())?;
-        if change.intent.is_empty() { Ok(()) } else { self.put(old, "take back") }
+        Ok(lasting)
     }
 
     /// The edits that no way leads back from.

@@ -282,6 +282,7 @@ impl Engine {
 fn labelled(Taken { pv, writes, .. }: &Taken) -> Result<()> {
     if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
         probe::erase(device.as_ref())?;
+        device.flush()?;
     }
     if *writes == Writes::Nothing { Ok(()) } else { write_pv(pv) }
 }

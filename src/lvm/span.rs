@@ -50,6 +50,11 @@ impl Span {
         Ok(Self { path: PathBuf::from(name), number, pieces, size })
     }
 
+    /// The devices that it lies on, each for every place of it there.
+    pub fn devices(&self) -> impl Iterator<Item = &Arc<dyn Device>> {
+        self.pieces.iter().flat_map(|piece| &piece.areas).map(|(device, _)| device)
+    }
+
     /// Calls `act` with the device, the offset on it, and the range's part, for each part of a range that lies in one stripe.
     fn each(
         &self,
@@ -109,7 +114,7 @@ impl Device for Span {
     }
 
     fn block_size(&self) -> Bytes {
-        let sizes = self.pieces.iter().flat_map(|piece| &piece.areas).map(|(device, _)| device.block_size());
+        let sizes = self.devices().map(|device| device.block_size());
         sizes.max().unwrap_or(Bytes(crate::units::SECTOR_BYTES))
     }
 
@@ -135,7 +140,7 @@ impl Device for Span {
 
     fn flush(&self) -> Result<()> {
         let mut flushed = Vec::new();
-        for (device, _) in self.pieces.iter().flat_map(|piece| &piece.areas) {
+        for device in self.devices() {
             if !flushed.contains(&device.number()) {
                 device.flush()?;
                 flushed.push(device.number());

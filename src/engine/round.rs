@@ -1,0 +1,223 @@
+//! One turn of a volume group's writer: what came together is edited and committed at once, carried out each for itself, and
+//! confirmed at once.
+//!
+//! Each member is judged on the metadata that those before it leave, and planned for alone. One that fails goes back
+//! ([`super::retreat`]) and the others go on: the confirmation is the metadata of the beginning with the edits of those that did not.
+//! Whoever dies in between leaves marked volumes, and each is finished or undone by itself ([`super::recover`]).
+
+use std::collections::BTreeSet;
+
+use super::blank::blank;
+use super::desired::families;
+use super::execute::{Executed, execute_apart};
+use super::operation::{Change, planned};
+use super::outline::Entry;
+use super::plan::Plan;
+use super::session::{Session, roots_in};
+use crate::error::{Error, Result};
+use crate::lvm::{Edit, LvName, Uuid, Vg};
+
+/// Operations under one lock, between the same two commits.
+pub(super) struct Round<'r, 'e> {
+    /// Its view of the metadata is what the members so far leave.
+    session: &'r mut Session<'e>,
+    before: Vg,
+    members: Vec<Member>,
+    /// What the first of them does.
+    what: String,
+}
+
+/// An operation that can be done.
+struct Member {
+    change: Change,
+    plan: Plan,
+    /// The volumes of its stacks that are active.
+    active: BTreeSet<Uuid>,
+    intent: Intent,
+    outcome: Result<Executed>,
+}
+
+/// What of a member's intent is in the metadata, or will be.
+enum Intent {
+    /// All of it.
+    Stands,
+    /// Nothing: the member failed before it was committed.
+    Dropped,
+    /// The member failed, and the kernel is what it was but for these edits, which nothing undoes.
+    TakenBack(Vec<Edit>),
+}
+
+impl Member {
+    fn is_going(&self) -> bool {
+        self.outcome.is_ok()
+    }
+
+    fn stands(&self) -> bool {
+        matches!(self.intent, Intent::Stands)
+    }
+
+    fn takes_back(&self) -> bool {
+        matches!(self.intent, Intent::TakenBack(_)) && !self.change.intent.is_empty()
+    }
+
+    /// What it left stays until the next command.
+    fn is_left(&mut self, vg: &Vg, failure: &Error) {
+        tracing::error!(%failure, "what the failed operation left could not be taken away");
+        if let Err(error) = &mut self.outcome {
+            let hint = format!("`dmsnap repair {}` takes away what is left of it", vg.name);
+            *error = error.clone().hint(hint);
+        }
+    }
+}
+
+impl<'r, 'e> Round<'r, 'e> {
+    /// Without members yet.
+    pub(super) fn new(session: &'r mut Session<'e>) -> Self {
+        let before = session.open.vg.clone();
+        Self { session, before, members: Vec::new(), what: String::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Takes in an operation; an error, and nothing has changed, if it is not possible after those before it.
+    pub(super) fn admit(&mut self, change: &Change, what: &str) -> Result<()> {
+        let description = described(if self.is_empty() { what } else { &self.what }, self.members.len());
+        let (intended, change) = self.session.judged(change, &description)?;
+        let found = self.session.found(&intended, &change.touched)?;
+        let stacks = families(self.session.vg(), &change.touched);
+        let active = self.session.active(&found, stacks.into_values());
+        let roots = roots_after(&intended, &active, &change);
+        let mut plan = self.session.plan_for(&intended, &found, &roots)?;
+        plan.cleanup.extend(self.session.file_systems(&intended, &change.grow_fs)?);
+        if self.is_empty() {
+            what.clone_into(&mut self.what);
+        }
+        self.session.open.vg = intended;
+        let outcome = Ok(Executed::default());
+        self.members.push(Member { change, plan, active, intent: Intent::Stands, outcome });
+        Ok(())
+    }
+
+    /// What would be done, in order.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.members.iter().flat_map(|member| planned(&member.change, &member.plan)).collect()
+    }
+
+    /// Does it all; what became of each member, in their order.
+    pub(super) fn run(mut self) -> Vec<Result<Executed>> {
+        let intended = std::mem::replace(&mut self.session.open.vg, self.before.clone());
+        let description = described(&self.what, self.members.len().saturating_sub(1));
+        let commits = self.members.iter().any(|member| member.change.commits());
+        if commits {
+            self.session.engine.archive(&self.before, &description);
+        }
+        self.prepare();
+        match self.intend(intended, &description) {
+            Ok(()) => {
+                self.carry_out();
+                self.go_back();
+                self.confirm(&description);
+            }
+            Err(error) => self.going().for_each(|member| member.outcome = Err(error.clone())),
+        }
+        if commits && self.members.iter().any(Member::is_going) {
+            self.session.engine.back_up(&self.session.open.vg, &description);
+        }
+        self.members.into_iter().map(|member| member.outcome).collect()
+    }
+
+    fn going(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.members.iter_mut().filter(|member| member.is_going())
+    }
+
+    /// What is written before the metadata names it.
+    fn prepare(&mut self) {
+        let blanked = blank(&self.session.open, self.members.iter().map(|m| m.change.blanks.as_slice()));
+        for (member, blanked) in self.members.iter_mut().zip(blanked) {
+            if let Err(error) = blanked.and_then(|()| self.session.engine.label(&member.change.labels)) {
+                member.intent = Intent::Dropped;
+                member.outcome = Err(error);
+            }
+        }
+    }
+
+    /// Commits the intents; `all` is the metadata with every member's.
+    fn intend(&mut self, all: Vg, description: &str) -> Result<()> {
+        if !self.going().any(|member| !member.change.intent.is_empty()) {
+            return Ok(());
+        }
+        let is_whole = self.members.iter().all(Member::stands);
+        let next = if is_whole { all } else { self.with_intents()? };
+        self.session.put(next, description)
+    }
+
+    /// The metadata of the beginning with the intents that stand.
+    fn with_intents(&self) -> Result<Vg> {
+        let standing = self.members.iter().filter(|member| member.stands());
+        let edits: Vec<_> = standing.flat_map(|member| member.change.intent.iter().cloned()).collect();
+        self.before.apply(&edits)
+    }
+
+    fn carry_out(&mut self) {
+        let plans: Vec<_> = self.members.iter().filter(|m| m.is_going()).map(|m| &m.plan).collect();
+        let world = &self.session.engine.world;
+        let outcomes = execute_apart(&plans, self.session.kernel(), world.devices.as_ref());
+        for (member, outcome) in self.going().zip(outcomes) {
+            member.outcome = outcome;
+        }
+    }
+
+    /// Brings the kernel back to what it was for those whose plans failed. Where that fails too, the intent stands and its marks say so.
+    fn go_back(&mut self) {
+        for member in self.members.iter_mut().filter(|member| member.stands() && !member.is_going()) {
+            match self.session.retreat(&member.change, &self.before, &member.active) {
+                Ok(lasting) => member.intent = Intent::TakenBack(lasting),
+                Err(failure) => member.is_left(&self.before, &failure),
+            }
+        }
+    }
+
+    /// Commits that those are done who are, and what is left of those who went back.
+    fn confirm(&mut self, description: &str) {
+        let done: Vec<_> = self.going().flat_map(|member| member.change.confirm.clone()).collect();
+        if done.is_empty() && !self.members.iter().any(Member::takes_back) {
+            return;
+        }
+        let description = if self.members.iter().any(Member::is_going) { description } else { "take back" };
+        let next = self.without_taken_back().and_then(|vg| vg.apply(&done));
+        let Err(error) = next.and_then(|next| self.session.put(next, description)) else { return };
+        for member in &mut self.members {
+            if member.takes_back() {
+                member.is_left(&self.before, &error);
+            } else if member.is_going() && !member.change.confirm.is_empty() {
+                member.outcome = Err(error.clone());
+            }
+        }
+    }
+
+    /// The metadata with the intents that stand still, and what nothing undoes.
+    fn without_taken_back(&self) -> Result<Vg> {
+        if !self.members.iter().any(Member::takes_back) {
+            return Ok(self.session.vg().clone());
+        }
+        let lasting = self.members.iter().flat_map(|member| match &member.intent {
+            Intent::TakenBack(lasting) => lasting.clone(),
+            Intent::Stands | Intent::Dropped => Vec::new(),
+        });
+        self.with_intents()?.apply(&lasting.collect::<Vec<_>>())
+    }
+}
+
+fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTreeSet<LvName> {
+    let mut roots = roots_in(intended, active);
+    roots.extend(change.activate.iter().map(|name| intended.root_of(name)));
+    roots.retain(|name| !change.deactivate.contains(name));
+    roots
+}
+
+/// What stands in the metadata of so many more than the first.
+fn described(first: &str, more: usize) -> String {
+    if more == 0 { first.to_owned() } else { format!("{first} and {more} more") }
+}
