@@ -18,6 +18,7 @@ pub mod blank;
 pub mod converge;
 pub mod desired;
 pub mod execute;
+mod gather;
 pub mod group;
 pub mod inspect;
 pub mod list;
@@ -27,6 +28,7 @@ pub mod naming;
 pub mod operation;
 pub mod outline;
 pub mod plan;
+mod queue;
 pub mod recover;
 pub mod resize;
 mod retreat;
@@ -72,15 +74,16 @@ pub struct Host {
     pub system: String,
 }
 
-/// The operations. One engine serves a process.
+/// The operations. One engine serves a process: threads that share it share the commits of what they ask for at once.
 pub struct Engine {
     world: World,
+    tasks: gather::Tasks,
 }
 
 impl Engine {
     /// An engine on this world.
     pub fn new(world: World) -> Self {
-        Self { world }
+        Self { world, tasks: gather::Tasks::new() }
     }
 
     fn dev(&self) -> &Path {

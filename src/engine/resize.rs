@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
+use super::gather::Shared;
 use super::mark::changing;
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::plan::Step;
-use super::session::Session;
+use super::session::{Aim, Session};
 use super::view::VolumeView;
 use super::volume::{allocate_noted, extents_of};
 use crate::dm::Info;
@@ -38,8 +39,23 @@ impl Engine {
     /// Makes a volume larger. One that has the size already stays as it is.
     pub fn extend_volume(&self, growth: &Growth, mode: Mode) -> Result<Report<VolumeView>> {
         let what = format!("volume extend {}/{}", growth.vg, growth.name);
-        let grown = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(&growth.name));
-        let report = self.run(&growth.vg, mode, &what, |session| session.extension(growth), grown);
+        let wanted = growth.clone();
+        let extension = move |session: &Session<'_>| session.extension(&wanted);
+        let name = growth.name.clone();
+        let grown = move |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(&name));
+        let report = if growth.resize_fs {
+            // A file system takes as long to grow as it takes.
+            self.run(&growth.vg, mode, &what, extension, grown)
+        } else {
+            self.share(Shared {
+                vg: growth.vg.clone(),
+                mode,
+                aim: Aim::Change,
+                what,
+                change: Box::new(extension),
+                views: Box::new(grown),
+            })
+        };
         report.map_err(|error| error.doing(format!("extend volume {}/{}", growth.vg, growth.name)))
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Round<'r, 'e> {
     session: &'r mut Session<'e>,
     before: Vg,
     members: Vec<Member>,
+    /// The volumes of every stack that a member touches.
+    touched: BTreeSet<LvName>,
     /// What the first of them does.
     what: String,
 }
@@ -74,11 +76,22 @@ impl<'r, 'e> Round<'r, 'e> {
     /// Without members yet.
     pub(super) fn new(session: &'r mut Session<'e>) -> Self {
         let before = session.open.vg.clone();
-        Self { session, before, members: Vec::new(), what: String::new() }
+        Self { session, before, members: Vec::new(), touched: BTreeSet::new(), what: String::new() }
     }
 
-    fn is_empty(&self) -> bool {
+    /// True if nobody takes part.
+    pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// The group as the members so far leave it.
+    pub(super) fn session(&mut self) -> &mut Session<'e> {
+        self.session
+    }
+
+    /// True if a change concerns a stack of volumes that a member touches, whose outcome nobody knows yet.
+    pub(super) fn meets(&self, change: &Change) -> bool {
+        !self.stacks_of(change).is_disjoint(&self.touched)
     }
 
     /// Takes in an operation; an error, and nothing has changed, if it is not possible after those before it.
@@ -94,10 +107,16 @@ impl<'r, 'e> Round<'r, 'e> {
         if self.is_empty() {
             what.clone_into(&mut self.what);
         }
+        self.touched.extend(self.stacks_of(&change));
         self.session.open.vg = intended;
         let outcome = Ok(Executed::default());
         self.members.push(Member { change, plan, active, intent: Intent::Stands, outcome });
         Ok(())
+    }
+
+    fn stacks_of(&self, change: &Change) -> BTreeSet<LvName> {
+        let stacks = families(self.session.vg(), &change.touched).into_keys();
+        stacks.chain(change.touched.iter().cloned()).collect()
     }
 
     /// What would be done, in order.

@@ -25,7 +25,20 @@ use crate::lvm::{
 pub(super) struct Session<'a> {
     pub(super) engine: &'a Engine,
     pub(super) open: OpenVg,
+    /// Whether a device that is open is waited for, in case that it is for a moment.
+    pub(super) is_patient: bool,
+    /// The group is one that only [`Aim::Reduction`] may change.
+    only_reduces: bool,
     _lock: Guard,
+}
+
+/// What an operation does to its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// It changes it.
+    Change,
+    /// It takes something away, or missing devices in again: possible while devices are missing.
+    Reduction,
 }
 
 /// The lock on the set of physical volumes and volume groups. What LVM2 remembered of it is forgotten, and nothing new remembered
@@ -69,9 +82,18 @@ impl Engine {
     /// The same for operations that take something away, or take missing devices in again.
     pub(super) fn reduction_session(&self, vg: &VgName, mode: Mode) -> Result<Session<'_>> {
         let mut session = self.session_for(vg, lock::Mode::Exclusive, Access::Write, mode)?;
+        session.only_reduces = session.open.refusal.is_some();
         session.open.exempt(Exempt::Reduction);
         session.open.check_changeable()?;
         Ok(session)
+    }
+
+    /// The one of these two that an operation needs.
+    pub(super) fn session_to(&self, vg: &VgName, aim: Aim, mode: Mode) -> Result<Session<'_>> {
+        match aim {
+            Aim::Change => self.session(vg, mode),
+            Aim::Reduction => self.reduction_session(vg, mode),
+        }
     }
 
     /// The same for a group that is named by its uuid, because another one has its name.
@@ -79,7 +101,7 @@ impl Engine {
         let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
         let open = open_vg_by_id(self.world.devices.as_ref(), &self.world.owner, id, Access::Write)?;
         open.check_changeable()?;
-        Ok(Session { engine: self, open, _lock: lock })
+        Ok(self.session_of(open, lock))
     }
 
     /// The same for operations that change no metadata: devices may be missing that the volumes do not need.
@@ -103,7 +125,11 @@ impl Engine {
     ) -> Result<Session<'_>> {
         let lock = self.world.locks.vg(vg, sharing, mode.wait())?;
         let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, access)?;
-        Ok(Session { engine: self, open, _lock: lock })
+        Ok(self.session_of(open, lock))
+    }
+
+    fn session_of(&self, open: OpenVg, lock: Guard) -> Session<'_> {
+        Session { engine: self, open, is_patient: true, only_reduces: false, _lock: lock }
     }
 
     /// What the metadata says of who wrote it, and when.
@@ -124,6 +150,11 @@ impl Engine {
 }
 
 impl Session<'_> {
+    /// True if an operation of this aim may be done in this session.
+    pub(super) fn serves(&self, aim: Aim) -> bool {
+        !self.only_reduces || aim == Aim::Reduction
+    }
+
     /// The metadata as it is.
     pub(super) fn vg(&self) -> &Vg {
         &self.open.vg
@@ -268,7 +299,8 @@ impl Session<'_> {
             return Ok(None);
         };
         let mounts = self.engine.world.devices.mounts(info.number)?;
-        let info = if mounts.is_empty() { self.kernel().when_closed(info)? } else { Some(info) };
+        let waits = mounts.is_empty() && self.is_patient;
+        let info = if waits { self.kernel().when_closed(info)? } else { Some(info) };
         let Some(info) = info.filter(|info| info.open_count > 0) else { return Ok(None) };
         Ok(Some(in_words(&info.name, info.open_count, &mounts)))
     }

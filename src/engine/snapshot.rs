@@ -2,10 +2,11 @@
 
 use super::Engine;
 use super::blank::{Blank, Purpose};
+use super::gather::Shared;
 use super::mark::{Mark, refuse_own_tags};
 use super::operation::{Change, Mode, Report};
 use super::resize::last_layout;
-use super::session::Session;
+use super::session::{Aim, Session};
 use super::view::SnapshotView;
 use super::volume::{acknowledge, extents_of, in_words, refuse_taken};
 use crate::cow::size::{covering, least};
@@ -37,16 +38,30 @@ impl Engine {
     pub fn create_snapshots(&self, new: &NewSnapshots, mode: Mode) -> Result<Report<SnapshotView>> {
         let (origins, names): (Vec<_>, Vec<_>) = new.cuts.iter().cloned().unzip();
         let what = format!("snapshot create {}", in_words(&new.vg, &origins));
-        let made = |session: &Session<'_>| session.snapshot_views_of(&names);
-        let report = self.run(&new.vg, mode, &what, |session| session.new_snapshots(new), made);
+        let wanted = new.clone();
+        let report = self.share(Shared {
+            vg: new.vg.clone(),
+            mode,
+            aim: Aim::Change,
+            what,
+            change: Box::new(move |session| session.new_snapshots(&wanted)),
+            views: Box::new(move |session| session.snapshot_views_of(&names)),
+        });
         report.map_err(|error| error.doing(format!("snapshot {}", in_words(&new.vg, &origins))))
     }
 
     /// Removes snapshots.
     pub fn remove_snapshots(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<()>> {
         let what = format!("snapshot remove {}", in_words(vg, names));
-        let removal = |session: &Session<'_>| session.snapshot_removal(names);
-        let report = self.run_reducing(vg, mode, &what, removal, |_| Ok(Vec::new()));
+        let doomed = names.to_vec();
+        let report = self.share(Shared {
+            vg: vg.clone(),
+            mode,
+            aim: Aim::Reduction,
+            what,
+            change: Box::new(move |session| session.snapshot_removal(&doomed)),
+            views: Box::new(|_| Ok(Vec::new())),
+        });
         report.map_err(|error| error.doing(format!("remove snapshot {}", in_words(vg, names))))
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use super::blank::{Blank, Purpose};
+use super::gather::Shared;
 use super::mark::{Mark, changing, refuse_own_tags};
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::recover::release;
-use super::session::Session;
+use super::session::{Aim, Session};
 use super::setup::named_twice;
 use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
@@ -43,8 +44,15 @@ impl Engine {
     /// Makes a volume: linear or striped, wiped of old signatures, active.
     pub fn create_volume(&self, new: &NewVolume, mode: Mode) -> Result<Report<VolumeView>> {
         let what = format!("volume create {}/{}", new.vg, new.name);
-        let made = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(&new.name));
-        let report = self.run(&new.vg, mode, &what, |session| session.volume(new), made);
+        let (wanted, name) = (new.clone(), new.name.clone());
+        let report = self.share(Shared {
+            vg: new.vg.clone(),
+            mode,
+            aim: Aim::Change,
+            what,
+            change: Box::new(move |session| session.volume(&wanted)),
+            views: Box::new(move |session| session.volume_views_of(std::slice::from_ref(&name))),
+        });
         report.map_err(|error| error.doing(format!("create volume {}/{}", new.vg, new.name)))
     }
 
@@ -57,13 +65,15 @@ impl Engine {
         mode: Mode,
     ) -> Result<Report<()>> {
         let what = format!("volume remove {}", in_words(vg, names));
-        let report = self.run_reducing(
-            vg,
+        let doomed = names.to_vec();
+        let report = self.share(Shared {
+            vg: vg.clone(),
             mode,
-            &what,
-            |session| session.volume_removal(names, with_snapshots),
-            |_| Ok(Vec::new()),
-        );
+            aim: Aim::Reduction,
+            what,
+            change: Box::new(move |session| session.volume_removal(&doomed, with_snapshots)),
+            views: Box::new(|_| Ok(Vec::new())),
+        });
         report.map_err(|error| error.doing(format!("remove volume {}", in_words(vg, names))))
     }
 }

@@ -31,8 +31,14 @@ pub fn lv(name: &str) -> LvName {
     name.parse().unwrap()
 }
 
+thread_local!(static NEXT: Cell<u64> = const { Cell::new(0x9e37_79b9_7f4a_7c15) });
+
+/// What is random on this thread is so in a way of its own: uuids that threads choose differ.
+pub fn differ(thread: u64) {
+    NEXT.set(NEXT.get() ^ (thread + 1) << 40);
+}
+
 pub fn random(buffer: &mut [u8]) {
-    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0x9e37_79b9_7f4a_7c15) });
     for byte in buffer {
         // xorshift: tests repeat.
         let mut x = NEXT.get();

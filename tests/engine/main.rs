@@ -10,5 +10,7 @@ mod operations;
 mod safety;
 mod snapshots;
 mod stuck;
+mod together;
+mod turns;
 mod vgs;
 mod volumes;
