@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{DevNo, Device};
 use crate::error::{Context, Error, Kind, Result};
@@ -47,6 +48,8 @@ struct State {
     /// The content when the log was empty.
     base: Image,
     faults: Vec<Fault>,
+    /// How long a flush takes.
+    flush_time: Duration,
 }
 
 /// A sparse block device in memory.
@@ -72,7 +75,7 @@ impl MemDevice {
 
     /// The same device as it would be found after a restart: this content, another log, no faults.
     fn reborn(&self, image: Image, log: Log) -> Self {
-        let state = State { base: image.clone(), image, faults: Vec::new() };
+        let state = State { base: image.clone(), image, ..State::default() };
         Self { path: self.path.clone(), state: Mutex::new(state), log, ..*self }
     }
 
@@ -113,6 +116,11 @@ impl MemDevice {
     /// Takes back every injected failure.
     pub fn heal(&self) {
         self.state().faults.clear();
+    }
+
+    /// Makes each flush take so long.
+    pub fn flush_in(&self, time: Duration) {
+        self.state().flush_time = time;
     }
 
     /// Takes the present content as the one that the log begins with. The caller empties the log.
@@ -214,6 +222,11 @@ impl Device for MemDevice {
         let mut state = self.state();
         state.take_fault(Operation::Flush).map_err(|error| self.injected(error))?;
         self.log.push(Record { device: self.number, event: Event::Flush });
+        let time = state.flush_time;
+        drop(state);
+        if !time.is_zero() {
+            std::thread::sleep(time);
+        }
         Ok(())
     }
 }
