@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
 use crate::dm::{
-    DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags, switch,
+    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
+    switch,
 };
 use crate::error::Result;
 use crate::units::Bytes;
@@ -149,17 +150,13 @@ impl Kernel for SteppedKernel {
         self.kernel.publish(name, number, link)
     }
 
-    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
-        self.kernel.is_published(name, number, link)
+    fn paths(&self, devices: usize) -> Box<dyn Paths + '_> {
+        self.kernel.paths(devices)
     }
 
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.steps.step()?;
         self.kernel.retract(name, link)
-    }
-
-    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
-        self.kernel.is_retracted(name, link)
     }
 }
 

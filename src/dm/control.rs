@@ -14,8 +14,8 @@ use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::switch::{self, Before, Calls};
 use super::{
-    DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, Target, UdevFlags,
-    no_such_target,
+    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, Target,
+    UdevFlags, no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -341,16 +341,12 @@ impl Kernel for Control {
         self.nodes.publish(name, number, link)
     }
 
-    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
-        self.nodes.is_published(name, number, link)
+    fn paths(&self, devices: usize) -> Box<dyn Paths + '_> {
+        Box::new(self.nodes.look(devices))
     }
 
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.nodes.retract(name, link)
-    }
-
-    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
-        self.nodes.is_retracted(name, link)
     }
 }
 

@@ -4,6 +4,7 @@
 //! that keeps the same rules. Names, uuids, targets and tables are typed; a table's device references are a
 //! parameter, so that the engine can plan with devices that do not exist yet.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::block::DevNo;
@@ -150,16 +151,22 @@ pub trait Kernel: Send + Sync {
 
     /// Makes the device's node `/dev/mapper/NAME` (and `link`, such as `/dev/vg/lv`, if one is given) usable: waits, with
     /// a limit, for udevd to make them, or makes them where no udevd runs.
-    fn publish(&self, name: &DmName, number: DevNo, link: Option<&std::path::Path>) -> Result<()>;
+    fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()>;
 
-    /// True if the node, and `link`, lead to the device.
-    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&std::path::Path>) -> bool;
+    /// Looks at the paths of about so many devices, for as long as one operation asks.
+    fn paths(&self, devices: usize) -> Box<dyn Paths + '_>;
 
     /// Removes the node of a device that is gone, and `link` if it still points there.
-    fn retract(&self, name: &DmName, link: Option<&std::path::Path>) -> Result<()>;
+    fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()>;
+}
+
+/// What the paths of devices lead to. See [`Kernel::paths`].
+pub trait Paths {
+    /// True if the node, and `link`, lead to the device.
+    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool;
 
     /// True if there is nothing that [`Kernel::retract`] would remove.
-    fn is_retracted(&self, name: &DmName, link: Option<&std::path::Path>) -> bool;
+    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool;
 }
 
 /// The device that a call names is not there.

@@ -7,15 +7,20 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
-use super::DmName;
+use super::{DmName, Paths};
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
+
+mod look;
+
+use look::Found;
+pub use look::Look;
 
 /// For how long an idle udevd may still be about to see an event. Being early does no harm: the links are its own.
 const GRACE: Duration = Duration::from_millis(30);
@@ -48,29 +53,17 @@ impl Default for Nodes {
     }
 }
 
-/// What a path leads to.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    /// A block node.
-    Node(DevNo),
-    /// A symbolic link and its text.
-    Link(PathBuf),
-    /// Something that is not ours.
-    Foreign,
-}
-
 impl Nodes {
     /// Makes `/dev/mapper/NAME`, and `link` if one is given, lead to the device.
     pub fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
-        let node = self.node(name);
-        let right = || self.is_published(name, number, link);
+        let (node, now) = (self.node(name), self.look(1));
+        let right = || now.is_published(name, number, link);
         let udev_runs = self.wait_for_udev(name, number, &right);
-        if !self.leads(&node, name, number) {
+        if !now.leads(&node, name, number) {
             self.make_node(&node, number, udev_runs)?;
         }
         match link {
-            Some(link) if !self.leads(link, name, number) => {
+            Some(link) if !now.leads(link, name, number) => {
                 let relative = udev_runs && self.dev.join(kernel_name(number)).exists();
                 refuse_foreign(link)?;
                 link_at(link, &if relative { beside(number) } else { node })
@@ -79,29 +72,22 @@ impl Nodes {
         }
     }
 
-    /// True if both lead to the device.
-    pub fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
-        let leads = |path: &Path| self.leads(path, name, number);
-        leads(&self.node(name)) && link.is_none_or(leads)
-    }
-
-    /// True if neither is there, but for those of a device that still has this name.
-    pub fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
-        let is_stale = |path: &Path| self.is_stale(path, name);
-        !is_stale(&self.node(name)) && !link.is_some_and(is_stale)
+    /// Looks at paths. For many of them directories are read at once, and stay as they were read.
+    pub fn look(&self, questions: usize) -> Look<'_> {
+        Look::new(self, questions)
     }
 
     /// Removes `/dev/mapper/NAME`, and `link`, unless they lead to a device that still has this name.
     pub fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
-        let node = self.node(name);
+        let (node, now) = (self.node(name), self.look(1));
         // The link first: it may lead through the node.
         if let Some(link) = link
-            && self.is_stale(link, name)
+            && now.is_stale(link, name)
         {
             remove(link)?;
             self.remove_empty_parent(link);
         }
-        if self.is_stale(&node, name) { remove(&node) } else { Ok(()) }
+        if now.is_stale(&node, name) { remove(&node) } else { Ok(()) }
     }
 
     /// True if a device is built on this one.
@@ -140,38 +126,6 @@ impl Nodes {
         let made = format!("S:mapper/{name}");
         let database = fs::read_to_string(database).unwrap_or_default();
         database.lines().any(|line| line == made) || waited >= GRACE
-    }
-
-    /// Whether a path leads to the device: as its node, as a link to the kernel's node, or through `/dev/mapper`.
-    fn leads(&self, path: &Path, name: &DmName, number: DevNo) -> bool {
-        match found(path) {
-            Found::Node(node) => node == number,
-            Found::Link(target) if self.is_mapper(&target, name) => {
-                path != self.node(name) && self.leads(&self.node(name), name, number)
-            }
-            Found::Link(target) => {
-                target.file_name().is_some_and(|last| last == kernel_name(number).as_str()) && path.exists()
-            }
-            Found::Nothing | Found::Foreign => false,
-        }
-    }
-
-    /// Whether a path of ours leads nowhere, or to a device that does not have this name (any more).
-    fn is_stale(&self, path: &Path, name: &DmName) -> bool {
-        match found(path) {
-            Found::Nothing | Found::Foreign => false,
-            Found::Node(number) => !self.is_named(&format!("dev/block/{number}"), name),
-            Found::Link(target) if self.is_mapper(&target, name) => {
-                let node = self.node(name);
-                path == node || found(&node) == Found::Nothing || self.is_stale(&node, name)
-            }
-            Found::Link(target) => {
-                let last = target.file_name().map(|last| last.to_string_lossy().into_owned());
-                last.is_some_and(|last| {
-                    last.starts_with("dm-") && !self.is_named(&format!("block/{last}"), name)
-                })
-            }
-        }
     }
 
     fn is_mapper(&self, target: &Path, name: &DmName) -> bool {
@@ -247,24 +201,8 @@ fn beside(number: DevNo) -> PathBuf {
     Path::new("..").join(kernel_name(number))
 }
 
-fn found(path: &Path) -> Found {
-    let Ok(data) = fs::symlink_metadata(path) else { return Found::Nothing };
-    let kind = data.file_type();
-    if kind.is_symlink() {
-        return fs::read_link(path).map_or(Found::Nothing, Found::Link);
-    }
-    if !kind.is_block_device() {
-        return Found::Foreign;
-    }
-    let number = (u32::try_from(major(data.rdev())), u32::try_from(minor(data.rdev())));
-    match number {
-        (Ok(major), Ok(minor)) => Found::Node(DevNo { major, minor }),
-        _ => Found::Foreign,
-    }
-}
-
 fn refuse_foreign(path: &Path) -> Result<()> {
-    if found(path) != Found::Foreign {
+    if look::found(path) != Found::Foreign {
         return Ok(());
     }
     let cause = format!("{} is neither a device node nor a link", path.display());

@@ -11,7 +11,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{DmName, DmUuid, Freeze, Info, Kernel, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags};
+use super::{
+    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
+};
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
 use crate::error::{Error, Kind, Result};
@@ -279,6 +281,22 @@ impl Kernel for SimKernel {
         })
     }
 
+    fn paths(&self, _: usize) -> Box<dyn Paths + '_> {
+        Box::new(self)
+    }
+
+    fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
+        self.change(&Call::Retract(name.clone(), link.map(Path::to_owned)), |state| {
+            // As the real one: a device that is there keeps its paths.
+            if state.nodes.get(name).is_none() {
+                state.published.remove(name);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Paths for &SimKernel {
     fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
         let published = self.published();
         let is_right = |(of, at): &(DevNo, Option<PathBuf>)| {
@@ -290,16 +308,6 @@ impl Kernel for SimKernel {
     fn is_retracted(&self, name: &DmName, _: Option<&Path>) -> bool {
         let state = self.state();
         !state.published.contains_key(name) || state.nodes.get(name).is_some()
-    }
-
-    fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
-        self.change(&Call::Retract(name.clone(), link.map(Path::to_owned)), |state| {
-            // As the real one: a device that is there keeps its paths.
-            if state.nodes.get(name).is_none() {
-                state.published.remove(name);
-            }
-            Ok(())
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::block::DevNo;
-use crate::dm::{DmName, DmUuid, Info, Kernel, Slot, Table, Target, UdevFlags};
+use crate::dm::{DmName, DmUuid, Info, Kernel, Paths, Slot, Table, Target, UdevFlags};
 use crate::error::{Error, Result};
 
 /// The device below a target.
@@ -81,6 +81,7 @@ impl FoundTree {
     /// Reads those devices that are expected.
     pub fn read(kernel: &dyn Kernel, expected: &[Expected]) -> Result<Self> {
         let present = Present::of(kernel, expected.len())?;
+        let paths = kernel.paths(expected.len());
         let mut infos = Vec::new();
         let (mut squatted, mut stale) = (BTreeSet::new(), BTreeMap::new());
         for device in expected {
@@ -88,12 +89,12 @@ impl FoundTree {
             let has_name = info.as_ref().is_some_and(|info| info.name == device.name);
             if !has_name && present.has_name(&device.name)? {
                 squatted.insert(device.name.clone());
-            } else if !has_name && !kernel.is_retracted(&device.name, device.link.as_deref()) {
+            } else if !has_name && !paths.is_retracted(&device.name, device.link.as_deref()) {
                 stale.insert(device.name.clone(), device.link.clone());
             }
             infos.extend(info.map(|info| (info, device.link.clone())));
         }
-        let nodes = with_tables(kernel, infos)?;
+        let nodes = with_tables(kernel, paths.as_ref(), infos)?;
         Ok(Self { nodes, squatted, stale })
     }
 
@@ -233,6 +234,7 @@ pub fn rank(table: &Table<Below>) -> Rank {
 
 fn with_tables(
     kernel: &dyn Kernel,
+    paths: &dyn Paths,
     infos: Vec<(Info, Option<PathBuf>)>,
 ) -> Result<BTreeMap<DmUuid, FoundNode>> {
     let layers: BTreeMap<DevNo, DmUuid> =
@@ -247,7 +249,7 @@ fn with_tables(
         };
         let table = read(info.live, Slot::Live)?;
         let inactive = read(info.inactive, Slot::Inactive)?;
-        let published = !info.live || kernel.is_published(&info.name, info.number, link.as_deref());
+        let published = !info.live || paths.is_published(&info.name, info.number, link.as_deref());
         nodes.insert(uuid, FoundNode { info, table, inactive, link, published });
     }
     Ok(nodes)

@@ -255,14 +255,11 @@ impl Kernel for Fleeting {
     fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
         self.0.publish(name, number, link)
     }
-    fn is_published(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> bool {
-        self.0.is_published(name, number, link)
+    fn paths(&self, devices: usize) -> Box<dyn dmsnap::dm::Paths + '_> {
+        self.0.paths(devices)
     }
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.0.retract(name, link)
-    }
-    fn is_retracted(&self, name: &DmName, link: Option<&Path>) -> bool {
-        self.0.is_retracted(name, link)
     }
 }
 

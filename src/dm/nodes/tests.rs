@@ -1,4 +1,8 @@
+use std::os::unix::fs::MetadataExt;
+
+use super::look::found;
 use super::*;
+use crate::work;
 
 /// A `/dev`, `/sys` and `/run/udev` in a temporary directory. `/dev/dm-N` are plain files there.
 struct Tree {
@@ -201,4 +205,66 @@ fn without_udevd_there_is_a_node_for_root_and_disk_and_a_link_to_it() {
     assert_eq!(found(&node), Found::Node(number(5)));
     tree.nodes.retract(&name("vg-db"), Some(&link)).unwrap();
     assert!(!node.exists() && !tree.dev("vg").exists());
+}
+
+#[test]
+fn looked_at_alone_or_among_many_paths_lead_to_the_same() {
+    let tree = Tree::with_udev();
+    for (minor, other) in [(3, "vg-db"), (4, "vg-other"), (5, "vg-node")] {
+        tree.device(minor, other);
+    }
+    tree.nodes.publish(&name("vg-db"), number(3), Some(&tree.dev("vg/db"))).unwrap();
+    symlink("../dm-4", tree.dev("mapper/vg-wrong")).unwrap();
+    symlink("../dm-9", tree.dev("mapper/vg-gone")).unwrap();
+    symlink("../dm-5", tree.dev("mapper/vg-node")).unwrap();
+    symlink(tree.dev("mapper/vg-node"), tree.dev("vg/node")).unwrap();
+    symlink(tree.dev("mapper/vg-none"), tree.dev("vg/none")).unwrap();
+    symlink(tree.dev("dm-3"), tree.dev("vg/far")).unwrap();
+    fs::write(tree.dev("mapper/vg-file"), "").unwrap();
+    let cases = [
+        ("vg-db", "vg/db", 3, true, true),
+        ("vg-db", "vg/far", 3, true, true),
+        ("vg-db", "vg/none", 3, false, true),
+        ("vg-db", "vg/db", 4, false, true),
+        ("vg-db", "other/db", 3, false, true),
+        ("vg-wrong", "vg/wrong", 3, false, false),
+        ("vg-gone", "vg/gone", 9, false, false),
+        ("vg-node", "vg/node", 5, true, true),
+        ("vg-none", "vg/none", 6, false, false),
+        ("vg-absent", "vg/absent", 6, false, true),
+        ("vg-file", "vg/file", 6, false, true),
+    ];
+    for questions in [1, 1000] {
+        let look = tree.nodes.look(questions);
+        for (device, link, minor, published, retracted) in cases {
+            let (device, link) = (name(device), tree.dev(link));
+            let seen = (
+                look.is_published(&device, number(minor), Some(&link)),
+                look.is_retracted(&device, Some(&link)),
+            );
+            assert_eq!(seen, (published, retracted), "{questions}: {device} {link:?}");
+        }
+    }
+}
+
+#[test]
+fn many_devices_that_are_not_there_cost_a_look_into_each_directory_and_others_one_for_each_path() {
+    let tree = Tree::with_udev();
+    let names: Vec<_> = (0..100).map(|minor| (minor, name(&format!("vg-{minor}")))).collect();
+    let links: Vec<_> = names.iter().map(|(_, name)| tree.dev("vg").join(name.as_str())).collect();
+    let absent = work::of(|| {
+        let look = tree.nodes.look(names.len());
+        assert!(names.iter().zip(&links).all(|((_, name), link)| look.is_retracted(name, Some(link))));
+    });
+    assert_eq!(absent, 2);
+    for ((minor, name), link) in names.iter().zip(&links) {
+        tree.device(*minor, name.as_str());
+        tree.nodes.publish(name, number(*minor), Some(link)).unwrap();
+    }
+    let published = work::of(|| {
+        let look = tree.nodes.look(names.len());
+        let mut devices = names.iter().zip(&links);
+        assert!(devices.all(|((minor, name), link)| look.is_published(name, number(*minor), Some(link))));
+    });
+    assert_eq!(published, 3 + 2 * 100);
 }
