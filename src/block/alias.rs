@@ -68,10 +68,35 @@ impl SysDevices {
         ids.find(|text| !text.is_empty() && kind.is_one(text))
     }
 
-    /// True while a device-mapper device lets nothing through: whoever reads it waits.
-    pub fn is_suspended(&self, number: DevNo) -> bool {
-        attribute(&self.folder(number), "dm/suspended").is_some_and(|text| text == "1")
+    /// Why a device lets nothing through now, in words behind its name: whoever opens or reads it would wait.
+    pub fn standstill(&self, number: DevNo) -> Option<String> {
+        standstill(&fs::canonicalize(self.folder(number)).ok()?, DEPTH_MAX)
     }
+}
+
+/// The states, of SCSI and NVMe devices, in which the kernel neither does what it is asked nor refuses it.
+const BLOCKED: [&str; 5] = ["blocked", "created-blocked", "quiesce", "resetting", "connecting"];
+
+fn standstill(folder: &Path, depth: usize) -> Option<String> {
+    if attribute(folder, "dm/suspended").as_deref() == Some("1") {
+        return Some("is suspended".to_owned());
+    }
+    if let Some(state) = attribute(folder, "device/state").filter(|state| BLOCKED.contains(&state.as_str())) {
+        return Some(format!("is in the state \"{state}\""));
+    }
+    let depth = depth.checked_sub(1)?;
+    if folder.join("partition").exists() {
+        return standstill(folder.parent()?, depth);
+    }
+    // Of those below a multipath device one is enough.
+    if attribute(folder, "dm/uuid").is_some_and(|uuid| uuid.starts_with("mpath-")) {
+        return None;
+    }
+    let below = fs::read_dir(folder.join("slaves")).ok()?.flatten();
+    let mut below = below.filter_map(|entry| Some((fs::canonicalize(entry.path()).ok()?, entry.file_name())));
+    below.find_map(|(below, name)| {
+        Some(format!("lies on {}, which {}", name.display(), standstill(&below, depth)?))
+    })
 }
 
 fn gather(directory: &Path, depth: usize, found: &mut BTreeMap<DevNo, Vec<PathBuf>>) {

@@ -76,3 +76,56 @@ fn a_file_is_no_device_and_nothing_is_not_found() {
     assert_eq!(devices.lookup(&root.path().join("none")).unwrap_err().kind(), Kind::NotFound);
     assert_eq!(devices.lookup(Path::new("/dev/null")).unwrap_err().kind(), Kind::Usage);
 }
+
+#[test]
+fn a_device_stands_still_with_its_disk_or_what_is_below_it() {
+    let root = tempfile::tempdir().unwrap();
+    let sys = root.path().join("sys");
+    let devices = SysDevices { sys: sys.clone(), dev: "/dev".into() };
+    let place = |place: &str, number: &str| {
+        let folder = sys.join("devices").join(place);
+        for needed in [&folder.join("dm"), &folder.join("slaves"), &sys.join("dev/block")] {
+            fs::create_dir_all(needed).unwrap();
+        }
+        std::os::unix::fs::symlink(&folder, sys.join("dev/block").join(number)).unwrap();
+        folder
+    };
+    let on = |above: &Path, below: &Path| {
+        std::os::unix::fs::symlink(below, above.join("slaves").join(below.file_name().unwrap())).unwrap();
+    };
+    let put = |folder: &Path, file: &str, text: &str| {
+        fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+        fs::write(folder.join(file), text).unwrap();
+    };
+    let (disk, part) = (place("sda", "8:0"), place("sda/sda1", "8:1"));
+    let (asleep, above) = (place("dm-0", "254:0"), place("dm-1", "254:1"));
+    let (linear, multipath) = (place("dm-2", "254:2"), place("dm-3", "254:3"));
+    put(&part, "partition", "1\n");
+    put(&multipath, "dm/uuid", "mpath-1\n");
+    for (above, below) in [(&above, &asleep), (&linear, &part), (&multipath, &disk)] {
+        on(above, below);
+    }
+    let all = || {
+        ["8:0", "8:1", "254:0", "254:1", "254:2", "254:3"]
+            .map(|text| devices.standstill(text.parse().unwrap()))
+    };
+    put(&asleep, "dm/suspended", "0\n");
+    for state in ["running\n", "offline\n", "live\n", "Connected\n"] {
+        put(&disk, "device/state", state);
+        assert_eq!(all(), [const { None }; 6], "{state}");
+    }
+    put(&disk, "device/state", "blocked\n");
+    put(&asleep, "dm/suspended", "1\n");
+    let blocked = r#"is in the state "blocked""#;
+    assert_eq!(
+        all(),
+        [
+            Some(blocked.to_owned()),
+            Some(blocked.to_owned()),
+            Some("is suspended".to_owned()),
+            Some("lies on dm-0, which is suspended".to_owned()),
+            Some(format!("lies on sda1, which {blocked}")),
+            None,
+        ]
+    );
+}
