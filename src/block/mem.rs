@@ -50,6 +50,7 @@ struct State {
     faults: Vec<Fault>,
     /// How long a flush takes.
     flush_time: Duration,
+    reads: u64,
 }
 
 /// A sparse block device in memory.
@@ -121,6 +122,11 @@ impl MemDevice {
     /// Makes each flush take so long.
     pub fn flush_in(&self, time: Duration) {
         self.state().flush_time = time;
+    }
+
+    /// How often it was read.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
     }
 
     /// Takes the present content as the one that the log begins with. The caller empties the log.
@@ -203,6 +209,7 @@ impl Device for MemDevice {
     fn read_at(&self, offset: Bytes, buffer: &mut [u8]) -> Result<()> {
         self.check_range(offset, Bytes(buffer.len() as u64))?;
         let mut state = self.state();
+        state.reads += 1;
         state.take_fault(Operation::Read).map_err(|error| self.injected(error))?;
         state.image.read(offset, buffer);
         Ok(())

@@ -127,16 +127,18 @@ impl Engine {
             self.refuse_unusable(path, listed)?;
             let number = listed.number;
             if let Some(open) =
-                scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number == Some(number)))
+                scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number() == Some(number)))
             {
                 return Err(belongs(path, &open.vg.name));
             }
-            let found = scan.orphans.iter().find(|pv| pv.number == Some(number));
+            let found = scan.orphans.iter().find(|pv| pv.number() == Some(number));
             let mut pv = found.ok_or_else(|| no_label(path))?.clone();
             if !wipe {
                 pv.check_free()?;
             }
-            pv.device = Some(self.world.devices.open(path, Access::Exclusive)?);
+            if let Some(present) = &mut pv.present {
+                present.device = self.world.devices.open(path, Access::Exclusive)?;
+            }
             unused.push(pv);
         }
         if mode.dry_run {

@@ -4,6 +4,8 @@
 //! younger.
 
 use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::PoisonError;
 
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
@@ -14,7 +16,7 @@ use super::{Engine, World};
 use crate::dm::{Info, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::free::FreeMap;
-use crate::lvm::scan::{OpenPv, OpenVg, Scan, scan};
+use crate::lvm::scan::{Finding, OpenPv, OpenVg, Scan};
 use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
 use crate::units::{Bytes, Extents};
 
@@ -73,23 +75,34 @@ impl Engine {
 
     /// What is on the host's devices, findings logged.
     pub(super) fn scan(&self) -> Result<Scan> {
-        let scan = scan(self.world.devices.as_ref(), &self.world.owner)?;
-        for finding in &scan.findings {
-            tracing::warn!("{}", finding.text);
-        }
+        let scan = self.scanner.scan(self.world.devices.as_ref(), &self.world.owner)?;
+        // What went and comes again is told again.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|text| scan.findings.iter().any(|finding| finding.text == *text));
+        drop(told);
+        self.tell(&scan.findings);
         Ok(scan)
     }
 
-    fn selected(&self, select: &Select) -> Result<Vec<OpenVg>> {
-        let mut vgs = self.scan()?.vgs;
-        if let Some(name) = &select.vg {
-            vgs.retain(|open| open.vg.name == *name);
-            if vgs.is_empty() {
-                return Err(Error::new(Kind::NotFound, format!("there is no volume group {name}"))
-                    .hint("`dmsnap vg list` shows those there are"));
+    /// Logs what a person should know, each thing once.
+    pub(super) fn tell(&self, findings: &[Finding]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for finding in findings {
+            if told.insert(finding.text.clone()) {
+                tracing::warn!("{}", finding.text);
             }
         }
-        Ok(vgs)
+    }
+
+    fn selected(&self, select: &Select) -> Result<Vec<OpenVg>> {
+        let mut scan = self.scan()?;
+        if let Some(name) = &select.vg {
+            scan.vgs.retain(|open| open.vg.name == *name);
+            if scan.vgs.is_empty() {
+                return Err(scan.absent(name));
+            }
+        }
+        Ok(scan.vgs)
     }
 
     /// The names of all volume groups, and of those among them that may not be changed.
@@ -132,9 +145,9 @@ pub(super) fn pv_view(pv: &OpenPv, group: Option<(&Vg, &FreeMap)>) -> PvView {
     let entry = vg.zip(place).and_then(|(vg, place)| Some((vg, vg.pvs.get(place)?)));
     let bytes = |vg: &Vg, extents: Extents| extents.sectors(vg.extent_size).bytes();
     let free = group.zip(place).map_or(Extents::ZERO, |((_, free), place)| free.on(place));
-    let whole = pv.label.as_ref().map_or(Bytes::ZERO, |label| label.device_size);
+    let whole = pv.label().map_or(Bytes::ZERO, |label| label.device_size);
     PvView {
-        device: pv.path.clone(),
+        device: pv.path().map(Path::to_owned),
         uuid: pv.id.to_string(),
         vg: vg.map(|vg| vg.name.to_string()),
         size_bytes: match entry {
@@ -144,7 +157,7 @@ pub(super) fn pv_view(pv: &OpenPv, group: Option<(&Vg, &FreeMap)>) -> PvView {
         free_bytes: entry.map_or(whole, |(vg, _)| bytes(vg, free)),
         extent_count: entry.map_or(0, |(_, entry)| entry.pe_count.get()),
         free_extents: free.get(),
-        state: match (vg, &pv.device) {
+        state: match (vg, &pv.present) {
             (_, None) => PvState::Missing,
             (Some(_), _) if entry.is_some_and(|(_, entry)| entry.missing()) => PvState::Missing,
             (Some(_), _) => PvState::InVg,

@@ -40,7 +40,7 @@ impl Engine {
 impl Session<'_> {
     fn without_missing(&self) -> Result<Change> {
         let vg = self.vg();
-        let known = |id: &Uuid| self.open.pvs.iter().any(|pv| pv.id == *id && pv.device.is_some());
+        let known = |id: &Uuid| self.open.pvs.iter().any(|pv| pv.id == *id && pv.present.is_some());
         let is_missing = |pv: &&Arc<Pv>| pv.missing() || !known(&pv.id);
         let missing: Vec<Uuid> = vg.pvs.iter().filter(is_missing).map(|pv| pv.id).collect();
         let stranded: Vec<_> = vg.lvs.iter().filter(|lv| lies_on(vg, lv, &missing)).collect();

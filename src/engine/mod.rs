@@ -5,12 +5,14 @@
 //! volume group, concern no device of device-mapper and are done without ([`setup`], [`group`]). The engine is plain blocking code and
 //! knows no terminal.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::block::Devices;
 use crate::dm::Kernel;
+use crate::lvm::Scanner;
 use crate::lvm::lock::Locks;
 
 pub mod activation;
@@ -78,12 +80,17 @@ pub struct Host {
 pub struct Engine {
     world: World,
     tasks: gather::Tasks,
+    /// What its scans remember.
+    scanner: Scanner,
+    /// The findings that were told already.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Engine {
     /// An engine on this world.
     pub fn new(world: World) -> Self {
-        Self { world, tasks: gather::Tasks::new() }
+        let tasks = gather::Tasks::new();
+        Self { world, tasks, scanner: Scanner::default(), told: Mutex::default() }
     }
 
     fn dev(&self) -> &Path {

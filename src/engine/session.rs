@@ -17,9 +17,7 @@ use crate::dm::{DmName, Kernel, Target};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
-use crate::lvm::{
-    Edit, Exempt, Lv, LvName, OpenVg, Role, Stamp, Uuid, Vg, VgName, commit, open_vg, open_vg_by_id,
-};
+use crate::lvm::{Edit, Exempt, Lv, LvName, OpenVg, Role, Stamp, Uuid, Vg, VgName, commit};
 
 /// A volume group under its lock, as it was read; [`Session::recover`] takes away what dead processes left.
 pub(super) struct Session<'a> {
@@ -99,7 +97,9 @@ impl Engine {
     /// The same for a group that is named by its uuid, because another one has its name.
     pub(super) fn session_by_id(&self, vg: &VgName, id: Uuid, mode: Mode) -> Result<Session<'_>> {
         let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
-        let open = open_vg_by_id(self.world.devices.as_ref(), &self.world.owner, id, Access::Write)?;
+        let open =
+            self.scanner.open_vg_by_id(self.world.devices.as_ref(), &self.world.owner, id, Access::Write)?;
+        self.tell(&open.findings);
         open.check_changeable()?;
         Ok(self.session_of(open, lock))
     }
@@ -124,7 +124,8 @@ impl Engine {
         mode: Mode,
     ) -> Result<Session<'_>> {
         let lock = self.world.locks.vg(vg, sharing, mode.wait())?;
-        let open = open_vg(self.world.devices.as_ref(), &self.world.owner, vg, access)?;
+        let open = self.scanner.open_vg(self.world.devices.as_ref(), &self.world.owner, vg, access)?;
+        self.tell(&open.findings);
         Ok(self.session_of(open, lock))
     }
 
@@ -268,7 +269,7 @@ impl Session<'_> {
     /// the group was changed: what it holds may be out of date.
     pub(super) fn disks(&self) -> Vec<Option<DevNo>> {
         let pvs = self.open.pvs.iter().zip(&self.open.vg.pvs);
-        pvs.map(|(pv, known)| pv.number.filter(|_| !known.missing())).collect()
+        pvs.map(|(pv, known)| pv.number().filter(|_| !known.missing())).collect()
     }
 
     pub(super) fn kernel(&self) -> &dyn Kernel {

@@ -134,7 +134,8 @@ impl Engine {
         let members = taken.iter().map(|taken| taken.pv.as_new(extent_size)).collect::<Result<Vec<_>>>()?;
         let description = format!("vg create {}", new.name);
         let drafts = taken.iter().map(|taken| taken.pv.clone()).collect();
-        let draft = OpenVg { vg: Vg::new(&group, &members)?, pvs: drafts, refusal: None };
+        let draft =
+            OpenVg { vg: Vg::new(&group, &members)?, pvs: drafts, refusal: None, findings: Vec::new() };
         check_room(&draft, &draft.vg, &self.stamp(&description))?;
         if mode.dry_run {
             let labels = taken.iter().filter_map(Taken::entry);
@@ -187,11 +188,11 @@ impl Engine {
     }
 
     fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, labelling: Labelling) -> Result<Taken> {
-        let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number == Some(listed.number));
+        let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number() == Some(listed.number));
         if let Some(open) = scan.vgs.iter().find(holds) {
             return Err(belongs(path, &open.vg.name));
         }
-        let orphan = scan.orphans.iter().position(|pv| pv.number == Some(listed.number));
+        let orphan = scan.orphans.iter().position(|pv| pv.number() == Some(listed.number));
         let orphan = orphan.map(|at| scan.orphans.remove(at));
         let unlisted = self.world.devices.unusable(listed).filter(|unusable| unusable.unlisted);
         if unlisted.is_none() {
@@ -214,7 +215,9 @@ impl Engine {
                 if labelling.metadata_copies.is_some_and(|copies| copies != pv.mdas.len() as u64) {
                     return self.draft(device, listed, Writes::Label, labelling);
                 }
-                pv.device = Some(device);
+                if let Some(present) = &mut pv.present {
+                    present.device = device;
+                }
                 Ok(Taken { pv, listed: listed.clone(), writes: Writes::Nothing })
             }
             None => match probe::find(device.as_ref())? {
@@ -280,7 +283,7 @@ impl Engine {
 }
 
 fn labelled(Taken { pv, writes, .. }: &Taken) -> Result<()> {
-    if let (Writes::WipeAndLabel, Some(device)) = (writes, &pv.device) {
+    if let (Writes::WipeAndLabel, Some(device)) = (writes, pv.device()) {
         probe::erase(device.as_ref())?;
         device.flush()?;
     }

@@ -178,7 +178,7 @@ impl Session<'_> {
             if !seen.insert(number) {
                 return Err(named_twice(path));
             }
-            let pv = self.open.pvs.iter().find(|pv| pv.number == Some(number));
+            let pv = self.open.pvs.iter().find(|pv| pv.number() == Some(number));
             pv.map(|pv| pv.id).ok_or_else(|| {
                 let vg = &self.open.vg.name;
                 Error::new(Kind::NotFound, format!("{} is no physical volume of {vg}", path.display()))

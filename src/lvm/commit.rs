@@ -12,7 +12,7 @@ use super::edit::{Edit, NewVg};
 use super::label::{Location, MdaHeader, PvLabel, checksum};
 use super::model::{Stamp, Vg};
 use super::ring::Ring;
-use super::scan::{OpenPv, OpenVg};
+use super::scan::{OpenPv, OpenVg, Present};
 use crate::block::Device;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, SECTOR_BYTES};
@@ -28,7 +28,7 @@ pub fn create_vg(pvs: Vec<OpenPv>, new: &NewVg, stamp: &Stamp) -> Result<OpenVg>
     pvs.iter().try_for_each(OpenPv::check_free)?;
     let members = pvs.iter().map(|pv| pv.as_new(new.extent_size)).collect::<Result<Vec<_>>>()?;
     let vg = Vg::new(new, &members)?;
-    let mut open = OpenVg { vg: vg.clone(), pvs, refusal: None };
+    let mut open = OpenVg { vg: vg.clone(), pvs, refusal: None, findings: Vec::new() };
     commit(&mut open, vg, stamp)?;
     Ok(open)
 }
@@ -56,7 +56,7 @@ fn numbered(open: &OpenVg, next: Vg, stamp: &Stamp) -> Result<(Vg, Vec<u8>)> {
     let seqno = open.vg.seqno.checked_add(1).filter(|seqno| *seqno <= u64::from(u32::MAX));
     let seqno = seqno.ok_or_else(|| Error::new(Kind::Refused, "the seqno is at its end"))?;
     let away = |pv: &&Arc<super::model::Pv>| {
-        let is_away = |open: &OpenPv| open.id == pv.id && open.device.is_none();
+        let is_away = |open: &OpenPv| open.id == pv.id && open.present.is_none();
         !pv.missing() && open.pvs.iter().any(is_away)
     };
     let away = next.pvs.iter().filter(away).map(|pv| Edit::SetPvMissing { pv: pv.id, missing: true });
@@ -82,7 +82,7 @@ fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
     if let Err(error) = mark(&mut members, true) {
         tracing::warn!("a new physical volume of {} is not marked as used: {error}", next.name);
     }
-    *open = OpenVg { vg: next, pvs: members, refusal: None };
+    *open = OpenVg { vg: next, pvs: members, refusal: None, findings: Vec::new() };
     release(left);
     Ok(())
 }
@@ -128,7 +128,7 @@ fn plan(members: &[OpenPv], next: &Vg, text: &[u8]) -> Result<Vec<Write>> {
 fn write_to(members: &[OpenPv], slot: &Slot, text: &[u8]) -> Result<Option<Write>> {
     let Slot { pv, mda, is_used, .. } = *slot;
     let open = members.get(pv);
-    let device = open.and_then(|open| open.device.clone());
+    let device = open.and_then(OpenPv::device).cloned();
     let header = open.and_then(|open| open.mdas.get(mda)?.header.as_ref().ok());
     let Some((device, header)) = device.zip(header) else { return Ok(None) };
     let size = Bytes(text.len() as u64);
@@ -214,13 +214,13 @@ impl Write {
 /// Says on the labels whether a volume group uses the physical volumes; those that say so already are left alone.
 fn mark(pvs: &mut [OpenPv], used: bool) -> Result<()> {
     for pv in pvs {
-        let (Some(device), Some(label)) = (&pv.device, &pv.label) else { continue };
+        let Some(Present { device, label, .. }) = &mut pv.present else { continue };
         if label.used() == used {
             continue;
         }
-        let label = label.with_used(used);
-        write_label(&**device, &label)?;
-        pv.label = Some(label);
+        let marked = label.with_used(used);
+        write_label(&**device, &marked)?;
+        *label = marked;
     }
     Ok(())
 }
@@ -250,7 +250,7 @@ fn clear(pv: &mut OpenPv) -> Result<()> {
 
 fn forget(pvs: &mut [OpenPv]) -> Result<()> {
     for pv in pvs {
-        let Some(device) = &pv.device else { continue };
+        let Some(Present { device, .. }) = &pv.present else { continue };
         for mda in &mut pv.mdas {
             let Ok(header) = &mda.header else { continue };
             let empty = MdaHeader {

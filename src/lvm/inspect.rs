@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::config::TEXT_MAX;
-use super::label::{self, LABEL_AREA, Location, MDA_HEADER, MdaHeader, PvLabel, Range, checksum};
-use super::ring::Ring;
+use super::area;
+use super::label::{self, LABEL_AREA, Location, MdaHeader, PvLabel, Range, checksum};
 use crate::block::Device;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Bytes;
@@ -57,7 +56,7 @@ pub struct AreaView {
     pub offset_bytes: Bytes,
     /// How long it is, with its header.
     pub size_bytes: Bytes,
-    /// Why its header is unusable; absent if it is not.
+    /// Why the area is not used: what is wrong with its place or its header; absent if nothing is.
     pub damage: Option<String>,
     /// The text in force.
     pub committed: Option<TextView>,
@@ -94,7 +93,10 @@ pub fn inspect(device: &dyn Device) -> Result<Inspection> {
             .hint("`dmsnap pv list` shows which devices are")
             .at(Context::Device(device.path().to_owned())));
     };
-    let areas = label.metadata.iter().map(|range| area(device, *range)).collect::<Result<_>>()?;
+    let areas = label.metadata.iter().enumerate();
+    let areas = areas
+        .map(|(place, range)| area_view(device, &label.metadata, place, *range))
+        .collect::<Result<_>>()?;
     Ok(Inspection { size_bytes: device.size(), label: label_view(&label), areas, notes: found.notes })
 }
 
@@ -113,36 +115,33 @@ fn label_view(label: &PvLabel) -> LabelView {
     }
 }
 
-fn area(device: &dyn Device, range: Range) -> Result<AreaView> {
+fn area_view(device: &dyn Device, areas: &[Range], place: usize, range: Range) -> Result<AreaView> {
     let mut view = AreaView {
         offset_bytes: range.offset,
         size_bytes: range.size,
-        damage: None,
+        damage: area::misplaced(areas.get(..place).unwrap_or_default(), range).map(str::to_owned),
         committed: None,
         precommitted: None,
     };
-    let header_end = range.offset.checked_add(Bytes(MDA_HEADER as u64));
-    if header_end.is_none_or(|end| end > device.size()) {
-        view.damage = Some("it lies beyond the end of the device".to_owned());
-        return Ok(view);
-    }
-    let mut bytes = [0; MDA_HEADER];
-    device.read_at(range.offset, &mut bytes)?;
-    match MdaHeader::unpack(&bytes, range) {
-        Err(damage) => view.damage = Some(damage),
+    let header = match area::read_header(device, range)? {
+        None => Err(area::BEYOND.to_owned()),
+        Some(bytes) => area::header(&bytes, range),
+    };
+    match header {
+        Err(damage) => view.damage = view.damage.or(Some(damage)),
         Ok(header) => {
-            view.committed = text(device, range, header.committed)?;
-            view.precommitted = text(device, range, header.precommitted)?;
+            view.committed = text(device, &header, header.committed)?;
+            view.precommitted = text(device, &header, header.precommitted)?;
         }
     }
     Ok(view)
 }
 
-fn text(device: &dyn Device, area: Range, location: Location) -> Result<Option<TextView>> {
+fn text(device: &dyn Device, header: &MdaHeader, location: Location) -> Result<Option<TextView>> {
     if location.is_empty() {
         return Ok(None);
     }
-    let bytes = read_text(device, area, location)?;
+    let bytes = area::read_text(device, header, location)?;
     Ok(Some(TextView {
         offset_bytes: location.offset,
         size_bytes: location.size,
@@ -151,26 +150,6 @@ fn text(device: &dyn Device, area: Range, location: Location) -> Result<Option<T
         ignored: location.ignored(),
         text: bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()),
     }))
-}
-
-/// Nothing where the header points out of the area or the device, or to more than any text has.
-fn read_text(device: &dyn Device, area: Range, location: Location) -> Result<Option<Vec<u8>>> {
-    if location.size > Bytes(TEXT_MAX as u64) {
-        return Ok(None);
-    }
-    let Some(pieces) = Ring::new(area.size).pieces(location.offset, location.size) else { return Ok(None) };
-    let mut bytes = Vec::new();
-    for piece in pieces {
-        let end = area.offset.checked_add(piece.offset).and_then(|at| at.checked_add(Bytes(piece.length)));
-        let (Some(end), Ok(length)) = (end, usize::try_from(piece.length)) else { return Ok(None) };
-        if end > device.size() {
-            return Ok(None);
-        }
-        let mut part = vec![0; length];
-        device.read_at(area.offset + piece.offset, &mut part)?;
-        bytes.extend(part);
-    }
-    Ok(Some(bytes))
 }
 
 #[cfg(test)]
@@ -201,5 +180,39 @@ mod tests {
         let found = inspect(&device).unwrap();
         let text = found.areas.into_iter().next().unwrap().committed.unwrap();
         assert!(!text.intact && text.text.is_none());
+    }
+
+    #[test]
+    fn an_area_that_is_not_used_is_shown_with_the_reason() {
+        let size = Bytes::mib(64);
+        let range = |offset, size| Range { offset, size };
+        let good = range(Bytes::kib(4), Bytes::kib(64));
+        let cases = [
+            (range(Bytes(1024), Bytes::kib(64)), Bytes::kib(64), "lies over the label"),
+            (range(Bytes::kib(32), Bytes::kib(64)), Bytes::kib(64), "lies over another one"),
+            (range(Bytes::mib(1), Bytes::kib(64)), Bytes::kib(128), "its header says that it has"),
+            (range(size, Bytes::kib(64)), Bytes::kib(64), "beyond the end"),
+        ];
+        for (area, said, why) in cases {
+            let device = MemDevice::new("/dev/sda", DevNo { major: 240, minor: 0 }, size);
+            let label = PvLabel {
+                sector: 0,
+                id: Uuid::NONE,
+                device_size: size,
+                data: Vec::new(),
+                metadata: vec![good, area],
+                bootloader: Vec::new(),
+                extension: 2,
+                flags: 1,
+            };
+            device.poke(label.offset(), &label.pack().unwrap());
+            for area in [good, Range { size: said, ..area }] {
+                device.poke(area.offset, &MdaHeader::empty(area).pack());
+            }
+            let found = inspect(&device).unwrap();
+            assert_eq!(found.areas[0].damage, None);
+            let damage = found.areas[1].damage.as_deref().unwrap();
+            assert!(damage.contains(why), "{damage}");
+        }
     }
 }

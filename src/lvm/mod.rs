@@ -6,6 +6,7 @@
 
 pub mod alloc;
 mod apply;
+mod area;
 pub mod check;
 pub mod choice;
 pub mod chosen;
@@ -40,5 +41,5 @@ pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
-pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Scan, open_vg, open_vg_by_id, scan};
+pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Present, Scan, Scanner, open_vg, scan};
 pub use settings::Settings;

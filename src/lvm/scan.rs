@@ -4,8 +4,8 @@
 //! something else. Of the rest one small read tells whether there is a label. Among several copies of a volume
 //! group's text the highest seqno wins; two texts under one seqno make it refused for change.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::check::{Exempt, Host, Refusal};
 use super::edit::NewPv;
@@ -18,7 +18,10 @@ use crate::units::{Bytes, Sectors};
 
 mod assemble;
 mod md;
+mod memory;
 mod probe;
+
+use memory::{Known, Memory};
 
 /// What there is on the host.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct OpenVg {
     pub pvs: Vec<OpenPv>,
     /// Why it may not be changed; nothing if it may.
     pub refusal: Option<Refusal>,
+    /// What a person should know of it and its devices.
+    pub findings: Vec<Finding>,
 }
 
 /// A physical volume and its device.
@@ -58,16 +63,23 @@ pub struct OpenVg {
 pub struct OpenPv {
     /// Its identity.
     pub id: Uuid,
-    /// The device; nothing if it is missing.
-    pub device: Option<Arc<dyn Device>>,
-    /// The device's number.
-    pub number: Option<DevNo>,
-    /// The device's path, or the hint of the metadata if it is missing.
-    pub path: Option<PathBuf>,
-    /// What the label says; nothing if the device is missing.
-    pub label: Option<PvLabel>,
+    /// Its device; nothing if it is missing.
+    pub present: Option<Present>,
+    /// Where the metadata has it, if it is missing.
+    pub last_seen: Option<PathBuf>,
     /// Its metadata areas.
     pub mdas: Vec<OpenMda>,
+}
+
+/// The device of a physical volume.
+#[derive(Debug, Clone)]
+pub struct Present {
+    /// The device.
+    pub device: Arc<dyn Device>,
+    /// The path that it is known by.
+    pub path: PathBuf,
+    /// What the label says.
+    pub label: PvLabel,
 }
 
 /// A metadata area as it was found.
@@ -81,52 +93,95 @@ pub struct OpenMda {
     pub header: std::result::Result<MdaHeader, String>,
 }
 
+/// Looks at the devices, again and again: what did not change since the last time is neither read nor parsed again.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    memory: Mutex<Memory>,
+}
+
 /// Looks at every device.
 pub fn scan(devices: &dyn Devices, host: &Host) -> Result<Scan> {
-    let probes = probe::all(devices)?;
-    Ok(assemble::assemble(probes, host))
+    Scanner::default().scan(devices, host)
 }
 
 /// Opens the volume group of this name. To change it, hold its lock exclusively and ask for [`Access::Write`].
 /// [`Kind::NotFound`] if it is not there, [`Kind::Refused`] if two have the name or its text is damaged. A volume
 /// group that may be read but not changed is opened, with its refusal.
 pub fn open_vg(devices: &dyn Devices, host: &Host, name: &VgName, access: Access) -> Result<OpenVg> {
-    let Scan { mut vgs, findings, .. } = scan(devices, host)?;
-    let at = |error: Error| error.at(Context::Vg(name.to_string()));
-    vgs.retain(|open| open.vg.name == *name);
-    let Some(mut open) = vgs.pop() else {
-        return Err(at(absent(name, &findings)));
-    };
-    if let Some(other) = vgs.pop() {
-        let text = format!("there are two volume groups named {name}, {} and {}", open.vg.id, other.vg.id);
-        return Err(at(Error::new(Kind::Refused, text).hint(assemble::rename_hint(open.vg.id))));
-    }
-    if access != Access::Read {
-        open.reopen(devices, access)?;
-    }
-    Ok(open)
+    Scanner::default().open_vg(devices, host, name, access)
 }
 
-/// Opens the volume group of this identity, whatever others have the same name.
-pub fn open_vg_by_id(devices: &dyn Devices, host: &Host, id: Uuid, access: Access) -> Result<OpenVg> {
-    let Scan { vgs, .. } = scan(devices, host)?;
-    let found = vgs.into_iter().find(|open| open.vg.id == id);
-    let mut open =
-        found.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no volume group {id}")))?;
-    open.exempt(Exempt::Renaming);
-    if access != Access::Read {
-        open.reopen(devices, access)?;
+impl Scanner {
+    /// Looks at every device.
+    pub fn scan(&self, devices: &dyn Devices, host: &Host) -> Result<Scan> {
+        self.look(devices, host, Access::Read)
     }
-    Ok(open)
+
+    /// See [`open_vg`].
+    pub fn open_vg(
+        &self,
+        devices: &dyn Devices,
+        host: &Host,
+        name: &VgName,
+        access: Access,
+    ) -> Result<OpenVg> {
+        let mut scan = self.look(devices, host, access)?;
+        let mut named: Vec<_> = scan.vgs.extract_if(.., |open| open.vg.name == *name).collect();
+        let Some(mut open) = named.pop() else { return Err(scan.absent(name)) };
+        if let Some(other) = named.pop() {
+            let text =
+                format!("there are two volume groups named {name}, {} and {}", open.vg.id, other.vg.id);
+            let error = Error::new(Kind::Refused, text).hint(assemble::rename_hint(open.vg.id));
+            return Err(error.at(Context::Vg(name.to_string())));
+        }
+        if access != Access::Read {
+            open.reopen(devices, access)?;
+        }
+        Ok(open)
+    }
+
+    /// Opens the volume group of this identity, whatever others have the same name.
+    pub fn open_vg_by_id(
+        &self,
+        devices: &dyn Devices,
+        host: &Host,
+        id: Uuid,
+        access: Access,
+    ) -> Result<OpenVg> {
+        let Scan { vgs, .. } = self.look(devices, host, access)?;
+        let found = vgs.into_iter().find(|open| open.vg.id == id);
+        let mut open =
+            found.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no volume group {id}")))?;
+        open.exempt(Exempt::Renaming);
+        if access != Access::Read {
+            open.reopen(devices, access)?;
+        }
+        Ok(open)
+    }
+
+    /// What is written from has been read by who writes, under the lock: only a reader takes a text from before.
+    fn look(&self, devices: &dyn Devices, host: &Host, access: Access) -> Result<Scan> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *memory);
+        // Others scan meanwhile, and remember nothing: a device that does not answer holds up who asked.
+        drop(memory);
+        let known = Known::new(&before, access == Access::Read);
+        let probes = probe::all(devices, &known)?;
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = known.found();
+        Ok(assemble::assemble(probes, host))
+    }
 }
 
-/// Why there is no volume group of this name: damage, if any was found.
-fn absent(name: &VgName, findings: &[Finding]) -> Error {
-    match findings.iter().find(|finding| finding.vg.as_ref() == Some(name)) {
-        Some(finding) => Error::new(Kind::Refused, finding.text.clone())
-            .hint("restore the metadata with LVM2's vgcfgrestore"),
-        None => Error::new(Kind::NotFound, format!("there is no volume group {name}"))
-            .hint("`dmsnap vg list` shows what there is"),
+impl Scan {
+    /// Why there is no volume group of this name: damage, if any was found.
+    pub fn absent(&self, name: &VgName) -> Error {
+        let error = match self.findings.iter().find(|finding| finding.vg.as_ref() == Some(name)) {
+            Some(finding) => Error::new(Kind::Refused, finding.text.clone())
+                .hint("restore the metadata with LVM2's vgcfgrestore"),
+            None => Error::new(Kind::NotFound, format!("there is no volume group {name}"))
+                .hint("`dmsnap vg list` shows what there is"),
+        };
+        error.at(Context::Vg(name.to_string()))
     }
 }
 
@@ -134,13 +189,13 @@ impl OpenVg {
     /// Opens the devices anew. A device that is another one by now, or cannot be opened, is an error.
     pub fn reopen(&mut self, devices: &dyn Devices, access: Access) -> Result<()> {
         for pv in &mut self.pvs {
-            let (Some(path), Some(_)) = (&pv.path, &pv.device) else { continue };
+            let Some(Present { device: known, path, .. }) = &mut pv.present else { continue };
             let device = devices.open(path, access)?;
-            if Some(device.number()) != pv.number {
+            if device.number() != known.number() {
                 let text = format!("{} became another device while it was being opened", path.display());
                 return Err(Error::new(Kind::Internal, text).at(Context::Device(path.clone())));
             }
-            pv.device = Some(device);
+            *known = device;
         }
         Ok(())
     }
@@ -158,7 +213,7 @@ impl OpenVg {
         let (Some(known), Some(open)) = (self.vg.pvs.get(pv), self.pvs.get(pv)) else {
             return refuse(format!("volume group {} has no physical volume number {pv}", self.vg.name));
         };
-        let Some(device) = &open.device else {
+        let Some(device) = open.device() else {
             return refuse(format!(
                 "physical volume {} of volume group {} is missing",
                 known.id, self.vg.name
@@ -208,9 +263,30 @@ impl OpenVg {
 }
 
 impl OpenPv {
+    /// The device, if it is there.
+    pub fn device(&self) -> Option<&Arc<dyn Device>> {
+        self.present.as_ref().map(|present| &present.device)
+    }
+
+    /// The device's number, if it is there.
+    pub fn number(&self) -> Option<DevNo> {
+        self.device().map(|device| device.number())
+    }
+
+    /// The device's path; of a missing one where the metadata has it.
+    pub fn path(&self) -> Option<&Path> {
+        let present = self.present.as_ref().map(|present| &present.path);
+        present.or(self.last_seen.as_ref()).map(PathBuf::as_path)
+    }
+
+    /// What the label says, if the device is there.
+    pub fn label(&self) -> Option<&PvLabel> {
+        self.present.as_ref().map(|present| &present.label)
+    }
+
     /// What to call it in a message.
     pub fn name(&self) -> String {
-        match &self.path {
+        match self.path() {
             Some(path) => path.display().to_string(),
             None => self.id.to_string(),
         }
@@ -218,7 +294,7 @@ impl OpenPv {
 
     /// An error if a volume group uses it, or did and left its metadata.
     pub fn check_free(&self) -> Result<()> {
-        let used = self.label.as_ref().is_some_and(PvLabel::used);
+        let used = self.label().is_some_and(PvLabel::used);
         let holds =
             self.mdas.iter().any(|mda| mda.header.as_ref().is_ok_and(|header| !header.committed.is_empty()));
         if !used && !holds {
@@ -236,9 +312,8 @@ impl OpenPv {
     /// This physical volume as a member of a volume group with extents of this size.
     pub fn as_new(&self, extent_size: Sectors) -> Result<NewPv> {
         let missing = || Error::new(Kind::Refused, format!("physical volume {} is missing", self.name()));
-        let label = self.label.as_ref().ok_or_else(missing)?;
-        let size =
-            self.device.as_ref().map_or(label.device_size, |device| device.size().min(label.device_size));
+        let Present { device, path, label } = self.present.as_ref().ok_or_else(missing)?;
+        let size = device.size().min(label.device_size);
         let start = label.data.first().map(|range| range.offset).ok_or_else(missing)?;
         // A second metadata area is behind the extents.
         let areas = label.metadata.iter().filter(|range| range.offset >= start);
@@ -251,7 +326,7 @@ impl OpenPv {
         }
         Ok(NewPv {
             id: self.id,
-            device: self.path.as_ref().map(|path| path.display().to_string()),
+            device: Some(path.display().to_string()),
             dev_size: size.sectors_floor(),
             pe_start: start.sectors_floor(),
             pe_count,

@@ -20,7 +20,7 @@ pub fn mapped_and_free(lab: &Lab) -> Vec<String> {
     for info in lab.kernel.list().unwrap().into_iter().filter(|info| info.live) {
         for line in lab.kernel.table(&info.name, dmsnap::dm::Slot::Live).unwrap().0 {
             let dmsnap::dm::Target::Linear { device, offset } = line.target else { continue };
-            let Some(pv) = open.pvs.iter().position(|pv| pv.number == Some(device)) else { continue };
+            let Some(pv) = open.pvs.iter().position(|pv| pv.number() == Some(device)) else { continue };
             let begin = offset.get() - open.vg.pvs[pv].pe_start.get();
             let end = begin + line.length.get();
             let is_free = |run: &&dmsnap::lvm::free::Run| {

@@ -2,12 +2,14 @@
 
 use crate::lab::{Lab, MODE, cut, lab_with_pending_snapshot, lab_with_volume, lv, other, vg, volume};
 use dmsnap::engine::Mode;
+use dmsnap::engine::list::Select;
 use dmsnap::engine::setup::{Labelling, NewGroup};
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::PvState;
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::Kind;
 use dmsnap::lvm::VgName;
+use dmsnap::lvm::label::{MdaHeader, Range, checksum};
 use dmsnap::units::Bytes;
 
 #[test]
@@ -135,4 +137,39 @@ fn a_snapshot_whose_store_is_on_a_missing_device_can_be_removed_and_its_origin_g
     lab.write("vg--0-db", 0, 7);
     assert_eq!(lab.read("vg--0-db", 0), 7);
     lab.assert_at_rest("without the device");
+}
+
+/// Damages a group's text on both disks so that only its reader can tell: the checksums are right.
+fn damage_text(lab: &Lab) {
+    for path in ["/dev/sda", "/dev/sdb"] {
+        let disk = lab.disks.device(path).unwrap();
+        let area = Range { offset: Bytes::kib(4), size: Bytes::mib(1) - Bytes::kib(4) };
+        let bytes: [u8; 512] = disk.peek(area.offset, 512).try_into().unwrap();
+        let mut header = MdaHeader::unpack(&bytes, area).unwrap();
+        let place = area.offset + header.committed.offset;
+        let text = disk.peek(place, usize::try_from(header.committed.size.get()).unwrap());
+        let text = String::from_utf8(text).unwrap().replacen("seqno = ", "seqno : ", 1);
+        disk.poke(place, text.as_bytes());
+        header.committed.checksum = checksum(text.as_bytes());
+        disk.poke(area.offset, &header.pack());
+    }
+}
+
+#[test]
+fn lists_and_changes_say_the_same_of_a_damaged_group() {
+    let lab = Lab::new();
+    damage_text(&lab);
+    let engine = lab.engine();
+    let select = Select { vg: Some(vg()), names: Vec::new() };
+    let errors = [
+        engine.create_volume(&volume("db", 8), MODE).unwrap_err(),
+        engine.check(&vg(), MODE).unwrap_err(),
+        engine.volumes(&select).unwrap_err(),
+        engine.snapshots(&select).unwrap_err(),
+        engine.vgs(Some(&vg())).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), Kind::Refused, "{error}");
+        assert!(error.to_string().contains("line 3"), "{error}");
+    }
 }

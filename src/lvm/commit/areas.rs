@@ -34,7 +34,7 @@ pub(super) fn balanced(members: &[OpenPv], copies: u64) -> Vec<Slot> {
 }
 
 fn slots_of(pv: usize, open: &OpenPv) -> impl Iterator<Item = Slot> {
-    let present = open.mdas.iter().enumerate().filter(|_| open.device.is_some());
+    let present = open.mdas.iter().enumerate().filter(|_| open.present.is_some());
     present.filter_map(move |(mda, area)| {
         let was_used = !area.header.as_ref().ok()?.committed.ignored();
         Some(Slot { pv, mda, was_used, is_used: was_used })

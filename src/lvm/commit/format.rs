@@ -7,7 +7,7 @@ use crate::block::Device;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::label::{LABEL_AREA, LEAST_PV, MdaHeader, PvLabel, Range, label_sectors};
 use crate::lvm::name::Uuid;
-use crate::lvm::scan::{OpenMda, OpenPv};
+use crate::lvm::scan::{OpenMda, OpenPv, Present};
 use crate::units::{Bytes, SECTOR_BYTES};
 
 /// Where the first metadata area begins: the first page behind the label's sectors.
@@ -84,21 +84,15 @@ pub fn draft_pv(device: Arc<dyn Device>, id: Uuid, options: &PvOptions) -> Resul
         extension: 2,
         flags: 0,
     };
-    Ok(OpenPv {
-        id,
-        number: Some(device.number()),
-        path: Some(device.path().to_owned()),
-        device: Some(device),
-        label: Some(label),
-        mdas,
-    })
+    let path = device.path().to_owned();
+    Ok(OpenPv { id, present: Some(Present { device, path, label }), last_seen: None, mdas })
 }
 
 /// Labels the device of a draft. Whether it may be overwritten is the caller's to know. The label is written last: a device
 /// that is cut off before is none.
 pub fn write_pv(draft: &OpenPv) -> Result<()> {
     let missing = || Error::new(Kind::NotFound, format!("physical volume {} is missing", draft.name()));
-    let (device, label) = draft.device.as_ref().zip(draft.label.as_ref()).ok_or_else(missing)?;
+    let Present { device, label, .. } = draft.present.as_ref().ok_or_else(missing)?;
     device.zero(Bytes::ZERO, Bytes(LABEL_AREA as u64))?;
     for mda in &draft.mdas {
         let Ok(header) = &mda.header else { continue };
@@ -125,7 +119,7 @@ pub fn remove_pv(pv: &OpenPv) -> Result<()> {
 /// Wipes the labels of a physical volume, whatever it belonged to.
 pub fn wipe_label(pv: &OpenPv) -> Result<()> {
     let missing = || Error::new(Kind::NotFound, format!("physical volume {} is missing", pv.name()));
-    let device = pv.device.as_ref().ok_or_else(missing)?;
+    let device = pv.device().ok_or_else(missing)?;
     let mut first = [0; LABEL_AREA];
     device.read_at(Bytes::ZERO, &mut first)?;
     for sector in label_sectors(&first) {

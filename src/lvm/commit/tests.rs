@@ -97,7 +97,7 @@ fn a_new_volume_group_is_found_again() {
     assert_eq!(open.refusal, None);
     assert_eq!(open.vg.seqno, 1);
     assert_eq!(open.vg.extents(), Extents(126));
-    assert!(open.pvs.iter().all(|pv| pv.label.as_ref().unwrap().used()));
+    assert!(open.pvs.iter().all(|pv| pv.label().unwrap().used()));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn new_physical_volumes_are_laid_out_as_lvm2_does() {
     ];
     for (options, areas, data) in cases {
         let (_, pvs) = labelled(1, &options);
-        let label = pvs[0].label.as_ref().unwrap();
+        let label = pvs[0].label().unwrap();
         let found: Vec<_> = label.metadata.iter().map(|area| (area.offset.get(), area.size.get())).collect();
         assert_eq!(found, areas, "{options:?}");
         assert_eq!((label.data[0].offset, label.data[0].size), (data, Bytes::ZERO), "{options:?}");
@@ -154,13 +154,13 @@ fn labelling_clears_stale_labels_in_all_four_sectors() {
     let disk = host.add("/dev/sda", Bytes::mib(64));
     let (_, old) = labelled(1, &PvOptions::default());
     for sector in [0, 3] {
-        let label = PvLabel { sector, ..old[0].label.clone().unwrap() };
+        let label = PvLabel { sector, ..old[0].label().unwrap().clone() };
         disk.poke(label.offset(), &label.pack().unwrap());
     }
     let device = host.open("/dev/sda".as_ref(), Access::Write).unwrap();
     let pv = create_pv(device, uuid("new"), &PvOptions::default()).unwrap();
     let found = crate::lvm::label::find(&disk.peek(Bytes::ZERO, LABEL_AREA));
-    assert_eq!((found.label, found.notes), (pv.label.clone(), Vec::new()));
+    assert_eq!((found.label, found.notes), (pv.label().cloned(), Vec::new()));
     remove_pv(&pv).unwrap();
     assert!(crate::lvm::label::label_sectors(&disk.peek(Bytes::ZERO, LABEL_AREA)).is_empty());
 }
@@ -369,7 +369,7 @@ fn physical_volumes_join_and_leave_with_their_labels() {
     commit(&mut vg, next, &stamp()).unwrap();
     let mut vg = open(&host);
     assert_eq!((vg.pvs.len(), vg.refusal.clone(), vg.vg.seqno), (2, None, 2));
-    assert!(vg.pvs[1].label.as_ref().unwrap().used());
+    assert!(vg.pvs[1].label().unwrap().used());
     let next = vg.vg.apply(&[Edit::RemovePv { pv: uuid("pv0") }]).unwrap();
     commit(&mut vg, next, &stamp()).unwrap();
     assert_eq!(vg.pvs.len(), 1);

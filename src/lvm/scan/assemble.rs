@@ -1,10 +1,11 @@
 //! From what each device holds to volume groups. No I/O.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::probe::{Probe, Text};
+use super::memory::Text;
+use super::probe::Probe;
 use super::{Finding, OpenPv, OpenVg, Scan};
 use crate::lvm::check::{self, Exempt, Host, Refusal};
 use crate::lvm::edit::Edit;
@@ -13,7 +14,7 @@ use crate::lvm::name::{Uuid, VgName};
 
 /// A text that was found, once for all its copies.
 struct Version {
-    text: Text,
+    text: Arc<Text>,
     vg: Vg,
 }
 
@@ -21,13 +22,12 @@ pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
     let mut findings = Vec::new();
     let mut pvs = Pvs::default();
     let mut versions: BTreeMap<Uuid, Vec<Version>> = BTreeMap::new();
-    let mut read = Texts::default();
     for mut probe in probes {
         findings.append(&mut probe.findings);
         let Some(mut pv) = probe.pv else { continue };
         for (place, text) in probe.texts {
             pvs.claimed.extend(first_word(&text.bytes).map(|vg| (pv.id, vg)));
-            if let Err(finding) = read.take(&text, &pv, &mut versions) {
+            if let Err(finding) = take(&text, &pv, &mut versions) {
                 if let Some(mda) = pv.mdas.get_mut(place) {
                     mda.header = Err(finding.text.clone());
                 }
@@ -42,35 +42,24 @@ pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
     vgs.sort_by(|a, b| (&a.vg.name, a.vg.id).cmp(&(&b.vg.name, b.vg.id)));
     refuse_equal_names(&mut vgs);
     findings.extend(pvs.findings());
+    for open in &mut vgs {
+        open.findings = findings.iter().filter(|finding| concerns(finding, open)).cloned().collect();
+    }
     Scan { vgs, orphans: pvs.orphans(), findings }
 }
 
-/// Which texts have been read: copies are not read twice.
-#[derive(Default)]
-struct Texts {
-    seen: HashMap<u32, Vec<Text>>,
-}
-
-impl Texts {
-    fn take(
-        &mut self,
-        text: &Text,
-        pv: &OpenPv,
-        versions: &mut BTreeMap<Uuid, Vec<Version>>,
-    ) -> Result<(), Finding> {
-        let seen = self.seen.entry(text.checksum).or_default();
-        if seen.iter().any(|one| Arc::ptr_eq(&one.bytes, &text.bytes)) {
-            return Ok(());
-        }
-        let vg = Vg::from_shared(&text.bytes).map_err(|error| Finding {
-            vg: first_word(&text.bytes),
-            device: pv.path.clone(),
-            text: format!("the metadata on {} is damaged: {error}", pv.name()),
-        })?;
-        seen.push(text.clone());
-        versions.entry(vg.id).or_default().push(Version { text: text.clone(), vg });
-        Ok(())
+/// Takes a text among the versions, unless a copy of it is there already.
+fn take(text: &Arc<Text>, pv: &OpenPv, versions: &mut BTreeMap<Uuid, Vec<Version>>) -> Result<(), Finding> {
+    let vg = text.vg().as_ref().map_err(|error| Finding {
+        vg: first_word(&text.bytes),
+        device: pv.path().map(Path::to_owned),
+        text: format!("the metadata on {} is damaged: {error}", pv.name()),
+    })?;
+    let alike = versions.entry(vg.id).or_default();
+    if !alike.iter().any(|version| Arc::ptr_eq(&version.text, text)) {
+        alike.push(Version { text: text.clone(), vg: vg.clone() });
     }
+    Ok(())
 }
 
 /// The volume group's name, which begins the text: LVM2 insists on that.
@@ -88,6 +77,12 @@ fn newest(versions: Vec<Version>) -> Option<(Version, Option<String>)> {
     let misplaced = (first_word(&first.text.bytes).as_ref() != Some(&first.vg.name))
         .then(|| "has metadata that does not begin with its name".to_owned());
     Some((first, other.or(misplaced)))
+}
+
+/// True for a finding of a group or of one of its devices.
+fn concerns(finding: &Finding, open: &OpenVg) -> bool {
+    let has = |path: &PathBuf| open.pvs.iter().any(|pv| pv.path() == Some(path));
+    finding.vg.as_ref() == Some(&open.vg.name) || finding.device.as_ref().is_some_and(has)
 }
 
 fn refuse_equal_names(vgs: &mut [OpenVg]) {
@@ -183,7 +178,7 @@ impl Pvs {
                 pvs.push(absent(known));
                 continue;
             };
-            let size = pv.device.as_ref().map_or(known.dev_size, |device| device.size().sectors_floor());
+            let size = pv.device().map_or(known.dev_size, |device| device.size().sectors_floor());
             if size < known.pe_start + known.pe_count.sectors(vg.extent_size) {
                 refuse(
                     format!("has extents beyond the end of {}", pv.name()),
@@ -200,7 +195,7 @@ impl Pvs {
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
             refuse("has no metadata area that can be written".to_owned(), "", true, None);
         }
-        OpenVg { vg, pvs, refusal }
+        OpenVg { vg, pvs, refusal, findings: Vec::new() }
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -210,13 +205,13 @@ impl Pvs {
             let id = found.first().map(|pv| pv.id.to_string()).unwrap_or_default();
             Finding {
                 vg: None,
-                device: found.first().and_then(|pv| pv.path.clone()),
+                device: found.first().and_then(|pv| pv.path().map(Path::to_owned)),
                 text: format!("physical volume {id} is there more than once: {}", paths.join(", ")),
             }
         });
         let outdated = self.lone().filter(|pv| pv.check_free().is_err()).map(|pv| Finding {
             vg: None,
-            device: pv.path.clone(),
+            device: pv.path().map(Path::to_owned),
             text: match self.claimed.get(&pv.id) {
                 Some(vg) => format!(
                     "{} is outdated: its metadata is of volume group {vg}, which it is not in any more",
@@ -248,10 +243,9 @@ fn has_area_among_extents(pv: &OpenPv, known: &Pv, vg: &Vg) -> bool {
 
 /// Of several copies the one that has the size and the path that the metadata expects; else the first.
 fn choose<'a>(found: &'a [OpenPv], known: &Pv) -> Option<&'a OpenPv> {
-    let size = |pv: &OpenPv| pv.device.as_ref().map(|device| device.size().sectors_floor());
-    let path = |pv: &OpenPv| {
-        pv.path.as_ref().is_some_and(|path| known.device.as_deref().map(PathBuf::from).as_ref() == Some(path))
-    };
+    let size = |pv: &OpenPv| pv.device().map(|device| device.size().sectors_floor());
+    let path =
+        |pv: &OpenPv| pv.path().is_some_and(|path| known.device.as_deref().map(Path::new) == Some(path));
     found.iter().min_by_key(|pv| (size(pv) != Some(known.dev_size), !path(pv)))
 }
 
@@ -263,6 +257,5 @@ fn describe(pv: &Pv) -> String {
 }
 
 fn absent(pv: &Pv) -> OpenPv {
-    let path = pv.device.as_ref().map(PathBuf::from);
-    OpenPv { id: pv.id, device: None, number: None, path, label: None, mdas: Vec::new() }
+    OpenPv { id: pv.id, present: None, last_seen: pv.device.as_ref().map(PathBuf::from), mdas: Vec::new() }
 }

@@ -2,17 +2,18 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Finding, OpenMda, OpenPv, md};
+use super::memory::{Known, Text};
+use super::{Finding, OpenMda, OpenPv, Present, md};
 use crate::block::{Access, Device, Devices, Listed};
 use crate::error::Result;
-use crate::lvm::config::TEXT_MAX;
-use crate::lvm::label::{self, LABEL_AREA, LEAST_PV, Location, MDA_HEADER, MdaHeader, Range, checksum};
-use crate::lvm::ring::Ring;
+use crate::lvm::area::{self, HeaderBytes};
+use crate::lvm::label::{self, LABEL_AREA, LEAST_PV, Location, MdaHeader, Range, checksum};
 use crate::units::Bytes;
 
 /// More often than anybody commits while an area is read.
@@ -27,38 +28,30 @@ const AT_ONCE_BEHIND: Duration = Duration::from_millis(20);
 pub(super) struct Probe {
     pub pv: Option<OpenPv>,
     /// The committed text of each metadata area that has one, with the area's place in the list.
-    pub texts: Vec<(usize, Text)>,
+    pub texts: Vec<(usize, Arc<Text>)>,
     pub findings: Vec<Finding>,
 }
 
-/// A text whose checksum is right.
-#[derive(Debug, Clone)]
-pub(super) struct Text {
-    pub bytes: Arc<[u8]>,
-    pub checksum: u32,
-}
-
 /// Looks at every device that may be a physical volume.
-pub(super) fn all(devices: &dyn Devices) -> Result<Vec<Probe>> {
+pub(super) fn all(devices: &dyn Devices, known: &Known<'_>) -> Result<Vec<Probe>> {
     let listed = devices.list()?;
     let may_be = |one: &&Listed| may_be_pv(one) && devices.admits(one, None);
     let candidates: Vec<_> = listed.iter().filter(may_be).collect();
-    let known = Known::default();
     let mut probes = Vec::new();
     for candidate in &candidates {
         let began = Instant::now();
-        probes.push(probe(devices, candidate, &known));
+        probes.push(probe(devices, candidate, known));
         if began.elapsed() > AT_ONCE_BEHIND {
             break;
         }
     }
     let rest = candidates.get(probes.len()..).unwrap_or_default();
-    probes.extend(in_parallel(devices, rest, &known));
+    probes.extend(in_parallel(devices, rest, known));
     Ok(probes)
 }
 
 /// Some devices at a time, so that one that is slow to answer does not hold up the others. In the order of the devices.
-fn in_parallel(devices: &dyn Devices, candidates: &[&Listed], known: &Known) -> Vec<Probe> {
+fn in_parallel(devices: &dyn Devices, candidates: &[&Listed], known: &Known<'_>) -> Vec<Probe> {
     let next = AtomicUsize::new(0);
     let work = || {
         let turn = || {
@@ -70,27 +63,13 @@ fn in_parallel(devices: &dyn Devices, candidates: &[&Listed], known: &Known) -> 
     let mut probes: Vec<(usize, Probe)> = std::thread::scope(|scope| {
         let others: Vec<_> = (1..candidates.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
         let own = work();
-        let theirs = others.into_iter().flat_map(|other| other.join().unwrap_or_default());
+        let joined =
+            |other: ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let theirs = others.into_iter().flat_map(joined);
         own.into_iter().chain(theirs).collect()
     });
     probes.sort_by_key(|(at, _)| *at);
     probes.into_iter().map(|(_, probe)| probe).collect()
-}
-
-/// The texts so far: the copies on many disks take memory once.
-#[derive(Default)]
-struct Known(Mutex<HashMap<u32, Vec<Text>>>);
-
-impl Known {
-    fn share(&self, text: Text) -> Text {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike = all.entry(text.checksum).or_default();
-        if let Some(known) = alike.iter().find(|known| known.bytes == text.bytes) {
-            return known.clone();
-        }
-        alike.push(text.clone());
-        text
-    }
 }
 
 /// A disk with partitions is not one itself, and a component of an array or a multipath device is seen through that.
@@ -98,11 +77,11 @@ fn may_be_pv(listed: &Listed) -> bool {
     !listed.partitioned && !listed.component && listed.size >= LEAST_PV
 }
 
-fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
+fn probe(devices: &dyn Devices, listed: &Listed, known: &Known<'_>) -> Probe {
     let mut probe = Probe::default();
     let opened = devices.open(&listed.path, Access::Read);
     let result = opened.and_then(|device| match device.number() {
-        number if number == listed.number => read(&mut probe, devices, listed, device),
+        number if number == listed.number => read(&mut probe, devices, listed, device, known),
         number => {
             let path = listed.path.display();
             probe.note(
@@ -112,14 +91,19 @@ fn probe(devices: &dyn Devices, listed: &Listed, known: &Known) -> Probe {
             Ok(())
         }
     });
-    probe.texts = probe.texts.into_iter().map(|(place, text)| (place, known.share(text))).collect();
     if let Err(error) = result {
         probe.note(listed, format!("{} cannot be read: {error}", listed.path.display()));
     }
     probe
 }
 
-fn read(probe: &mut Probe, devices: &dyn Devices, listed: &Listed, device: Arc<dyn Device>) -> Result<()> {
+fn read(
+    probe: &mut Probe,
+    devices: &dyn Devices,
+    listed: &Listed,
+    device: Arc<dyn Device>,
+    known: &Known<'_>,
+) -> Result<()> {
     let mut first = [0; LABEL_AREA];
     device.read_at(Bytes::ZERO, &mut first)?;
     let found = label::find(&first);
@@ -139,16 +123,10 @@ fn read(probe: &mut Probe, devices: &dyn Devices, listed: &Listed, device: Arc<d
         return Ok(());
     }
     let areas = &label.metadata;
-    let mdas = (0..areas.len()).filter_map(|place| mda(probe, listed, &*device, areas, place));
+    let mdas = (0..areas.len()).filter_map(|place| mda(probe, listed, &*device, areas, place, known));
     let mdas = mdas.collect();
-    probe.pv = Some(OpenPv {
-        id: label.id,
-        number: Some(device.number()),
-        device: Some(device),
-        path: Some(listed.path.clone()),
-        label: Some(label),
-        mdas,
-    });
+    let present = Present { device, path: listed.path.clone(), label };
+    probe.pv = Some(OpenPv { id: present.label.id, present: Some(present), last_seen: None, mdas });
     Ok(())
 }
 
@@ -164,11 +142,12 @@ fn mda(
     device: &dyn Device,
     areas: &[Range],
     place: usize,
+    known: &Known<'_>,
 ) -> Option<OpenMda> {
     let (before, area) = (areas.get(..place)?, *areas.get(place)?);
-    let read = match misplaced(before, area) {
+    let read = match area::misplaced(before, area) {
         Some(why) => Err(why.to_owned()),
-        None => read_settled(device, area),
+        None => read_settled(device, area, known),
     };
     let header = match read {
         Ok((header, text)) => {
@@ -188,26 +167,16 @@ fn mda(
     Some(OpenMda { start: area.offset, size: area.size, header })
 }
 
-/// Why an area can be none, if it cannot: what is written to it would be written over something else.
-fn misplaced(before: &[Range], area: Range) -> Option<&'static str> {
-    if area.offset < Bytes(LABEL_AREA as u64) {
-        return Some("it lies over the label");
-    }
-    let apart =
-        |other: &Range| area.offset >= other.offset + other.size || other.offset >= area.offset + area.size;
-    (!before.iter().all(apart)).then_some("it lies over another one")
-}
-
-type Read = std::result::Result<(MdaHeader, Option<Text>), String>;
+type Read = std::result::Result<(MdaHeader, Option<Arc<Text>>), String>;
 
 /// Reads an area; again if it seems damaged, as long as its header changes: whoever reads without a lock may find a text
 /// overwritten by commits since its header was read.
-fn read_settled(device: &dyn Device, area: Range) -> Read {
+fn read_settled(device: &dyn Device, area: Range, known: &Known<'_>) -> Read {
     let mut last = None;
     for _ in 0..TRIES {
-        let mut bytes = [0; MDA_HEADER];
-        device.read_at(area.offset, &mut bytes).map_err(|error| error.to_string())?;
-        match read_mda(device, area, &bytes) {
+        let bytes = area::read_header(device, area).map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or(area::BEYOND)?;
+        match read_mda(device, area, &bytes, known) {
             Err(_) if last != Some(bytes) => last = Some(bytes),
             read => return read,
         }
@@ -215,41 +184,32 @@ fn read_settled(device: &dyn Device, area: Range) -> Read {
     Err("it changes faster than it can be read".to_owned())
 }
 
-fn read_mda(device: &dyn Device, area: Range, bytes: &[u8]) -> Read {
-    let header = MdaHeader::unpack(bytes, area).map_err(|why| format!("its header: {why}"))?;
-    if header.size > area.size {
-        return Err(format!("its header says that it has {}, the label {}", header.size, area.size));
+fn read_mda(device: &dyn Device, area: Range, bytes: &HeaderBytes, known: &Known<'_>) -> Read {
+    let header = area::header(bytes, area)?;
+    let location = header.committed;
+    if location.is_empty() || location.ignored() {
+        return Ok((header, None));
     }
-    let text = match header.committed {
-        location if location.is_empty() || location.ignored() => None,
-        location => Some(read_text(device, &header, location)?),
+    let text = match known.remembered(device.number(), area.offset, bytes) {
+        Some(text) => text,
+        None => known.share(read_text(device, &header, location)?, location.checksum),
     };
-    Ok((header, text))
+    known.keep(device.number(), area.offset, *bytes, text.clone());
+    Ok((header, Some(text)))
 }
 
 fn read_text(
     device: &dyn Device,
     header: &MdaHeader,
     location: Location,
-) -> std::result::Result<Text, String> {
+) -> std::result::Result<Arc<[u8]>, String> {
     let outside = || format!("its text is outside, {} at {}", location.size, location.offset.get());
-    let pieces = Ring::new(header.size).pieces(location.offset, location.size).ok_or_else(outside)?;
-    let size =
-        usize::try_from(location.size.get()).ok().filter(|size| *size <= TEXT_MAX).ok_or_else(outside)?;
-    // Where it will stay: a large text is not copied.
-    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
-    let mut rest = Arc::get_mut(&mut bytes).expect("it is new, nobody else has it");
-    for piece in pieces {
-        let length = usize::try_from(piece.length).map_err(|_| outside())?;
-        let (part, after) = rest.split_at_mut_checked(length).ok_or_else(outside)?;
-        let offset = header.start.checked_add(piece.offset).ok_or_else(outside)?;
-        device.read_at(offset, part).map_err(|error| error.to_string())?;
-        rest = after;
-    }
+    let bytes = area::read_text(device, header, location).map_err(|error| error.to_string())?;
+    let bytes = bytes.ok_or_else(outside)?;
     if checksum(&bytes) != location.checksum {
         return Err("its text has a wrong checksum".to_owned());
     }
-    Ok(Text { bytes, checksum: location.checksum })
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -258,12 +218,14 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::AtomicU32;
 
+    use super::super::memory::Memory;
     use super::*;
     use crate::block::DevNo;
     use crate::block::mem::MemDevices;
     use crate::lvm::commit::tests::{open, stamp, world};
     use crate::lvm::commit::{PvOptions, commit};
     use crate::lvm::edit::Edit;
+    use crate::lvm::label::MDA_HEADER;
 
     /// A device on which others fill the ring anew each time after its header was read, so many times.
     #[derive(Debug)]
@@ -328,7 +290,7 @@ mod tests {
         let tags = (0..13).map(|number| format!("{number}-{}", "x".repeat(1000)).parse().unwrap());
         let next = vg.vg.apply(&tags.map(|tag| Edit::AddVgTag { tag }).collect::<Vec<_>>()).unwrap();
         commit(&mut vg, next, &stamp()).unwrap();
-        let area = vg.pvs.first().unwrap().label.as_ref().unwrap().metadata.first().copied().unwrap();
+        let area = vg.pvs.first().unwrap().label().unwrap().metadata.first().copied().unwrap();
         let device = host.open("/dev/sd0".as_ref(), Access::Read).unwrap();
         (Busy { host, device, times: AtomicU32::new(times) }, area)
     }
@@ -337,7 +299,8 @@ mod tests {
     fn commits_of_others_while_an_area_is_read_are_no_damage() {
         for times in [0, 1, 2, 5] {
             let (device, area) = busy(times);
-            let (header, text) = read_settled(&device, area).unwrap_or_else(|why| panic!("{times}: {why}"));
+            let (header, text) = read_settled(&device, area, &Known::new(&Memory::default(), true))
+                .unwrap_or_else(|why| panic!("{times}: {why}"));
             assert_eq!(header, open(&device.host).pvs[0].mdas[0].header.clone().unwrap(), "{times}");
             assert!(text.is_some());
         }
@@ -346,6 +309,10 @@ mod tests {
     #[test]
     fn an_area_that_never_settles_is_given_up() {
         let (device, area) = busy(u32::MAX);
-        assert!(read_settled(&device, area).unwrap_err().contains("faster"));
+        assert!(
+            read_settled(&device, area, &Known::new(&Memory::default(), true))
+                .unwrap_err()
+                .contains("faster")
+        );
     }
 }

@@ -254,7 +254,7 @@ fn a_missing_physical_volume_makes_the_group_listed_and_refused() {
     let text = reason(&host);
     assert!(text.contains("lacks a physical volume") && text.contains("/dev/sd1"), "{text}");
     let vg = open(&host);
-    assert!(vg.pvs[1].device.is_none());
+    assert!(vg.pvs[1].present.is_none());
     assert_eq!(vg.byte_range(&Area::Pv { pv: 1, start: Extents(0) }).unwrap_err().kind(), Kind::Refused);
     let (device, at) = vg.byte_range(&Area::Pv { pv: 2, start: Extents(3) }).unwrap();
     assert_eq!((device.path(), at), ("/dev/sd2".as_ref(), Bytes::mib(4)));
@@ -312,14 +312,14 @@ fn two_groups_of_one_name_are_listed_and_refused() {
     assert_eq!(error.kind(), Kind::Refused);
     let id = found.vgs[1].vg.id;
     assert!(error.to_string().contains("dmsnap vg rename"), "{error}");
-    let one = open_vg_by_id(&host, &Host::default(), id, Access::Write).unwrap();
+    let one = Scanner::default().open_vg_by_id(&host, &Host::default(), id, Access::Write).unwrap();
     assert_eq!((one.vg.id, one.refusal), (id, None));
 }
 
 #[test]
-fn a_second_read_sees_through_a_commit_under_way() {
+fn a_read_that_fails_once_is_no_damage() {
     let host = world(1, &PvOptions::default());
-    // The first read of the text fails; the second finds it whole.
+    // The first read of the text fails.
     disk(&host, 0).fail_nth(Operation::Read, 3);
     let found = find(&host);
     assert_eq!((found.vgs.len(), found.findings), (1, Vec::new()));
@@ -443,4 +443,14 @@ fn a_group_whose_metadata_could_be_written_over_its_volumes_is_refused() {
     let host = world(1, &PvOptions::default());
     set_label(&disk(&host, 0), |label| label.metadata[0].size = Bytes::mib(2));
     assert!(reason(&host).contains("among the extents"), "{}", reason(&host));
+}
+
+#[test]
+fn a_group_that_is_opened_knows_what_is_wrong_with_its_devices() {
+    let host = world(2, &PvOptions::default());
+    disk(&host, 1).poke(Bytes::kib(4), b"?");
+    host.add("/dev/dead", Bytes::mib(64)).fail_from(Operation::Read, 1);
+    let findings = open(&host).findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].text.contains("/dev/sd1: the metadata area at byte 4096 is damaged"), "{findings:?}");
 }

@@ -53,7 +53,7 @@ fn main() -> Outcome {
         ["create", vg, devices @ ..] => create(vg, devices, &PvOptions::default()),
         ["extend", vg, device] => extend(vg, device),
         ["reduce", vg, device] => change(vg, |open| {
-            let pv = open.pvs.iter().find(|pv| pv.path.as_deref() == Some(Path::new(device)));
+            let pv = open.pvs.iter().find(|pv| pv.path() == Some(Path::new(device)));
             Ok(vec![Edit::RemovePv { pv: pv.ok_or("no such device")?.id }])
         }),
         ["add", vg, lv, extents] => change(vg, |open| Ok(vec![add(open, lv, extents)?])),
