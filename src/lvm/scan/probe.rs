@@ -2,11 +2,10 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::ScopedJoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use super::memory::{Known, Text};
 use super::{Finding, OpenMda, OpenPv, Present, md};
@@ -37,39 +36,41 @@ pub(super) fn all(devices: &dyn Devices, known: &Known<'_>) -> Result<Vec<Probe>
     let listed = devices.list()?;
     let may_be = |one: &&Listed| may_be_pv(one) && devices.admits(one, None);
     let candidates: Vec<_> = listed.iter().filter(may_be).collect();
-    let mut probes = Vec::new();
-    for candidate in &candidates {
-        let began = Instant::now();
-        probes.push(probe(devices, candidate, known));
-        if began.elapsed() > AT_ONCE_BEHIND {
-            break;
-        }
-    }
-    let rest = candidates.get(probes.len()..).unwrap_or_default();
-    probes.extend(in_parallel(devices, rest, known));
-    Ok(probes)
+    Ok(each(&candidates, |candidate| probe(devices, candidate, known)))
 }
 
-/// Some devices at a time, so that one that is slow to answer does not hold up the others. In the order of the devices.
-fn in_parallel(devices: &dyn Devices, candidates: &[&Listed], known: &Known<'_>) -> Vec<Probe> {
+/// Looks at the devices one after the other, and at some at a time once one of them is slow to answer: it does not hold up the others.
+/// In the order of the devices.
+fn each(candidates: &[&Listed], look: impl Fn(&Listed) -> Probe + Sync) -> Vec<Probe> {
     let next = AtomicUsize::new(0);
-    let work = || {
+    let work = |done: Sender<(usize, Probe)>| {
         let turn = || {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            Some((at, probe(devices, candidates.get(at)?, known)))
+            Some((at, look(candidates.get(at)?)))
         };
-        std::iter::from_fn(turn).collect::<Vec<_>>()
+        std::iter::from_fn(turn).try_for_each(|probe| done.send(probe))
     };
-    let mut probes: Vec<(usize, Probe)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..candidates.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        let joined =
-            |other: ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
-        let theirs = others.into_iter().flat_map(joined);
-        own.into_iter().chain(theirs).collect()
+    let (done, probes) = channel();
+    let mut found = Vec::with_capacity(candidates.len());
+    // A panic in one of the threads is one here.
+    std::thread::scope(|scope| {
+        let (work, first) = (&work, done.clone());
+        scope.spawn(move || work(first));
+        while found.len() < candidates.len() {
+            match probes.recv_timeout(AT_ONCE_BEHIND) {
+                Ok(probe) => found.push(probe),
+                Err(_) => break,
+            }
+        }
+        for _ in 1..(candidates.len() - found.len()).min(AT_ONCE) {
+            let done = done.clone();
+            scope.spawn(move || work(done));
+        }
+        drop(done);
+        found.extend(probes);
     });
-    probes.sort_by_key(|(at, _)| *at);
-    probes.into_iter().map(|(_, probe)| probe).collect()
+    found.sort_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, probe)| probe).collect()
 }
 
 /// A disk with partitions is not one itself, and a component of an array or a multipath device is seen through that.
