@@ -299,7 +299,7 @@ fn snapshot_view(
         chunk_bytes: snapshot.chunk_size.bytes(),
         state: snapshot_state(store, snapshot.merging, seen.as_ref()),
         read_only: !store.writable(),
-        created_at: store.creation_time.and_then(rfc3339),
+        created_at: store.created.as_ref().and_then(|created| rfc3339(created.time)),
         merging: snapshot.merging,
         invalid: status == Some(&Status::Invalid),
         progress_percent: None,

@@ -167,7 +167,7 @@ impl Session<'_> {
     }
 
     pub(super) fn creation(&self) -> Creation {
-        Creation { time: self.engine.seconds(), host: self.engine.world.host.name.clone() }
+        Creation { time: self.engine.seconds(), host: self.engine.world.host.name.as_str().into() }
     }
 
     /// The physical volumes on these devices.

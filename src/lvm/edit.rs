@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::alloc::Policy;
-use super::model::Segment;
+use super::model::{Creation, Segment};
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::units::{Extents, Sectors};
 
@@ -189,15 +189,6 @@ impl LvFlag {
             Self::NoAutoActivate => "NOAUTOACTIVATE",
         }
     }
-}
-
-/// When and where something was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Creation {
-    /// Seconds since 1970.
-    pub time: u64,
-    /// The host's node name.
-    pub host: String,
 }
 
 /// A volume to be.

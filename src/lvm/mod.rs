@@ -37,9 +37,9 @@ pub use check::{Exempt, Host, Refusal, check_removable};
 pub use commit::{
     PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, wipe_label, write_pv,
 };
-pub use edit::{Creation, Edit, LvFlag, NewLv, NewPv, NewVg};
+pub use edit::{Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};
-pub use model::{Area, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
+pub use model::{Area, Creation, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
 pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Present, Scan, Scanner, open_vg, scan};
 pub use settings::Settings;

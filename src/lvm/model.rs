@@ -77,6 +77,15 @@ pub struct Pv {
     pub tags: Vec<Tag>,
 }
 
+/// When and where a volume was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creation {
+    /// Seconds since 1970.
+    pub time: u64,
+    /// The host's node name.
+    pub host: Arc<str>,
+}
+
 /// A logical volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lv {
@@ -90,10 +99,8 @@ pub struct Lv {
     pub flags: Words,
     /// Its tags.
     pub tags: Vec<Tag>,
-    /// Seconds since 1970.
-    pub creation_time: Option<u64>,
-    /// The host that created it.
-    pub creation_host: Option<Arc<str>>,
+    /// When and where it was created.
+    pub created: Option<Creation>,
     /// How its extents are chosen, if not as the group says.
     pub allocation: Option<Policy>,
     /// Its extents, gapless from 0.
@@ -400,8 +407,7 @@ impl Lv {
             status: words.clone(),
             flags: words,
             tags: Vec::new(),
-            creation_time: None,
-            creation_host: None,
+            created: None,
             allocation: None,
             segments: Vec::new(),
         }

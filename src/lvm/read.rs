@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::alloc::Policy;
 use super::config::{Node, Scalar, Section, Tree};
 use super::index::Index;
-use super::model::{Lv, Pv, Vg, Words};
+use super::model::{Creation, Lv, Pv, Vg, Words};
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Extents, Sectors};
@@ -216,8 +216,12 @@ impl<'a> Reader<'a> {
             status,
             flags: fields.flags.map(|node| self.words(node)).transpose()?.unwrap_or_default(),
             tags: fields.tags.map(tags).transpose()?.unwrap_or_default(),
-            creation_time: fields.creation_time.map(number).transpose()?,
-            creation_host: fields.creation_host.map(|node| self.host(node)).transpose()?,
+            created: match (fields.creation_time, fields.creation_host) {
+                (None, None) => None,
+                (Some(time), Some(host)) => Some(Creation { time: number(time)?, host: self.host(host)? }),
+                (Some(time), None) => return Err(time.error("creation_host is missing")),
+                (None, Some(host)) => return Err(host.error("creation_time is missing")),
+            },
             allocation: fields.allocation.map(policy).transpose()?.flatten(),
             segments: self.segments(node, fields.segments)?,
         })
@@ -298,11 +302,6 @@ impl<'t> LvFields<'t> {
 
 /// What LVM2 reads only together with something else: without it, it reads nothing of the whole group.
 fn check_pairs(node: Node<'_>, fields: &LvFields<'_>, status: &Words) -> Result<()> {
-    match (fields.creation_time, fields.creation_host) {
-        (Some(time), None) => return Err(time.error("creation_host is missing")),
-        (None, Some(host)) => return Err(host.error("creation_time is missing")),
-        (Some(_), Some(_)) | (None, None) => {}
-    }
     if status.has("FIXED_MINOR") && fields.minor.is_none() {
         return Err(node.error("minor is missing"));
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::config::{Place, Tree, list, quoted};
-use super::edit::{Creation, NewPv, NewVg};
-use super::model::{Area, Pv, Segment, SegmentKind, Stamp, Vg, Words};
+use super::edit::{NewPv, NewVg};
+use super::model::{Area, Creation, Pv, Segment, SegmentKind, Stamp, Vg, Words};
 use super::name::{LvName, Tag, Uuid};
 use super::read::CONTENTS;
 use crate::error::{Error, Kind, Result};

@@ -1,6 +1,7 @@
 use super::*;
 use crate::lvm::alloc::{Request, allocate};
-use crate::lvm::edit::{Creation, LvFlag, NewLv};
+use crate::lvm::edit::{LvFlag, NewLv};
+use crate::lvm::model::Creation;
 use crate::lvm::model::{Area, Role, Segment, SegmentKind, Stamp};
 use crate::lvm::name::Uuid;
 use crate::lvm::read::tests::{SAMPLES, sample};
@@ -68,7 +69,7 @@ fn a_snapshot_is_spelled_as_lvm2_spells_it() {
         lvm2.apply(&[Edit::DetachSnapshot { store: lv("db-1") }, Edit::RemoveLv { lv: lv("db-1") }]).unwrap();
     assert_eq!(bare.lv(&lv("db")), Some(origin));
     let (store, tie) = (lvm2.lv(&lv("db-1")).unwrap(), lvm2.lv(&lv("snapshot0")).unwrap());
-    let created = Some(Creation { time: store.creation_time.unwrap(), host: "guest".into() });
+    let created = store.created.clone();
     let new = NewLv {
         id: store.id,
         segments: store.segments.clone(),

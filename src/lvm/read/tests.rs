@@ -135,7 +135,7 @@ fn a_plain_volume_group_is_read_whole() {
     let linear = vg.lv(&lv("linear")).unwrap();
     assert_eq!(linear.extents(), Extents(24));
     assert!(linear.flags.has("ACTIVATION_SKIP") && linear.writable());
-    assert_eq!(linear.creation_host.as_deref(), Some("guest"));
+    assert_eq!(linear.created.as_ref().map(|created| &*created.host), Some("guest"));
     assert!(!vg.lv(&lv("read-only")).unwrap().writable());
     assert_eq!(vg.lv(&lv("with-tags")).unwrap().tags[1].as_str(), "k=v/w:x!y&z#1+2");
     let SegmentKind::Striped { stripe_size, areas } = &vg.lv(&lv("striped")).unwrap().segments[0].kind else {

@@ -64,3 +64,12 @@ forge text /dev/ubda 'extent_size' $'lock_type = "none"\nextent_size'
 forge text /dev/ubda 'flags = []' 'flags = ["NEW"]'
 dmsnap volume create vg/x --size 4M
 lvm2_content vg
+
+# What says when a volume was created but not where, or where but not when, is damage to both.
+for key in creation_time creation_host; do
+    restore
+    forge text /dev/ubda "$key" "x$key"
+    fails_with 7 "$key is missing" dmsnap volume list vg
+    lvm2_says 'vgs vg'
+    [[ ${said[*]} == *"$key"* ]] || fail "lvm2 reads it: ${said[*]}"
+done
