@@ -4,19 +4,25 @@
 //! cannot be written is logged, and the operation goes on. LVM2 writes a backup anew that is not of the newest version, so one
 //! is written after each change.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, DirEntry};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::model::{Stamp, Vg};
 use super::name::VgName;
+use super::replace::{replace_file, sync_directory, write_new};
 use super::settings::Copies;
 use crate::error::{Error, Result};
 
 /// More archived versions than there are numbers for.
 const TRIES: u32 = 10;
+
+/// What the names of files begin with while they are written.
+const UNFINISHED: &str = ".dmsnap_";
+
+/// So old is no file that somebody is still writing.
+const LEFT_BEHIND: Duration = Duration::from_secs(60 * 60);
 
 impl Copies {
     /// Keeps the version that is about to be changed; `random` tells apart what two hosts keep in one directory.
@@ -32,9 +38,8 @@ impl Copies {
     pub fn back_up(&self, vg: &Vg, stamp: &Stamp) {
         let Some(directory) = &self.backup else { return };
         let kept = text(vg, stamp, "after").and_then(|text| {
-            let new = written(directory, &vg.name, &text)?;
-            let path = directory.join(vg.name.as_str());
-            std::fs::rename(&new, &path).map_err(|error| unwritten(&path, error))
+            let (new, path) = (prepared(directory, &vg.name)?, directory.join(vg.name.as_str()));
+            replace_file(&path, &new, &text).map_err(|error| unwritten(&path, error))
         });
         if let Err(error) = kept {
             tracing::warn!("volume group {} is not backed up: {}", vg.name, reason(&error));
@@ -52,7 +57,8 @@ impl Copies {
     }
 
     fn archived(&self, directory: &Path, vg: &Vg, stamp: &Stamp, random: u32) -> Result<()> {
-        let new = written(directory, &vg.name, &text(vg, stamp, "before")?)?;
+        let new = prepared(directory, &vg.name)?;
+        write_new(&new, &text(vg, stamp, "before")?).map_err(|error| unwritten(&new, error))?;
         let known = archives(directory, &vg.name);
         let next = known.last().map_or(0, |(number, _)| number.saturating_add(1));
         let path = |number: u32| directory.join(format!("{}_{number:05}-{random}.vg", vg.name));
@@ -60,7 +66,8 @@ impl Copies {
         let link = |more| std::fs::hard_link(&new, path(next.saturating_add(more)));
         let linked = (1..TRIES).fold(link(0), |done, more| done.or_else(|_| link(more)));
         let removed = std::fs::remove_file(&new);
-        linked.and(removed).map_err(|error| unwritten(&path(next), error))?;
+        let kept = linked.and(removed).and_then(|()| sync_directory(&new));
+        kept.map_err(|error| unwritten(&path(next), error))?;
         self.expire(&known, Duration::from_secs(stamp.time));
         Ok(())
     }
@@ -100,18 +107,24 @@ fn text(vg: &Vg, stamp: &Stamp, when: &str) -> Result<Vec<u8>> {
     vg.text(&Stamp { description, ..stamp.clone() })
 }
 
-/// Writes a file that has no name of its own yet. Both directories are root's alone, as LVM2 makes them.
-fn written(directory: &Path, name: &VgName, text: &[u8]) -> Result<PathBuf> {
+/// Where a file is written before it has its name. Both directories are root's alone, as LVM2 makes them. What dead processes left
+/// there goes.
+fn prepared(directory: &Path, name: &VgName) -> Result<PathBuf> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|error| unwritten(directory, error))?;
-    let path = directory.join(format!(".dmsnap_{name}_{}", std::process::id()));
-    let write = || -> std::io::Result<()> {
-        let mut file: File =
-            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(text)
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_old = |entry: &DirEntry| {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|written| written.elapsed());
+        matches!(age, Ok(Ok(age)) if age > LEFT_BEHIND)
     };
-    write().map_err(|error| unwritten(&path, error))?;
-    Ok(path)
+    for left in entries.filter(|entry| is_unfinished(entry) && is_old(entry)) {
+        let _ = std::fs::remove_file(left.path());
+    }
+    Ok(directory.join(format!("{UNFINISHED}{name}_{}", std::process::id())))
+}
+
+fn is_unfinished(entry: &DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED))
 }
 
 fn unwritten(path: &Path, error: std::io::Error) -> Error {
@@ -174,6 +187,23 @@ mod tests {
         assert!(text.contains("Created *after* executing"), "{text}");
         copies.drop_backup(&vg.name);
         assert!(names(&backup).is_empty());
+    }
+
+    #[test]
+    fn what_a_dead_process_left_goes_when_it_is_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let (vg, copies) = (vg(), copies(directory.path(), 3));
+        copies.back_up(&vg, &stamp());
+        let backup = directory.path().join("backup");
+        for name in [".dmsnap_vg_1", ".dmsnap_vg_2", ".other"] {
+            std::fs::write(backup.join(name), "half").unwrap();
+        }
+        let old = SystemTime::now() - 2 * LEFT_BEHIND;
+        for name in [".dmsnap_vg_1", ".other"] {
+            std::fs::File::options().write(true).open(backup.join(name)).unwrap().set_modified(old).unwrap();
+        }
+        copies.back_up(&vg, &stamp());
+        assert_eq!(names(&backup), [".dmsnap_vg_2", ".other", vg.name.as_str()]);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! LVM2 writes a second file and gives it the name.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::Flock;
 
 use super::lock::{Mode, flock};
+use super::replace::replace_file;
 use crate::error::{Error, Kind, Result};
 
 /// LVM2 holds the lock while it reads or writes the file, or labels devices.
@@ -50,11 +50,7 @@ impl DevicesFile {
     fn write(&self, text: &str) -> std::io::Result<()> {
         let mut new = self.path.clone().into_os_string();
         new.push("_new");
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        replace_file(&self.path, Path::new(&new), text.as_bytes())
     }
 }
 

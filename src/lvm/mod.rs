@@ -25,6 +25,7 @@ pub mod lock;
 pub mod model;
 pub mod name;
 mod read;
+mod replace;
 pub mod ring;
 pub mod scan;
 pub mod settings;
