@@ -73,9 +73,8 @@ fn write(open: &mut OpenVg, next: Vg, stamp: &Stamp) -> Result<()> {
     let (next, text) = numbered(open, next, stamp)?;
     let (mut members, left) = members(open, &next)?;
     let writes = plan(&members, &next, &text)?;
-    publish(&writes, &text)?;
-    for write in &writes {
-        write.note(&mut members);
+    for (write, outcome) in writes.iter().zip(publish(&writes, &text)?) {
+        write.note(&mut members, outcome);
     }
     // Not before: a device that was marked for a group which never came would be nobody's and not to be had. Without its mark it
     // is a member all the same; the next commit sets it, lvm2's too.
@@ -132,15 +131,20 @@ fn write_to(members: &[OpenPv], slot: &Slot, text: &[u8]) -> Result<Option<Write
     let header = open.and_then(|open| open.mdas.get(mda)?.header.as_ref().ok());
     let Some((device, header)) = device.zip(header) else { return Ok(None) };
     let size = Bytes(text.len() as u64);
-    let offset = Ring::new(header.size)
-        .next(header.committed, size)
-        .map_err(|error| error.at(Context::Device(device.path().to_owned())))?;
+    let offset = Ring::new(header.size).next(header.committed, size).map_err(|why| {
+        let text = format!("on {} {why}", device.path().display());
+        Error::new(Kind::NoSpace, text)
+            .hint(
+                "remove volumes or tags, or move to devices that are labelled with larger metadata areas (`--metadata-size`)",
+            )
+            .at(Context::Device(device.path().to_owned()))
+    })?;
     let new = Location { offset, size, checksum: checksum(text), flags: 0 }.with_ignored(!is_used);
     Ok(Some(Write { pv, mda, device, header: header.clone(), new }))
 }
 
-/// The three steps. An error before the third takes back what was announced.
-fn publish(writes: &[Write], text: &[u8]) -> Result<()> {
+/// The three steps; which areas have the new version, and why others may not. An error before the third takes back what was announced.
+fn publish(writes: &[Write], text: &[u8]) -> Result<Vec<Result<()>>> {
     let prepared = each(writes, |write| write.text(text)).and_then(|()| each(writes, Write::precommit));
     if let Err(error) = prepared {
         // What is precommitted is never read; it is only tidier without.
@@ -149,14 +153,14 @@ fn publish(writes: &[Write], text: &[u8]) -> Result<()> {
     }
     // One area in use that has it is enough: the others are older, and whoever reads sees so.
     let commit = |write: &Write| write.commit().and_then(|()| write.device.flush());
-    let results: Vec<_> = writes.iter().map(|write| (write.new.ignored(), commit(write))).collect();
-    let is_done = results.iter().any(|(ignored, result)| !ignored && result.is_ok());
-    let mut errors = results.into_iter().filter_map(|(_, result)| result.err());
+    let outcomes: Vec<_> = writes.iter().map(commit).collect();
+    let is_done =
+        writes.iter().zip(&outcomes).any(|(write, outcome)| !write.new.ignored() && outcome.is_ok());
     if !is_done {
-        return errors.next().map_or(Ok(()), Err);
+        let error = outcomes.into_iter().find_map(Result::err);
+        return Err(error.unwrap_or_else(|| Error::new(Kind::Internal, "no metadata area is in use")));
     }
-    errors.for_each(|error| tracing::warn!("{error}"));
-    Ok(())
+    Ok(outcomes)
 }
 
 /// Does it to every area, then makes it stable everywhere.
@@ -203,10 +207,15 @@ impl Write {
         self.device.write_at(header.start, &header.pack())
     }
 
-    /// Remembers what the area's header is now.
-    fn note(&self, members: &mut [OpenPv]) {
+    /// Remembers what the area's header is now. Of one that may or may not have been written nothing is known: the area is left alone
+    /// before it is read again, for the next text could be written over the one that it names.
+    fn note(&self, members: &mut [OpenPv], outcome: Result<()>) {
+        let header = outcome.map(|()| self.committed()).map_err(|error| {
+            tracing::warn!("{error}");
+            error.to_string()
+        });
         if let Some(mda) = members.get_mut(self.pv).and_then(|pv| pv.mdas.get_mut(self.mda)) {
-            mda.header = Ok(self.committed());
+            mda.header = header;
         }
     }
 }

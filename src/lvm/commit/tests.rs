@@ -530,6 +530,35 @@ fn a_power_cut_while_a_device_is_labelled_leaves_a_label_or_none() {
     }
 }
 
+#[test]
+fn an_area_whose_header_may_not_have_been_written_is_left_alone_until_it_is_read_again() {
+    for lost in [false, true] {
+        let host = world(2, &small());
+        (0..2).for_each(|number| grow(&host, &format!("old{number}")).unwrap());
+        let mut vg = open(&host);
+        host.settle();
+        let second = host.device("/dev/sd1").unwrap();
+        // Its text, its header as precommitted, and as committed; or that is written and then not flushed.
+        if lost {
+            second.fail_nth(Operation::Write, 3);
+        } else {
+            second.fail_nth(Operation::Flush, 3);
+        }
+        for name in ["first", "second", "third"] {
+            let next = vg.vg.apply(&[new_lv(&vg.vg, name, 2)]).unwrap();
+            commit(&mut vg, next, &stamp()).unwrap();
+        }
+        for Remains { words, devices } in cuts(&host) {
+            let found = find(&devices);
+            assert_eq!(found.findings, Vec::new(), "{lost} {words}");
+            assert_eq!((found.vgs.len(), &found.vgs[0].refusal), (1, &None), "{lost} {words}");
+        }
+        assert!(open(&host).has_older_copies(), "{lost}");
+        grow(&host, "next").unwrap();
+        assert!(!open(&host).has_older_copies(), "{lost}");
+    }
+}
+
 /// A group on disks with so many areas each, which asks for so many copies.
 fn asking(areas: &[u64], copies: u64) -> MemDevices {
     let host = MemDevices::new();
