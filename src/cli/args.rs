@@ -337,15 +337,19 @@ pub enum Alloc {
     Normal,
     /// Stripes may lie on one physical volume
     Anywhere,
+    /// As the group says
+    Inherit,
 }
 
-impl From<Alloc> for Policy {
-    fn from(alloc: Alloc) -> Self {
-        match alloc {
-            Alloc::Contiguous => Self::Contiguous,
-            Alloc::Cling => Self::Cling,
-            Alloc::Normal => Self::Normal,
-            Alloc::Anywhere => Self::Anywhere,
+impl Alloc {
+    /// The policy of a volume's own; none if it is the group's.
+    pub fn policy(self) -> Option<Policy> {
+        match self {
+            Self::Contiguous => Some(Policy::Contiguous),
+            Self::Cling => Some(Policy::Cling),
+            Self::Normal => Some(Policy::Normal),
+            Self::Anywhere => Some(Policy::Anywhere),
+            Self::Inherit => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::args::{Place, Volume, VolumeCreate, VolumePath};
+use super::args::{Alloc, Place, Volume, VolumeCreate, VolumePath};
 use super::each::each;
 use super::output::{Column, Output, path_or_dash, word};
 use crate::engine::list::Select;
@@ -64,7 +64,7 @@ fn new_volume(new: &VolumeCreate) -> NewVolume {
         stripe_size: new.stripe_size,
         on: new.on.clone(),
         tags: new.tags.clone(),
-        policy: new.alloc.map(Into::into),
+        policy: new.alloc.and_then(Alloc::policy),
     }
 }
 

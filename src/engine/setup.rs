@@ -207,13 +207,18 @@ impl Engine {
             self.refuse_somebodys(device.as_ref(), path, listed)?;
         }
         match orphan {
-            Some(pv) if labelling.wipe && pv.check_free().is_err() => {
+            Some(pv) if labelling.wipe && (pv.check_free().is_err() || differs(&pv, labelling).is_some()) => {
                 self.draft(device, listed, Writes::Label, labelling)
             }
             Some(mut pv) => {
                 pv.check_free()?;
-                if labelling.metadata_copies.is_some_and(|copies| copies != pv.mdas.len() as u64) {
-                    return self.draft(device, listed, Writes::Label, labelling);
+                if let Some(how) = differs(&pv, labelling) {
+                    return Err(Error::new(
+                        Kind::Refused,
+                        format!("{} is a physical volume already, {how}", path.display()),
+                    )
+                    .hint("give --wipe to label it anew, under another uuid")
+                    .at(Context::Device(path.to_owned())));
                 }
                 if let Some(present) = &mut pv.present {
                     present.device = device;
@@ -282,6 +287,16 @@ impl Engine {
     }
 }
 
+/// How the metadata areas of a physical volume are not what is asked for.
+fn differs(pv: &OpenPv, labelling: Labelling) -> Option<String> {
+    let has = pv.mdas.len() as u64;
+    if labelling.metadata_copies.is_some_and(|copies| copies != has) {
+        return Some(format!("with {has} metadata areas"));
+    }
+    let small = pv.mdas.iter().find(|mda| labelling.metadata_size.is_some_and(|least| mda.size < least))?;
+    Some(format!("with a metadata area of {}", small.size))
+}
+
 fn labelled(Taken { pv, writes, .. }: &Taken) -> Result<()> {
     if let (Writes::WipeAndLabel, Some(device)) = (writes, pv.device()) {
         probe::erase(device.as_ref())?;
@@ -320,7 +335,7 @@ fn refuse_unsuitable(path: &Path, listed: &Listed) -> Result<()> {
     }
     if listed.size < LEAST_PV {
         let what = format!("is too small: {} of at least {LEAST_PV}", listed.size);
-        return refuse(Kind::NoSpace, what, "name a larger device");
+        return refuse(Kind::Usage, what, "name a larger device");
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! [`refusal`] judges a volume group as it was found; [`validate`] judges one that is to be written, as LVM2 does
 //! before each write. Names of new volumes must also fit into device-mapper's, which LVM2 finds out too late.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::free::used_runs;
@@ -69,7 +70,8 @@ impl From<Refusal> for Error {
 /// several reasons is given, the one that LVM2 would stop at.
 pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
     let partial = || unknown_segments(vg).or_else(|| missing(vg));
-    let damaged = || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore")));
+    let damaged =
+        || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore".into())));
     let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
     let allows_activation = whole.is_none();
     let is_known = allows_activation && unknown_segments(vg).is_none();
@@ -77,16 +79,17 @@ pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
     Some(Refusal {
         vg: vg.name.clone(),
         reason: format!("volume group {} {what}", vg.name),
-        hint: hint.map(ToOwned::to_owned),
+        hint: hint.map(Cow::into_owned),
         allows_activation,
         exempt: is_known.then_some(Exempt::Reduction),
     })
 }
 
-type Found = Option<(String, Option<&'static str>)>;
+/// What was found, and the way out.
+type Found = Option<(String, Option<Cow<'static, str>>)>;
 
 fn ownership(vg: &Vg, host: &Host) -> Found {
-    let found = |text: &str, hint| Some((text.to_owned(), hint));
+    let found = |text: &str, hint: Option<&'static str>| Some((text.to_owned(), hint.map(Cow::from)));
     if vg.status.has("EXPORTED") {
         return found("is exported", Some("import it with LVM2's vgimport"));
     }
@@ -137,9 +140,12 @@ fn unknown_segments(vg: &Vg) -> Found {
 fn missing(vg: &Vg) -> Found {
     let pv = vg.pvs.iter().find(|pv| pv.missing())?;
     let what = pv.device.as_deref().unwrap_or(&pv.key);
-    let hint = "bring the device back and take it in with `dmsnap vg extend VG --restore-missing DEV`, or go on without it: \
-                `dmsnap vg reduce VG --missing`";
-    Some((format!("was changed while physical volume {what} was missing"), Some(hint)))
+    let hint = format!(
+        "bring the device back and take it in with `dmsnap vg extend {name} --restore-missing {what}`, or go on without it: \
+         `dmsnap vg reduce {name} --missing`",
+        name = vg.name
+    );
+    Some((format!("was changed while physical volume {what} was missing"), Some(hint.into())))
 }
 
 /// What no volume group may say, as the rest of a sentence.
@@ -210,6 +216,11 @@ fn bad_snapshots(vg: &Vg) -> Option<String> {
 /// Checks a volume group before it is written.
 pub fn validate(vg: &Vg) -> Result<()> {
     let refuse = |kind, text: String| Err(Error::new(kind, text));
+    let full = |most: u64, what: &str, way: &str| {
+        let text = format!("volume group {} may have {most} {what} only", vg.name);
+        Err(Error::new(Kind::NoSpace, text)
+            .hint(format!("remove one, or raise the limit with LVM2's `vgchange {way}`")))
+    };
     if let Some(lv) = vg.lvs.iter().find(|lv| lv.extents().is_zero()) {
         return refuse(Kind::Usage, format!("volume {}/{} would be empty", vg.name, lv.name));
     }
@@ -219,16 +230,10 @@ pub fn validate(vg: &Vg) -> Result<()> {
     check_countable(vg)?;
     let visible = || vg.lvs.iter().filter(|lv| vg.visible(&lv.name)).count() as u64;
     if vg.max_lv != 0 && visible() > vg.max_lv {
-        return refuse(
-            Kind::NoSpace,
-            format!("volume group {} may have {} volumes only", vg.name, vg.max_lv),
-        );
+        return full(vg.max_lv, "volumes", "--maxlogicalvolumes");
     }
     if vg.max_pv != 0 && vg.pvs.len() as u64 > vg.max_pv {
-        return refuse(
-            Kind::NoSpace,
-            format!("volume group {} may have {} devices only", vg.name, vg.max_pv),
-        );
+        return full(vg.max_pv, "devices", "--maxphysicalvolumes");
     }
     Ok(())
 }

@@ -139,6 +139,31 @@ fn a_snapshot_whose_store_is_on_a_missing_device_can_be_removed_and_its_origin_g
     lab.assert_at_rest("without the device");
 }
 
+#[test]
+fn a_physical_volume_with_other_metadata_areas_is_labelled_anew_only_on_request() {
+    let lab = Lab::new();
+    let create = |labelling| lab.engine().create_pvs(&["/dev/sdc".into()], labelling, MODE);
+    let first = create(Labelling::default()).unwrap().objects.remove(0);
+    let asked = [
+        (Labelling { metadata_copies: Some(2), ..Labelling::default() }, "with 1 metadata areas"),
+        (Labelling { metadata_size: Some(Bytes::mib(4)), ..Labelling::default() }, "with a metadata area of"),
+    ];
+    for (labelling, why) in asked {
+        let disks = lab.disks.images();
+        let error = create(labelling).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+        assert!(error.to_string().contains(why) && error.to_string().contains("--wipe"), "{error}");
+        assert!(lab.disks.images() == disks, "a refused request wrote");
+    }
+    let same = Labelling { metadata_copies: Some(1), metadata_size: Some(Bytes::kib(64)), wipe: true };
+    assert_eq!(create(same).unwrap().objects[0], first);
+    for (labelling, _) in asked {
+        let anew = create(Labelling { wipe: true, ..labelling }).unwrap().objects.remove(0);
+        assert_ne!(anew.uuid, first.uuid);
+        assert_eq!(create(labelling).unwrap().objects[0], anew);
+    }
+}
+
 /// Damages a group's text on both disks so that only its reader can tell: the checksums are right.
 fn damage_text(lab: &Lab) {
     for path in ["/dev/sda", "/dev/sdb"] {
