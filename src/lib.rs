@@ -7,7 +7,7 @@
 //! | [`block`] | block devices, discovery, mounts; an in-memory device for tests |
 //! | [`dm`] | the only room that speaks to device-mapper; a real and a simulated kernel |
 //! | [`lvm`] | LVM2 on disk: labels, text metadata, allocation, commit, locks |
-//! | [`cow`] | how large the exception store of dm-snapshot must be |
+//! | [`cow`] | the exception store of dm-snapshot: what it holds, how large it must be |
 //! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
 //! | [`cli`] | the command line |
 //!

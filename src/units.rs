@@ -2,7 +2,7 @@
 //! for another. Sizes are read as lvm2 reads them and printed in binary units.
 //!
 //! Additions and products of values that come from a disk go through the `checked_` methods; the operators
-//! saturate, so that no arithmetic here can panic.
+//! saturate. Only a division by a step, an extent or a chunk of no size panics: those are judged where they are read.
 
 use std::fmt;
 use std::iter::Sum;

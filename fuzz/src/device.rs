@@ -105,7 +105,7 @@ fn changed(host: &MemDevices, before: &Vg) {
     same(before, &open.vg);
     let edit = Edit::AddVgTag { tag: "fuzz".parse().expect("a tag") };
     let Ok(next) = open.vg.apply(&[edit]) else { return };
-    let labels: Vec<_> = open.pvs.iter().filter_map(|pv| pv.label.clone()).collect();
+    let labels: Vec<_> = open.pvs.iter().filter_map(|pv| pv.label().cloned()).collect();
     let result = commit(&mut open, next.clone(), &Stamp::default());
     written(host, before, &labels);
     let again = open_vg(host, &Host::default(), &before.name, Access::Read);

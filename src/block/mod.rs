@@ -145,7 +145,7 @@ pub enum Access {
 
 /// The host's block devices and the file systems on them.
 pub trait Devices: Send + Sync {
-    /// Every block device that may hold data (no empty loop devices, no optical or memory disks), ordered by number.
+    /// Every block device that may hold data (no empty loop devices, no optical disks, no compressed memory), ordered by number.
     fn list(&self) -> Result<Vec<Listed>>;
 
     /// Why a device may not be a physical volume on this host, whatever it holds; nothing if it may.

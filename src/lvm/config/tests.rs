@@ -233,7 +233,6 @@ fn values_are_spelled_so_that_they_are_read_back() {
     assert_eq!(list([]), "[]");
 }
 
-/// Random texts of the grammar.
 /// Not a matter of speed but of its order: these take milliseconds, and minutes if something is quadratic.
 #[test]
 fn large_texts_of_one_sort_are_read_or_refused_soon() {
@@ -254,6 +253,7 @@ fn large_texts_of_one_sort_are_read_or_refused_soon() {
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
 
+/// Random texts of the grammar.
 fn any_text() -> impl Strategy<Value = String> {
     let space = prop_oneof![Just(""), Just(" "), Just("\n"), Just("\t# c = { \n"), Just("\r\n")];
     let key = prop_oneof!["[a-z]{1,3}", "[a-z]/[a-z]", Just("\"q k\"".to_owned()), Just("8".to_owned())];
