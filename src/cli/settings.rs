@@ -37,12 +37,16 @@ pub fn read(file: Option<&Path>) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Reads lvm2's configuration where `LVM_SYSTEM_DIR` says, or else the usual one; what is set for dmsnap outweighs it.
+/// Reads lvm2's configuration where `LVM_SYSTEM_DIR` says, or else the usual one. `DM_DEV_DIR` outweighs its `devices/dir`, as with
+/// lvm2, and what is set for dmsnap outweighs all.
 pub fn read_lvm2(settings: &Settings) -> Result<lvm::Settings> {
     let directory = std::env::var_os("LVM_SYSTEM_DIR").map_or_else(|| DIRECTORY.into(), PathBuf::from);
     let mut lvm2 = lvm2_in(&directory)?;
     for note in &lvm2.notes {
         tracing::warn!("{note}");
+    }
+    if let Some(directory) = std::env::var_os("DM_DEV_DIR") {
+        lvm2.dev = directory.into();
     }
     if let Some(directory) = &settings.locking_dir {
         lvm2.locking_dir.clone_from(directory);

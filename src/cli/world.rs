@@ -1,6 +1,5 @@
 //! The real world: this host's devices, kernel, locks, clock and names.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,6 +8,7 @@ use crate::block::Devices;
 use crate::block::sysfs::SysDevices;
 use crate::dm::Kernel;
 use crate::dm::control::Control;
+use crate::dm::nodes::Nodes;
 use crate::engine::{Host, World};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::choice::Choice;
@@ -32,18 +32,19 @@ pub fn real(settings: &Settings) -> Result<World> {
     if let Some(note) = note {
         tracing::warn!("{note}");
     }
-    let control = Arc::new(Control::new(crate::dm::nodes::Nodes::default()));
+    let control = Arc::new(Control::new(Nodes { dev: lvm2.dev.clone(), ..Nodes::default() }));
     let (kernel, devices) = parts(control, Arc::new(devices(&lvm2)?))?;
+    let dev = lvm2.dev.clone();
     Ok(World {
         kernel,
         devices,
-        locks: Locks::new(&lvm2.locking_dir).waiting(lvm2.wait_for_locks),
+        locks: Locks::new(&lvm2.locking_dir).waiting(lvm2.wait_for_locks).writers_first(lvm2.writers_first),
         clock: SystemTime::now,
         random,
         host,
         owner,
         lvm2,
-        dev: PathBuf::from("/dev"),
+        dev,
     })
 }
 
@@ -51,13 +52,10 @@ pub fn real(settings: &Settings) -> Result<World> {
 fn devices(lvm2: &lvm::Settings) -> Result<ChosenDevices> {
     let rules = &lvm2.devices;
     let drivers = std::fs::read_to_string("/proc/devices").ok();
-    let file = match &rules.devices_file {
-        Some(path) => settings::text_of(path)?.map(|text| String::from_utf8_lossy(&text).into_owned()),
-        None => None,
-    };
-    let choice = Choice::new(rules, drivers.as_deref(), file.as_deref())?;
+    let choice = Choice::new(rules, drivers.as_deref(), None)?;
     let file = rules.devices_file.as_ref().map(|path| DevicesFile::new(path, &lvm2.locking_dir));
-    Ok(ChosenDevices::new(Arc::new(SysDevices::default()), choice, PATIENCE).listing_in(file))
+    let host = SysDevices { dev: lvm2.dev.clone(), ..SysDevices::default() };
+    ChosenDevices::new(Arc::new(host.clone()), host, choice, file, PATIENCE)
 }
 
 /// The kernel and the devices, behind the fail point if one is set.

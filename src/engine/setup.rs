@@ -270,8 +270,8 @@ impl Engine {
         labelling: Labelling,
     ) -> Result<Taken> {
         let metadata_copies = labelling.metadata_copies.unwrap_or(self.world.lvm2.areas.of_pv);
-        let options =
-            PvOptions { metadata_copies, metadata_size: labelling.metadata_size, ..PvOptions::default() };
+        let data_alignment = self.world.lvm2.areas.alignment;
+        let options = PvOptions { metadata_copies, metadata_size: labelling.metadata_size, data_alignment };
         Ok(Taken { pv: draft_pv(device, self.new_uuid(), &options)?, listed: listed.clone(), writes })
     }
 }

@@ -87,6 +87,11 @@ impl Choice {
         })
     }
 
+    /// Lists devices as the text of a devices file does; without one none counts.
+    pub fn list(&mut self, devices_file: Option<&str>) {
+        self.entries = devices_file.map(entry::parse);
+    }
+
     /// Why this device may not be a physical volume, known by these names and identities; nothing if it may.
     pub fn against(
         &self,

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::choice::Choice;
-use super::devices_file::DevicesFile;
+use super::devices_file::{DevicesFile, Version};
 use crate::block::sysfs::SysDevices;
 use crate::block::{Access, DevNo, Device, Devices, Identity, Listed, Unusable};
 use crate::error::Result;
@@ -25,25 +25,45 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct ChosenDevices {
     devices: Arc<dyn Devices>,
     names: SysDevices,
-    choice: Choice,
+    choice: RwLock<Choice>,
     patience: Patience,
     /// The devices file, if one is obeyed.
     file: Option<DevicesFile>,
+    /// Which version of that the choice is made by.
+    read: Mutex<Option<Version>>,
     aliases: Mutex<BTreeMap<DevNo, Vec<PathBuf>>>,
 }
 
 impl ChosenDevices {
-    /// These devices, under these rules; a device has `patience` to answer.
-    pub fn new(devices: Arc<dyn Devices>, choice: Choice, patience: Duration) -> Self {
-        let names = SysDevices::default();
+    /// These devices, of which sysfs has the names, under these rules; a device has `patience` to answer. Where there is a devices
+    /// file, what is in it counts, whenever that changes, and devices that become physical volumes are put into it.
+    pub fn new(
+        devices: Arc<dyn Devices>,
+        names: SysDevices,
+        choice: Choice,
+        file: Option<DevicesFile>,
+        patience: Duration,
+    ) -> Result<Self> {
         let patience = Patience::new(devices.clone(), names.clone(), patience);
-        Self { devices, names, choice, patience, file: None, aliases: Mutex::default() }
+        let (choice, read, aliases) = (RwLock::new(choice), Mutex::default(), Mutex::default());
+        let chosen = Self { devices, names, choice, patience, file, read, aliases };
+        chosen.reread().map(|()| chosen)
     }
 
-    /// The same; devices that become physical volumes are put into this file.
-    #[must_use]
-    pub fn listing_in(self, file: Option<DevicesFile>) -> Self {
-        Self { file, ..self }
+    /// Reads the devices file again if it is another one by now.
+    fn reread(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = file.version()?;
+        if version != *read {
+            self.choice.write().unwrap_or_else(PoisonError::into_inner).list(file.read()?.as_deref());
+            *read = version;
+        }
+        Ok(())
+    }
+
+    fn choice(&self) -> RwLockReadGuard<'_, Choice> {
+        self.choice.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the devices file's text for a device, which is known by its own name there whatever name it was asked for by.
@@ -82,18 +102,19 @@ struct Known<'a> {
 
 impl Devices for ChosenDevices {
     fn list(&self) -> Result<Vec<Listed>> {
-        if self.choice.asks_for_names() {
+        self.reread()?;
+        if self.choice().asks_for_names() {
             *self.aliases.lock().unwrap_or_else(PoisonError::into_inner) = self.names.aliases();
         }
         self.devices.list()
     }
 
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
-        self.known(listed, |one| self.choice.against(one.listed, one.aliases, one.identity))
+        self.known(listed, |one| self.choice().against(one.listed, one.aliases, one.identity))
     }
 
     fn admits(&self, listed: &Listed, pvid: Option<&str>) -> bool {
-        self.known(listed, |one| self.choice.admits(one.listed, one.aliases, one.identity, pvid))
+        self.known(listed, |one| self.choice().admits(one.listed, one.aliases, one.identity, pvid))
     }
 
     fn adopt(&self, listed: &Listed, pvid: &str) -> Result<()> {
@@ -131,5 +152,39 @@ impl Devices for ChosenDevices {
 
     fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
         self.devices.grow_mounted(number, size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::mem::MemDevices;
+    use crate::lvm::settings::Settings;
+
+    #[test]
+    fn a_devices_file_that_changes_is_obeyed_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("system.devices");
+        let (host, nowhere) = (MemDevices::new(), directory.path().to_owned());
+        host.add("/dev/sda", Bytes::mib(4));
+        let names = SysDevices { sys: nowhere.clone(), dev: nowhere };
+        let choice = Choice::new(&Settings::default().devices, None, None).unwrap();
+        let file = Some(DevicesFile::new(&path, directory.path()));
+        let chosen = ChosenDevices::new(Arc::new(host), names, choice, file, PATIENCE).unwrap();
+        let is_usable = || {
+            let listed = chosen.list().unwrap().remove(0);
+            chosen.unusable(&listed).is_none()
+        };
+        let entry =
+            |name: &str| format!("VERSION=1.1.1\nIDTYPE=devname IDNAME={name} DEVNAME={name} PVID=.\n");
+        assert!(is_usable());
+        for (name, usable) in [("/dev/sdbb", false), ("/dev/sda", true), ("/dev/sdc", false)] {
+            let new = directory.path().join("new");
+            std::fs::write(&new, entry(name)).unwrap();
+            std::fs::rename(&new, &path).unwrap();
+            assert_eq!(is_usable(), usable, "{name}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(is_usable());
     }
 }

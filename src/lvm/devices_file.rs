@@ -4,7 +4,7 @@
 //! LVM2 writes a second file and gives it the name.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,10 @@ pub struct DevicesFile {
     lock: PathBuf,
 }
 
+/// Tells two contents of the file apart: the device and number of the file, when it was written, and its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version((u64, u64), (i64, i64), u64);
+
 impl DevicesFile {
     /// The file at `path`, whose lock is in `locking_dir`.
     pub fn new(path: &Path, locking_dir: &Path) -> Self {
@@ -32,18 +36,39 @@ impl DevicesFile {
         Self { path: path.to_owned(), lock: locking_dir.join(format!("D_{name}")) }
     }
 
+    /// Which version of the file there is; none if there is no file.
+    pub(super) fn version(&self) -> Result<Option<Version>> {
+        match std::fs::metadata(&self.path) {
+            Ok(file) => {
+                Ok(Some(Version((file.dev(), file.ino()), (file.mtime(), file.mtime_nsec()), file.size())))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.unread(error)),
+        }
+    }
+
+    /// What is in the file; nothing if there is none.
+    pub(super) fn read(&self) -> Result<Option<String>> {
+        match std::fs::read(&self.path) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.unread(error)),
+        }
+    }
+
+    fn unread(&self, error: std::io::Error) -> Error {
+        Error::new(Kind::Usage, format!("the settings file {} cannot be read", self.path.display()))
+            .with_source(error)
+    }
+
     /// Gives the file the text that `change` makes of its present one. One that is not there is not made: LVM2 would see
     /// nothing but what is in it.
     pub(super) fn change(&self, change: impl Fn(&str) -> Result<Option<String>>) -> Result<()> {
         let failed = |error| Error::io(format!("{} cannot be changed", self.path.display()), error);
         let _lock = locked(&self.lock)?;
-        let text = match std::fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(error)),
-        };
-        let changed = change(&String::from_utf8_lossy(&text))
-            .map_err(|error| error.doing(format!("change {}", self.path.display())))?;
+        let Some(text) = self.read()? else { return Ok(()) };
+        let changed =
+            change(&text).map_err(|error| error.doing(format!("change {}", self.path.display())))?;
         changed.map_or(Ok(()), |text| self.write(&text).map_err(failed))
     }
 

@@ -50,6 +50,7 @@ const INSTANT: Duration = Duration::from_millis(250);
 pub struct Locks {
     directory: PathBuf,
     waits: bool,
+    writers_first: bool,
 }
 
 /// A lock that is held until this is dropped.
@@ -62,13 +63,19 @@ pub struct Guard {
 impl Locks {
     /// Locks in this directory: `/run/lock/lvm` unless LVM2's configuration says otherwise.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), waits: true }
+        Self { directory: directory.into(), waits: true, writers_first: true }
     }
 
     /// With false, nobody waits for a lock, whoever asks for it: LVM2's `global/wait_for_locks`.
     #[must_use]
     pub fn waiting(self, waits: bool) -> Self {
         Self { waits, ..self }
+    }
+
+    /// With false, readers do not stand back behind a writer that waits: LVM2's `global/prioritise_write_locks`.
+    #[must_use]
+    pub fn writers_first(self, writers_first: bool) -> Self {
+        Self { writers_first, ..self }
     }
 
     /// Locks a volume group.
@@ -84,7 +91,7 @@ impl Locks {
     }
 
     /// As LVM2 locks with `global/prioritise_write_locks`, its default: a writer keeps `:aux` until it has the lock, and so keeps
-    /// new readers from it; a reader only passes through.
+    /// new readers from it; a reader only passes through. Without, there is no `:aux`.
     fn lock(&self, name: &str, mode: Mode, wait: Wait) -> std::result::Result<Guard, Failure> {
         self.make_directory()?;
         let path = self.directory.join(name);
@@ -95,7 +102,7 @@ impl Locks {
             Wait::AtMost(limit) => Some(Instant::now() + limit),
             Wait::Forever => None,
         };
-        let first = hold(&auxiliary, Mode::Exclusive, until)?;
+        let first = self.writers_first.then(|| hold(&auxiliary, Mode::Exclusive, until)).transpose()?;
         match mode {
             Mode::Exclusive => hold(&path, mode, until),
             Mode::Shared => {
@@ -280,6 +287,16 @@ mod tests {
     /// Somebody who locks as a program without this library does.
     fn stranger(path: &Path, operation: FlockArg) -> Flock<File> {
         Flock::lock(open(path).unwrap(), operation).map_err(|(_, errno)| errno).unwrap()
+    }
+
+    #[test]
+    fn without_priority_for_writers_there_is_no_auxiliary_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::new(directory.path()).writers_first(false);
+        let _held = stranger(&directory.path().join("V_vg0:aux"), FlockArg::LockExclusive);
+        for mode in [Mode::Shared, Mode::Exclusive] {
+            drop(locks.vg(&vg(), mode, Wait::No).unwrap());
+        }
     }
 
     #[test]

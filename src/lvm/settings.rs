@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::commit::PvOptions;
 use super::label::LEAST_PV;
 use crate::error::Result;
 use crate::units::Bytes;
@@ -27,6 +28,10 @@ pub struct Settings {
     pub locking_dir: PathBuf,
     /// False: a lock that is held is an error at once (`global/wait_for_locks`).
     pub wait_for_locks: bool,
+    /// A writer that waits for a lock goes before readers (`global/prioritise_write_locks`).
+    pub writers_first: bool,
+    /// Where devices have their names (`devices/dir`).
+    pub dev: PathBuf,
     /// No metadata may be changed on this host (`global/metadata_read_only`).
     pub metadata_read_only: bool,
     /// The set of volume groups is locked between hosts, by a daemon (`global/use_lvmlockd`).
@@ -80,6 +85,8 @@ pub struct Copies {
 pub struct Areas {
     /// Metadata areas of a new physical volume (`metadata/pvmetadatacopies`).
     pub of_pv: u64,
+    /// What the first extent of a new physical volume is aligned to (`devices/data_alignment`, `devices/default_data_alignment`).
+    pub alignment: Bytes,
     /// Areas that a new volume group uses; 0 for all (`metadata/vgmetadatacopies`).
     pub of_vg: u64,
 }
@@ -93,16 +100,15 @@ impl Settings {
         let settings = Self {
             locking_dir: reader.text("global/locking_dir").unwrap_or_else(|| "/run/lock/lvm".into()).into(),
             wait_for_locks: reader.flag("global/wait_for_locks", true),
+            writers_first: reader.flag("global/prioritise_write_locks", true),
+            dev: reader.text("devices/dir").unwrap_or_else(|| "/dev".into()).into(),
             metadata_read_only: reader.flag("global/metadata_read_only", false),
             use_lvmlockd: reader.flag("global/use_lvmlockd", false),
             hints: reader.text("devices/hints").as_deref() != Some("none"),
             system_id: SystemId::read(&mut reader),
             devices: DeviceRules::read(&mut reader, directory)?,
             copies: Copies::read(&mut reader, directory),
-            areas: Areas {
-                of_pv: reader.number("metadata/pvmetadatacopies", 1),
-                of_vg: reader.number("metadata/vgmetadatacopies", 0),
-            },
+            areas: Areas::read(&mut reader),
             notes: Vec::new(),
         };
         for path in ["activation/volume_list", "activation/read_only_volume_list"] {
@@ -110,6 +116,7 @@ impl Settings {
                 reader.note(format!("{path} is not obeyed: dmsnap activates what it is told to"));
             }
         }
+        note_unobeyed(&mut reader);
         Ok(Self { notes: reader.into_notes(), ..settings })
     }
 
@@ -122,6 +129,41 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self::of_nothing(Path::new(DIRECTORY))
+    }
+}
+
+/// What would be dangerous, or has no meaning here, is said and not done.
+fn note_unobeyed(reader: &mut Reader) {
+    let parts = "what a part of an array or a path of a multipath device holds is seen through that only";
+    for (path, default, why) in [
+        ("devices/md_component_detection", true, parts),
+        ("devices/multipath_component_detection", true, parts),
+        (
+            "devices/allow_changes_with_duplicate_pvs",
+            false,
+            "a group with a device that is there twice is not changed",
+        ),
+    ] {
+        if reader.flag(path, default) != default {
+            reader.note(format!("{path} is not obeyed: {why}"));
+        }
+    }
+}
+
+impl Areas {
+    fn read(reader: &mut Reader) -> Self {
+        let usual = Bytes::mib(reader.number("devices/default_data_alignment", 1).clamp(1, 1 << 20));
+        let set = reader.number("devices/data_alignment", 0).min(1 << 30);
+        let wanted = if set == 0 { usual } else { Bytes::kib(set) };
+        let alignment = if PvOptions::can_align(wanted) { wanted } else { Bytes::mib(1) };
+        if alignment != wanted {
+            reader.note(format!("extents cannot be aligned to {wanted}: {alignment} is taken"));
+        }
+        Self {
+            of_pv: reader.number("metadata/pvmetadatacopies", 1),
+            of_vg: reader.number("metadata/vgmetadatacopies", 0),
+            alignment,
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::units::{Bytes, SECTOR_BYTES};
 const MDA_START: Bytes = Bytes::kib(4);
 /// LVM2 makes no smaller metadata area (eight pages).
 const MDA_MIN: Bytes = Bytes::kib(32);
+/// Where the first one ends, at least, where nothing is said.
+const USUAL_END: Bytes = Bytes::mib(1);
 /// How large the second one is where nothing is said.
 const SECOND_MDA: Bytes = Bytes::mib(1);
 /// So much of a new metadata area is zeroed.
@@ -37,14 +39,19 @@ impl Default for PvOptions {
 }
 
 impl PvOptions {
+    /// True if extents can be aligned so.
+    pub fn can_align(alignment: Bytes) -> bool {
+        alignment.get().is_power_of_two() && alignment >= Bytes::kib(4)
+    }
+
     /// The metadata areas of a device of this size, and where its extents begin.
     fn layout(&self, size: Bytes) -> Result<(Vec<Range>, Bytes)> {
         let align = self.data_alignment;
         let refuse = |text: String| Err(Error::new(Kind::Usage, text));
-        if !align.get().is_power_of_two() || align < Bytes::kib(4) {
+        if !Self::can_align(align) {
             return refuse(format!("bad data alignment {align}: not a power of two from 4 KiB"));
         }
-        let wanted = self.metadata_size.unwrap_or(MDA_MIN).max(MDA_MIN);
+        let wanted = self.metadata_size.unwrap_or(USUAL_END - MDA_START).max(MDA_MIN);
         let first_end = (MDA_START + wanted).round_up(align);
         let data = if self.metadata_copies == 0 { align } else { first_end };
         let mut areas = Vec::new();

@@ -81,6 +81,32 @@ fn a_value_of_a_wrong_type_is_noted_and_the_default_taken() {
 }
 
 #[test]
+fn what_concerns_new_physical_volumes_locks_and_names_is_obeyed() {
+    let settings = Settings::default();
+    assert!(settings.writers_first);
+    assert_eq!((settings.dev.as_path(), settings.areas.alignment), (Path::new("/dev"), Bytes::mib(1)));
+    let settings =
+        parse("global/prioritise_write_locks = 0\ndevices { dir = \"/d\" data_alignment = 64 }", "");
+    assert!(!settings.writers_first && settings.notes.is_empty());
+    assert_eq!((settings.dev.as_path(), settings.areas.alignment), (Path::new("/d"), Bytes::kib(64)));
+    let settings = parse("devices { default_data_alignment = 4 data_alignment = 0 }", "");
+    assert_eq!(settings.areas.alignment, Bytes::mib(4));
+    let settings = parse("devices/data_alignment = 100", "");
+    assert_eq!((settings.areas.alignment, settings.notes.len()), (Bytes::mib(1), 1));
+}
+
+#[test]
+fn what_is_not_obeyed_is_said() {
+    let keys =
+        ["md_component_detection", "multipath_component_detection", "allow_changes_with_duplicate_pvs"];
+    for (key, (default, other)) in keys.into_iter().zip([(1, 0), (1, 0), (0, 1)]) {
+        assert_eq!(parse(&format!("devices/{key} = {default}"), "").notes, Vec::<String>::new());
+        let notes = parse(&format!("devices/{key} = {other}"), "").notes;
+        assert!(notes.len() == 1 && notes[0].contains(key) && notes[0].contains("not obeyed"), "{notes:?}");
+    }
+}
+
+#[test]
 fn a_devices_file_with_a_slash_is_not_obeyed() {
     let settings = parse("devices { use_devicesfile = 1 devicesfile = \"../x\" }\n", "");
     assert_eq!(settings.devices.devices_file, None);
