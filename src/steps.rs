@@ -170,6 +170,10 @@ impl Devices for SteppedDevices {
         self.devices.list()
     }
 
+    fn list_disks(&self) -> Result<Vec<Listed>> {
+        self.devices.list_disks()
+    }
+
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
         self.devices.unusable(listed)
     }

@@ -148,6 +148,11 @@ pub trait Devices: Send + Sync {
     /// Every block device that may hold data (no empty loop devices, no optical disks, no compressed memory), ordered by number.
     fn list(&self) -> Result<Vec<Listed>>;
 
+    /// The same without those that are told by little to be logical volumes: there may be thousands. Others may be among them.
+    fn list_disks(&self) -> Result<Vec<Listed>> {
+        self.list()
+    }
+
     /// Why a device may not be a physical volume on this host, whatever it holds; nothing if it may.
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
         listed.layer(false)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::device::Disk;
-use super::{Access, DevNo, Device, Devices, Listed, grow, mounts};
+use super::{Access, DevNo, Device, Devices, LV_PREFIX, Listed, grow, mounts};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
@@ -43,6 +43,7 @@ impl Default for SysDevices {
 
 /// A file of sysfs: opened, read at once, closed. Nothing if it is not there.
 pub(super) fn attribute(folder: &Path, file: &str) -> Option<String> {
+    crate::work::step();
     let mut page = [0; PAGE];
     let length = File::open(folder.join(file)).ok()?.read(&mut page).ok()?;
     let text = String::from_utf8_lossy(page.get(..length)?);
@@ -90,6 +91,29 @@ impl SysDevices {
         let read_only = attribute(&folder, "ro").is_some_and(|text| text == "1");
         let listed = Listed { number, path, size, read_only, dm_uuid, component: false, partitioned: false };
         Some(Found { name, disk, listed })
+    }
+
+    /// Those of the devices whose names are wanted, by number.
+    fn listed(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Listed>> {
+        let class = self.sys.join("class/block");
+        if !class.is_dir() {
+            let text = format!("{} is not there", class.display());
+            return Err(Error::new(Kind::Internal, text).hint("mount sysfs there"));
+        }
+        let names =
+            names_in(&class).filter(|name| !PASSED_OVER.iter().any(|prefix| name.starts_with(prefix)));
+        let found: Vec<_> =
+            names.filter(|name| is_wanted(name)).filter_map(|name| self.found(name)).collect();
+        let components = self.components(&found);
+        let partitioned: HashSet<_> = found.iter().filter_map(|one| one.disk.clone()).collect();
+        let known = |one: Found| Listed {
+            component: components.contains(&one.name),
+            partitioned: partitioned.contains(&one.name),
+            ..one.listed
+        };
+        let mut listed: Vec<_> = found.into_iter().map(known).collect();
+        listed.sort_by_key(|listed| listed.number);
+        Ok(listed)
     }
 
     /// Where no node bears the name of a mapping, `/dev/dm-0` may still be there.
@@ -142,24 +166,13 @@ fn disk_of(folder: &Path) -> Option<String> {
 
 impl Devices for SysDevices {
     fn list(&self) -> Result<Vec<Listed>> {
-        let class = self.sys.join("class/block");
-        if !class.is_dir() {
-            let text = format!("{} is not there", class.display());
-            return Err(Error::new(Kind::Internal, text).hint("mount sysfs there"));
-        }
-        let names =
-            names_in(&class).filter(|name| !PASSED_OVER.iter().any(|prefix| name.starts_with(prefix)));
-        let found: Vec<_> = names.filter_map(|name| self.found(name)).collect();
-        let components = self.components(&found);
-        let partitioned: HashSet<_> = found.iter().filter_map(|one| one.disk.clone()).collect();
-        let known = |one: Found| Listed {
-            component: components.contains(&one.name),
-            partitioned: partitioned.contains(&one.name),
-            ..one.listed
-        };
-        let mut listed: Vec<_> = found.into_iter().map(known).collect();
-        listed.sort_by_key(|listed| listed.number);
-        Ok(listed)
+        self.listed(|_| true)
+    }
+
+    fn list_disks(&self) -> Result<Vec<Listed>> {
+        let uuid = |name: &str| attribute(&self.folder_named(name), "dm/uuid");
+        let is_lv = |name: &str| uuid(name).is_some_and(|uuid| uuid.starts_with(LV_PREFIX));
+        self.listed(|name| !(name.starts_with("dm-") && is_lv(name)))
     }
 
     fn lookup(&self, path: &Path) -> Result<Listed> {

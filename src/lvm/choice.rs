@@ -168,6 +168,11 @@ impl Choice {
         refused(&format!("is rejected by devices/{name} in lvm.conf"), "name another device, or change that")
     }
 
+    /// True if physical volumes may be on logical volumes.
+    pub fn scans_lvs(&self) -> bool {
+        self.scan_lvs
+    }
+
     /// False if no name of a device makes a difference: names need not be looked for then.
     pub fn asks_for_names(&self) -> bool {
         self.entries.is_some() || self.filters.iter().any(|(_, filter)| !filter.is_empty())

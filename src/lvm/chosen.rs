@@ -50,6 +50,15 @@ impl ChosenDevices {
         chosen.reread().map(|()| chosen)
     }
 
+    /// Brings up to date what devices are judged by.
+    fn refresh(&self) -> Result<()> {
+        self.reread()?;
+        if self.choice().asks_for_names() {
+            *self.aliases.lock().unwrap_or_else(PoisonError::into_inner) = self.names.aliases();
+        }
+        Ok(())
+    }
+
     /// Reads the devices file again if it is another one by now.
     fn reread(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
@@ -102,11 +111,13 @@ struct Known<'a> {
 
 impl Devices for ChosenDevices {
     fn list(&self) -> Result<Vec<Listed>> {
-        self.reread()?;
-        if self.choice().asks_for_names() {
-            *self.aliases.lock().unwrap_or_else(PoisonError::into_inner) = self.names.aliases();
-        }
+        self.refresh()?;
         self.devices.list()
+    }
+
+    fn list_disks(&self) -> Result<Vec<Listed>> {
+        self.refresh()?;
+        if self.choice().scans_lvs() { self.devices.list() } else { self.devices.list_disks() }
     }
 
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {

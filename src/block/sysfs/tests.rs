@@ -49,6 +49,34 @@ fn disks_partitions_and_mapped_devices_are_listed_by_number() {
 }
 
 #[test]
+fn of_a_logical_volume_only_the_uuid_is_read_where_disks_are_looked_for() {
+    let (_root, devices) = host();
+    let numbers = |listed: Vec<Listed>| listed.iter().map(|one| one.number.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        numbers(devices.list_disks().unwrap()),
+        ["8:0", "8:1", "8:16", "8:32", "9:0", "104:0", "254:1"]
+    );
+    let before = crate::work::of(|| devices.list_disks().unwrap());
+    for number in 10..20 {
+        let folder = devices.sys.join(format!("class/block/dm-{number}"));
+        fs::create_dir_all(folder.join("dm")).unwrap();
+        let uevent = format!("MAJOR=254\nMINOR={number}\nDEVNAME=dm-{number}\n");
+        let files = [
+            ("size", "64\n"),
+            ("uevent", &uevent),
+            ("ro", "0\n"),
+            ("dm/name", "a\n"),
+            ("dm/uuid", "LVM-y\n"),
+        ];
+        for (file, text) in files {
+            fs::write(folder.join(file), text).unwrap();
+        }
+    }
+    assert_eq!(crate::work::of(|| devices.list_disks().unwrap()), before + 10);
+    assert_eq!(devices.list().unwrap().len(), 18);
+}
+
+#[test]
 fn a_disk_with_partitions_and_what_arrays_and_multipath_devices_are_made_of_are_told() {
     let (_root, devices) = host();
     let listed = devices.list().unwrap();

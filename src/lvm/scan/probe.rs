@@ -33,7 +33,7 @@ pub(super) struct Probe {
 
 /// Looks at every device that may be a physical volume.
 pub(super) fn all(devices: &dyn Devices, known: &Known<'_>) -> Result<Vec<Probe>> {
-    let listed = devices.list()?;
+    let listed = devices.list_disks()?;
     let may_be = |one: &&Listed| may_be_pv(one) && devices.admits(one, None);
     let candidates: Vec<_> = listed.iter().filter(may_be).collect();
     Ok(each(&candidates, |candidate| probe(devices, candidate, known)))
