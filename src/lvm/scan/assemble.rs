@@ -105,6 +105,32 @@ pub(super) fn rename_hint(id: Uuid) -> String {
     format!("give one of them another name: `dmsnap vg rename {id} NEW`")
 }
 
+/// Why a group may not be changed, as more and more is found. The first reason is told; all of them decide what may be done.
+struct Verdict<'v> {
+    vg: &'v VgName,
+    refusal: Option<Refusal>,
+}
+
+impl Verdict<'_> {
+    fn refuse(
+        &mut self,
+        what: String,
+        hint: Option<String>,
+        allows_activation: bool,
+        exempt: Option<Exempt>,
+    ) {
+        let first = self.refusal.get_or_insert_with(|| Refusal {
+            vg: self.vg.clone(),
+            reason: format!("volume group {} {what}", self.vg),
+            hint,
+            allows_activation,
+            exempt,
+        });
+        first.allows_activation &= allows_activation;
+        first.exempt = first.exempt.filter(|first| Some(*first) == exempt);
+    }
+}
+
 /// Physical volumes by identity; more than one under an identity are copies of one another.
 #[derive(Default)]
 struct Pvs {
@@ -137,65 +163,44 @@ impl Pvs {
 
     fn group(&mut self, vg: Vg, doubt: Option<String>, host: &Host) -> OpenVg {
         let vg = self.without_returned(vg);
-        let mut refusal = check::refusal(&vg, host);
-        let mut refuse = |what: String, hint: &str, allows_activation: bool, exempt: Option<Exempt>| {
-            let first = refusal.get_or_insert_with(|| Refusal {
-                vg: vg.name.clone(),
-                reason: format!("volume group {} {what}", vg.name),
-                hint: (!hint.is_empty()).then(|| hint.to_owned()),
-                allows_activation,
-                exempt,
-            });
-            first.allows_activation &= allows_activation;
-            first.exempt = first.exempt.filter(|first| Some(*first) == exempt);
-        };
+        let mut verdict = Verdict { refusal: check::refusal(&vg, host), vg: &vg.name };
         if let Some(doubt) = doubt {
-            refuse(doubt, "restore the metadata with LVM2's vgcfgrestore", false, None);
+            verdict.refuse(doubt, Some("restore the metadata with LVM2's vgcfgrestore".into()), false, None);
         }
-        let mut pvs = Vec::with_capacity(vg.pvs.len());
-        for known in &vg.pvs {
-            self.grouped.insert(known.id);
-            let found = self.found.get(&known.id).map(Vec::as_slice).unwrap_or_default();
-            if found.len() > 1 {
-                let paths: Vec<_> = found.iter().map(OpenPv::name).collect();
-                refuse(
-                    format!("has a physical volume that is there twice: {}", paths.join(", ")),
-                    "take the copy away, or reject it by devices/filter in lvm.conf",
-                    false,
-                    None,
-                );
-            }
-            let Some(pv) = choose(found, known) else {
-                refuse(
-                    format!("lacks a physical volume: {}", describe(known)),
-                    &format!(
-                        "bring the device back, or go on without it: `dmsnap vg reduce {} --missing`",
-                        vg.name
-                    ),
-                    true,
-                    Some(Exempt::Reduction),
-                );
-                pvs.push(absent(known));
-                continue;
-            };
-            let size = pv.device().map_or(known.dev_size, |device| device.size().sectors_floor());
-            if size < known.pe_start + known.pe_count.sectors(vg.extent_size) {
-                refuse(
-                    format!("has extents beyond the end of {}", pv.name()),
-                    "bring back the larger device",
-                    false,
-                    None,
-                );
-            }
-            if has_area_among_extents(pv, known, &vg) {
-                refuse(format!("has metadata among the extents of {}", pv.name()), "", true, None);
-            }
-            pvs.push(pv.clone());
-        }
+        let pvs: Vec<_> = vg.pvs.iter().map(|known| self.member(&vg, known, &mut verdict)).collect();
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
-            refuse("has no metadata area that can be written".to_owned(), "", true, None);
+            verdict.refuse("has no metadata area that can be written".to_owned(), None, true, None);
         }
+        let refusal = verdict.refusal;
         OpenVg { vg, pvs, refusal, findings: Vec::new() }
+    }
+
+    /// The device of a physical volume of a group, and what is wrong with it.
+    fn member(&mut self, vg: &Vg, known: &Pv, verdict: &mut Verdict<'_>) -> OpenPv {
+        self.grouped.insert(known.id);
+        let found = self.found.get(&known.id).map(Vec::as_slice).unwrap_or_default();
+        if found.len() > 1 {
+            let paths: Vec<_> = found.iter().map(OpenPv::name).collect();
+            let hint = "take the copy away, or reject it by devices/filter in lvm.conf";
+            let what = format!("has a physical volume that is there twice: {}", paths.join(", "));
+            verdict.refuse(what, Some(hint.into()), false, None);
+        }
+        let Some(pv) = choose(found, known) else {
+            let way = format!("`dmsnap vg reduce {} --missing`", vg.name);
+            let hint = format!("bring the device back, or go on without it: {way}");
+            let what = format!("lacks a physical volume: {}", describe(known));
+            verdict.refuse(what, Some(hint), true, Some(Exempt::Reduction));
+            return absent(known);
+        };
+        let size = pv.device().map_or(known.dev_size, |device| device.size().sectors_floor());
+        if size < known.pe_start + known.pe_count.sectors(vg.extent_size) {
+            let what = format!("has extents beyond the end of {}", pv.name());
+            verdict.refuse(what, Some("bring back the larger device".into()), false, None);
+        }
+        if has_area_among_extents(pv, known, vg) {
+            verdict.refuse(format!("has metadata among the extents of {}", pv.name()), None, true, None);
+        }
+        pv.clone()
     }
 
     fn findings(&self) -> Vec<Finding> {
