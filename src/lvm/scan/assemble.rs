@@ -112,13 +112,7 @@ struct Verdict<'v> {
 }
 
 impl Verdict<'_> {
-    fn refuse(
-        &mut self,
-        what: String,
-        hint: Option<String>,
-        allows_activation: bool,
-        exempt: Option<Exempt>,
-    ) {
+    fn refuse(&mut self, what: &str, hint: Option<String>, allows_activation: bool, exempt: Option<Exempt>) {
         let first = self.refusal.get_or_insert_with(|| Refusal {
             vg: self.vg.clone(),
             reason: format!("volume group {} {what}", self.vg),
@@ -165,11 +159,11 @@ impl Pvs {
         let vg = self.without_returned(vg);
         let mut verdict = Verdict { refusal: check::refusal(&vg, host), vg: &vg.name };
         if let Some(doubt) = doubt {
-            verdict.refuse(doubt, Some("restore the metadata with LVM2's vgcfgrestore".into()), false, None);
+            verdict.refuse(&doubt, Some("restore the metadata with LVM2's vgcfgrestore".into()), false, None);
         }
         let pvs: Vec<_> = vg.pvs.iter().map(|known| self.member(&vg, known, &mut verdict)).collect();
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
-            verdict.refuse("has no metadata area that can be written".to_owned(), None, true, None);
+            verdict.refuse("has no metadata area that can be written", None, true, None);
         }
         let refusal = verdict.refusal;
         OpenVg { vg, pvs, refusal, findings: Vec::new() }
@@ -183,22 +177,22 @@ impl Pvs {
             let paths: Vec<_> = found.iter().map(OpenPv::name).collect();
             let hint = "take the copy away, or reject it by devices/filter in lvm.conf";
             let what = format!("has a physical volume that is there twice: {}", paths.join(", "));
-            verdict.refuse(what, Some(hint.into()), false, None);
+            verdict.refuse(&what, Some(hint.into()), false, None);
         }
         let Some(pv) = choose(found, known) else {
             let way = format!("`dmsnap vg reduce {} --missing`", vg.name);
             let hint = format!("bring the device back, or go on without it: {way}");
             let what = format!("lacks a physical volume: {}", describe(known));
-            verdict.refuse(what, Some(hint), true, Some(Exempt::Reduction));
+            verdict.refuse(&what, Some(hint), true, Some(Exempt::Reduction));
             return absent(known);
         };
         let size = pv.device().map_or(known.dev_size, |device| device.size().sectors_floor());
         if size < known.pe_start + known.pe_count.sectors(vg.extent_size) {
             let what = format!("has extents beyond the end of {}", pv.name());
-            verdict.refuse(what, Some("bring back the larger device".into()), false, None);
+            verdict.refuse(&what, Some("bring back the larger device".into()), false, None);
         }
         if has_area_among_extents(pv, known, vg) {
-            verdict.refuse(format!("has metadata among the extents of {}", pv.name()), None, true, None);
+            verdict.refuse(&format!("has metadata among the extents of {}", pv.name()), None, true, None);
         }
         pv.clone()
     }

@@ -48,7 +48,8 @@ fn each(candidates: &[&Listed], look: impl Fn(&Listed) -> Probe + Sync) -> Vec<P
             let at = next.fetch_add(1, Ordering::Relaxed);
             Some((at, look(candidates.get(at)?)))
         };
-        std::iter::from_fn(turn).try_for_each(|probe| done.send(probe))
+        // There is a listener for as long as there are threads.
+        std::iter::from_fn(turn).for_each(|probe| drop(done.send(probe)));
     };
     let (done, probes) = channel();
     let mut found = Vec::with_capacity(candidates.len());
