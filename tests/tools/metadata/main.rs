@@ -17,6 +17,7 @@
 //! metadata alternate VG TIMES SEED      so many commits in turn with lvm2, of random sizes; where each text is to be
 //! metadata beat VG SECONDS NAME         commits for so long, each looks for the one before; says how many
 //! metadata watch VG SECONDS [locked]    reads for so long, must find the group whole each time; says how often
+//! metadata cuts VG DIR EACH             contents that power cuts within a commit may leave, as files
 //! metadata show VG                      seqno, volumes, refusal, and where the texts are
 //! metadata drop VG                      remove the volume group
 //! ```
@@ -39,6 +40,7 @@ use dmsnap::steps::Steps;
 use dmsnap::units::{Bytes, Extents, Sectors};
 
 mod alternate;
+mod cuts;
 #[path = "../../../benches/metadata/group.rs"]
 mod group;
 mod together;
@@ -82,6 +84,7 @@ fn main() -> Outcome {
         ["beat", vg, seconds, name] => together::beat(vg, seconds.parse()?, name),
         ["watch", vg, seconds] => together::watch(vg, seconds.parse()?, false),
         ["watch", vg, seconds, "locked"] => together::watch(vg, seconds.parse()?, true),
+        ["cuts", vg, directory, each] => cuts::cuts(vg, directory, each.parse()?),
         ["show", vg] => show(vg),
         ["drop", vg] => {
             let _locks = (Locks::new(LOCKS).global(Mode::Exclusive, Wait::Forever)?, lock(vg)?);
