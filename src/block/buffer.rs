@@ -1,29 +1,25 @@
 //! Memory that O_DIRECT accepts.
-#![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
 
 /// More than any device asks for: a page, and the largest logical block in use.
 const ALIGNMENT: usize = 4096;
 
 /// Zeroed bytes that begin at a multiple of 4096.
 pub struct Buffer {
-    start: NonNull<u8>,
-    layout: Layout,
+    /// More than is asked for: the aligned bytes begin somewhere in the first page.
+    bytes: Vec<u8>,
+    start: usize,
+    length: usize,
 }
 
 impl Buffer {
     /// `length` zeroed bytes; none if there is no such length.
     pub fn new(length: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(length.max(1), ALIGNMENT).ok()?;
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        match NonNull::new(start) {
-            Some(start) => Some(Self { start, layout }),
-            None => handle_alloc_error(layout),
-        }
+        let room = length.checked_add(ALIGNMENT).filter(|room| isize::try_from(*room).is_ok())?;
+        let bytes = vec![0; room];
+        let start = bytes.as_ptr().align_offset(ALIGNMENT);
+        Some(Self { bytes, start, length })
     }
 }
 
@@ -31,27 +27,15 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the allocation is that long, initialised, and borrowed as long as self is.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.size()) }
+        &self.bytes[self.start..self.start + self.length]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and self is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
+        &mut self.bytes[self.start..self.start + self.length]
     }
 }
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout, and freed once.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
-    }
-}
-
-// SAFETY: the buffer owns its memory alone.
-unsafe impl Send for Buffer {}
 
 #[cfg(test)]
 mod tests {
