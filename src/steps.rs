@@ -2,8 +2,8 @@
 //!
 //! A step is whatever changes a disk or the kernel: a write, a zeroing, a flush, each change of a device-mapper device, each
 //! publishing of a path. A hook is called before each with its number; what the hook answers instead of
-//! returning decides what kind of cut it is: an error is a refusal, an error for ever is a dead process, a signal is a real death. A switch
-//! is taken apart into its suspends and resumes, so that it can be cut inside.
+//! returning decides what kind of cut it is: an error is a refusal, an error for ever is a dead process, a signal is a real death. Each
+//! suspend and resume of a switch is a step of its own, so that it can be cut inside.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
 use crate::dm::{
     DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
-    switch,
+    Witness,
 };
 use crate::error::Result;
 use crate::units::Bytes;
@@ -64,6 +64,13 @@ impl Steps {
     fn step(&self) -> Result<()> {
         let number = self.0.taken.fetch_add(1, Ordering::SeqCst) + 1;
         (self.0.hook)(number)
+    }
+}
+
+/// Each call inside a switch is a step.
+impl Witness for Steps {
+    fn before(&self) -> Result<()> {
+        self.step()
     }
 }
 
@@ -138,7 +145,7 @@ impl Kernel for SteppedKernel {
 
     /// Each suspend and resume is a step, and so is each call that undoes them: a dead process undoes nothing.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        switch::run_singly(self, steps)
+        self.kernel.switch_before(steps, &self.steps)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {

@@ -4,9 +4,11 @@
 //! what is set for dmsnap alone outweighs it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::dm::FREEZE_BUDGET;
 use crate::error::{Error, Kind, Result};
 use crate::lvm;
 use crate::lvm::settings::DIRECTORY;
@@ -14,11 +16,30 @@ use crate::lvm::settings::DIRECTORY;
 const FILE: &str = "/etc/dmsnap/config.toml";
 
 /// What can be set.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// How many seconds a switch may freeze a volume; `DMSNAP_FREEZE_BUDGET`.
+    freeze_budget: Option<f64>,
     /// Where lvm2's lock files are, if not where lvm2's configuration says; `DMSNAP_LOCKING_DIR`.
     pub locking_dir: Option<PathBuf>,
+}
+
+/// What a freeze may last: nobody means less than this many seconds, or more.
+const BUDGETS: std::ops::RangeInclusive<f64> = 0.01..=3600.0;
+
+impl Settings {
+    /// How long a switch may freeze a volume.
+    pub fn freeze_budget(&self) -> Result<Duration> {
+        match self.freeze_budget {
+            None => Ok(FREEZE_BUDGET),
+            Some(seconds) if BUDGETS.contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+            Some(seconds) => {
+                let cause = format!("freeze_budget is {seconds}, and not between 0.01 and 3600 seconds");
+                Err(Error::new(Kind::Usage, cause))
+            }
+        }
+    }
 }
 
 /// Reads a file that is named, or the usual one if it is there.
@@ -33,6 +54,12 @@ pub fn read(file: Option<&Path>) -> Result<Settings> {
     };
     if let Some(directory) = std::env::var_os("DMSNAP_LOCKING_DIR") {
         settings.locking_dir = Some(directory.into());
+    }
+    if let Some(seconds) = std::env::var_os("DMSNAP_FREEZE_BUDGET") {
+        let seconds: Option<f64> = seconds.to_str().and_then(|seconds| seconds.parse().ok());
+        let number =
+            seconds.ok_or_else(|| Error::new(Kind::Usage, "DMSNAP_FREEZE_BUDGET is no number of seconds"));
+        settings.freeze_budget = Some(number?);
     }
     Ok(settings)
 }
@@ -93,6 +120,17 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         assert_eq!(parse("lokcing_dir = '/x'", Path::new("f")).unwrap_err().kind(), Kind::Usage);
+    }
+
+    #[test]
+    fn a_freeze_lasts_as_many_seconds_as_are_set() {
+        let budget = |text: &str| parse(text, Path::new("f")).unwrap().freeze_budget();
+        assert_eq!(budget("").unwrap(), FREEZE_BUDGET);
+        assert_eq!(budget("freeze_budget = 2").unwrap(), Duration::from_secs(2));
+        assert_eq!(budget("freeze_budget = 0.5").unwrap(), Duration::from_millis(500));
+        for bad in ["0", "-1", "nan", "1e9"] {
+            assert_eq!(budget(&format!("freeze_budget = {bad}")).unwrap_err().kind(), Kind::Usage, "{bad}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nix::sys::signal::Signal;
+
 use super::settings::{self, Settings};
 use crate::block::Devices;
 use crate::block::sysfs::SysDevices;
@@ -17,8 +19,10 @@ use crate::lvm::devices_file::DevicesFile;
 use crate::lvm::{self, Locks};
 use crate::steps::Steps;
 
-/// Names the step that the process kills itself before, to test what a dead process leaves.
-const KILL_AT: &str = "DMSNAP_KILL_AT";
+/// Name the step before which the process kills itself, or from which on it stops itself before each, to test what a process leaves
+/// that cannot go on.
+const FAIL_POINTS: [(&str, Signal); 2] =
+    [("DMSNAP_KILL_AT", Signal::SIGKILL), ("DMSNAP_STOP_AT", Signal::SIGSTOP)];
 
 /// This host, for root.
 pub fn real(settings: &Settings) -> Result<World> {
@@ -32,8 +36,9 @@ pub fn real(settings: &Settings) -> Result<World> {
     if let Some(note) = note {
         tracing::warn!("{note}");
     }
-    let control = Arc::new(Control::new(Nodes { dev: lvm2.dev.clone(), ..Nodes::default() }));
-    let (kernel, devices) = parts(control, Arc::new(devices(&lvm2)?))?;
+    let nodes = Nodes { dev: lvm2.dev.clone(), ..Nodes::default() };
+    let control = Control::new(nodes).freezing_for(settings.freeze_budget()?);
+    let (kernel, devices) = parts(Arc::new(control), Arc::new(devices(&lvm2)?))?;
     let dev = lvm2.dev.clone();
     Ok(World {
         kernel,
@@ -60,16 +65,19 @@ fn devices(lvm2: &lvm::Settings) -> Result<ChosenDevices> {
 
 /// The kernel and the devices, behind the fail point if one is set.
 fn parts(kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Result<(Arc<dyn Kernel>, Arc<dyn Devices>)> {
-    let Some(step) = std::env::var_os(KILL_AT) else { return Ok((kernel, devices)) };
+    let set = |(name, signal)| Some((name, signal, std::env::var_os(name)?));
+    let Some((name, signal, step)) = FAIL_POINTS.into_iter().find_map(set) else {
+        return Ok((kernel, devices));
+    };
     let step: Option<u64> = step.to_str().and_then(|step| step.parse().ok());
-    let step = step.ok_or_else(|| Error::new(Kind::Usage, format!("{KILL_AT} is no number")))?;
-    let steps = Steps::new(move |number| if number == step { die() } else { Ok(()) });
+    let step = step.ok_or_else(|| Error::new(Kind::Usage, format!("{name} is no number")))?;
+    let steps = Steps::new(move |number| if number >= step { signal_itself(signal) } else { Ok(()) });
     Ok((steps.kernel(kernel), steps.devices(devices)))
 }
 
-fn die() -> Result<()> {
-    let killed = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
-    killed.map_err(|error| Error::io("the process cannot kill itself", error))
+fn signal_itself(signal: Signal) -> Result<()> {
+    let done = nix::sys::signal::raise(signal);
+    done.map_err(|error| Error::io(format!("the process cannot send itself {signal}"), error))
 }
 
 fn random(buffer: &mut [u8]) {

@@ -12,10 +12,10 @@ use nix::errno::Errno;
 
 use super::ioctl::Prepared;
 use super::nodes::Nodes;
-use super::switch::{self, Before, Calls};
+use super::switch::Course;
 use super::{
-    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, Target,
-    UdevFlags, no_such_target,
+    DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table,
+    Target, UdevFlags, Witness, guarded, no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -40,12 +40,19 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 pub struct Control {
     dm: OnceLock<DM>,
     nodes: Nodes,
+    freeze_budget: Duration,
 }
 
 impl Control {
     /// The kernel, with nodes and links where `nodes` says.
     pub fn new(nodes: Nodes) -> Self {
-        Self { dm: OnceLock::new(), nodes }
+        Self { dm: OnceLock::new(), nodes, freeze_budget: FREEZE_BUDGET }
+    }
+
+    /// The same, whose switches are broken off when they freeze a volume for longer.
+    #[must_use]
+    pub fn freezing_for(self, freeze_budget: Duration) -> Self {
+        Self { freeze_budget, ..self }
     }
 
     fn dm(&self) -> Result<&DM> {
@@ -321,8 +328,15 @@ impl Kernel for Control {
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        let before = switch::before(self, steps)?;
-        switch::run(steps, &before, &mut Switch::prepare(self, steps, &before)?)
+        self.switch_before(steps, &())
+    }
+
+    fn switch_before(&self, steps: &[SwitchStep], witness: &dyn Witness) -> Result<SwitchReport> {
+        let course = Course::new(self, steps)?;
+        guarded::switch(self.dm()?.file(), course, self.freeze_budget, witness, |errno, step| match step {
+            SwitchStep::Suspend(name, _) => refused(errno, "suspend", name),
+            SwitchStep::Resume(name, _) => refused(errno, "resume", name),
+        })
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {
@@ -347,77 +361,5 @@ impl Kernel for Control {
 
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
         self.nodes.retract(name, link)
-    }
-}
-
-/// The ioctls of one switch, made before its first step.
-struct Switch<'a> {
-    control: &'a File,
-    steps: &'a [SwitchStep],
-    before: &'a [Before],
-    fired: Vec<Prepared>,
-    clear: Vec<Prepared>,
-    load_back: Vec<Prepared>,
-    resume: Vec<Prepared>,
-}
-
-impl<'a> Switch<'a> {
-    fn prepare(kernel: &'a Control, steps: &'a [SwitchStep], before: &'a [Before]) -> Result<Self> {
-        let fired = steps.iter().map(|step| match step {
-            SwitchStep::Suspend(name, freeze) => Prepared::suspend(name, *freeze),
-            SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
-        });
-        Ok(Self {
-            control: kernel.dm()?.file(),
-            steps,
-            before,
-            fired: fired.collect(),
-            clear: before.iter().map(|device| Prepared::clear(&device.name)).collect(),
-            load_back: before
-                .iter()
-                .map(|device| Prepared::load(&device.name, &device.table, device.read_only))
-                .collect(),
-            resume: before
-                .iter()
-                .map(|device| Prepared::resume(&device.name, UdevFlags::unchanged()))
-                .collect(),
-        })
-    }
-
-    /// The error of a step, in words.
-    fn refused(&self, step: usize, errno: Errno) -> Error {
-        match self.steps.get(step) {
-            Some(SwitchStep::Suspend(name, _)) => refused(errno, "suspend", name),
-            Some(SwitchStep::Resume(name, _)) => refused(errno, "resume", name),
-            None => Error::io("the kernel did not switch", errno),
-        }
-    }
-}
-
-fn fire(prepared: Option<&mut Prepared>, control: &File) -> std::result::Result<(), Errno> {
-    prepared.map_or(Ok(()), |prepared| prepared.fire(control))
-}
-
-impl Calls for Switch<'_> {
-    fn fire(&mut self, step: usize) -> Result<()> {
-        fire(self.fired.get_mut(step), self.control).map_err(|errno| self.refused(step, errno))
-    }
-
-    fn clear(&mut self, device: usize) -> Result<()> {
-        fire(self.clear.get_mut(device), self.control)
-            .map_err(|errno| Error::io("a table stays loaded", errno))
-    }
-
-    fn load_back(&mut self, device: usize) -> Result<()> {
-        if self.before.get(device).is_none_or(|before| before.table.is_empty()) {
-            return Ok(());
-        }
-        fire(self.load_back.get_mut(device), self.control)
-            .map_err(|errno| Error::io("a table cannot be put back", errno))
-    }
-
-    fn resume(&mut self, device: usize) -> Result<()> {
-        fire(self.resume.get_mut(device), self.control)
-            .map_err(|errno| Error::io("a device stays suspended", errno))
     }
 }

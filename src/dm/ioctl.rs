@@ -45,6 +45,7 @@ const SKIP_LOCKFS: u32 = 1 << 10;
 mod raw {
     use super::Header;
 
+    nix::ioctl_readwrite!(version, 0xfd, 0, Header);
     nix::ioctl_readwrite!(remove, 0xfd, 4, Header);
     nix::ioctl_readwrite!(rename, 0xfd, 5, Header);
     nix::ioctl_readwrite!(suspend, 0xfd, 6, Header);
@@ -64,9 +65,13 @@ struct Request<'a> {
     tail: &'a [u8],
 }
 
+const HEADER_WORDS: usize = HEADER / size_of::<u64>();
+
 /// An ioctl with everything that it needs.
 pub struct Prepared {
     call: Call,
+    /// The header as it is asked with: the kernel writes its answer over the other one.
+    header: [u64; HEADER_WORDS],
     /// Header and tail; words, so that they are aligned as the kernel's structure is.
     words: Vec<u64>,
 }
@@ -86,8 +91,10 @@ impl Prepared {
         bytes.extend_from_slice(request.tail);
         bytes.resize(size, 0);
         let (words, _) = bytes.as_chunks();
-        let words = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-        Self { call, words }
+        let words: Vec<_> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        let mut header = [0; HEADER_WORDS];
+        header.iter_mut().zip(&words).for_each(|(to, from)| *to = *from);
+        Self { call, header, words }
     }
 
     /// Stops I/O.
@@ -136,11 +143,25 @@ impl Prepared {
         Self::new(raw::target_version, kind, &Request::default())
     }
 
-    /// Runs it. No allocation, no wait for udev.
+    /// Runs it, as often as is wanted. No allocation, no wait for udev.
     pub fn fire(&mut self, control: &impl AsRawFd) -> nix::Result<()> {
+        self.call(self.call, control)
+    }
+
+    /// Asks for the interface's version instead: nothing happens, but all that firing it touches is in memory then.
+    pub fn rehearse(&mut self, control: &impl AsRawFd) -> nix::Result<()> {
+        // A table may be longer than a page.
+        for word in self.words.iter_mut().skip(HEADER_WORDS) {
+            *word = std::hint::black_box(*word);
+        }
+        self.call(raw::version, control)
+    }
+
+    fn call(&mut self, call: Call, control: &impl AsRawFd) -> nix::Result<()> {
+        self.words.iter_mut().zip(&self.header).for_each(|(to, from)| *to = *from);
         // SAFETY: the words are exclusively ours for the call and begin with a header, whose data_size says how many bytes they
         // are; the kernel reads and writes no more than that.
-        unsafe { (self.call)(control.as_raw_fd(), self.words.as_mut_ptr().cast::<Header>()) }.map(|_| ())
+        unsafe { call(control.as_raw_fd(), self.words.as_mut_ptr().cast::<Header>()) }.map(|_| ())
     }
 }
 

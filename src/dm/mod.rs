@@ -11,6 +11,8 @@ use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
 
 pub mod control;
+mod fork;
+mod guarded;
 mod ioctl;
 pub mod name;
 pub mod nodes;
@@ -18,10 +20,14 @@ pub mod sim;
 pub(crate) mod switch;
 pub mod target;
 pub mod udev;
+mod watchdog;
 
 pub use name::{DmName, DmUuid};
 pub use target::{Line, Status, Table, Target};
 pub use udev::UdevFlags;
+
+/// How long a switch may freeze a volume, if nothing else is set.
+pub const FREEZE_BUDGET: Duration = Duration::from_secs(10);
 
 /// What the kernel says of one device-mapper device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +93,20 @@ pub struct SwitchReport {
     pub frozen: Vec<(DmName, Duration)>,
 }
 
+/// Looks on while a switch runs: for tests, which cut it and forbid things inside it.
+pub trait Witness {
+    /// Before each call to the kernel, those that undo included. Its error is the call's, which then does not happen.
+    fn before(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nothing is suspended any more, if all went well.
+    fn after(&self) {}
+}
+
+/// Nobody looks on.
+impl Witness for () {}
+
 /// What the engine may ask of device-mapper. Every call acts on one device, named; errors name it.
 ///
 /// Promises that every implementation keeps: nothing waits for udev while a device is suspended; no call waits
@@ -144,6 +164,11 @@ pub trait Kernel: Send + Sync {
     /// suspended is resumed before the error returns, in reverse order and with the table that it had before: inactive
     /// tables that did not get their turn are cleared.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport>;
+
+    /// The same, with somebody looking on.
+    fn switch_before(&self, steps: &[SwitchStep], witness: &dyn Witness) -> Result<SwitchReport> {
+        switch::run_singly(self, steps, witness)
+    }
 
     /// Whether tables of this target type can be loaded, as far as it can be known without loading one
     /// (a module may still have to be loaded by the kernel).

@@ -260,7 +260,7 @@ impl Kernel for SimKernel {
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        super::switch::run_singly(self, steps)
+        super::switch::run_singly(self, steps, &())
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {

@@ -1,13 +1,16 @@
-//! The one way in which a switch runs, and runs back when a step fails; how a step is fired is the caller's.
+//! The one way in which a switch runs, runs back when a step fails, and is ended for a process that could not; how a step is fired
+//! is the caller's.
 //!
 //! Everything that a switch needs is made before its first step: between the first suspend and the last resume there is no
 //! allocation, no log and no file.
 
 use std::time::{Duration, Instant};
 
-use super::{DmName, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags, no_such_device};
+use nix::errno::Errno;
+
+use super::{DmName, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags, Witness, no_such_device};
 use crate::block::DevNo;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A device that a switch suspends, as it was before.
 pub struct Before {
@@ -21,124 +24,265 @@ pub struct Before {
     pub swaps: bool,
 }
 
-impl Before {
-    /// Loads the table from before; a device that had none is left with what it has.
-    pub fn load_back(&self, kernel: &dyn Kernel) -> Result<()> {
-        if self.table.is_empty() { Ok(()) } else { kernel.load(&self.name, &self.table, self.read_only) }
+/// Why a step was not taken.
+pub enum Refusal {
+    /// The kernel's answer. Words for it are found when nothing is suspended any more.
+    Errno(Errno),
+    /// The same, or a witness's answer, in words.
+    Error(Error),
+    /// The watchdog has taken the switch over.
+    Taken,
+}
+
+/// What became of a call.
+pub type Done = std::result::Result<(), Refusal>;
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
     }
 }
 
 /// Fires the steps of one switch. `step` counts its steps, `device` the devices that it suspends, in order.
 pub trait Calls {
     /// Fires a step.
-    fn fire(&mut self, step: usize) -> Result<()>;
+    fn fire(&mut self, step: usize) -> Done;
     /// Empties a device's inactive slot.
-    fn clear(&mut self, device: usize) -> Result<()>;
-    /// Loads the table that a device had before.
-    fn load_back(&mut self, device: usize) -> Result<()>;
+    fn clear(&mut self, device: usize, before: &Before) -> Done;
+    /// Loads the table that a device had before; one that had none is left with what it has.
+    fn load_back(&mut self, device: usize, before: &Before) -> Done;
     /// Resumes a device, of which nothing changed.
-    fn resume(&mut self, device: usize) -> Result<()>;
+    fn resume(&mut self, device: usize, before: &Before) -> Done;
 }
 
-/// The devices that these steps suspend, as they are.
-pub fn before(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<Vec<Before>> {
-    let suspends = steps.iter().filter(|step| matches!(step, SwitchStep::Suspend(..)));
-    let before = suspends.map(|step| {
-        let name = step.device().clone();
-        let table = kernel.table(&name, Slot::Live)?;
-        let info = kernel.info(&name)?.ok_or_else(|| no_such_device(&name))?;
-        Ok(Before { name, table, read_only: info.read_only, swaps: info.inactive })
-    });
-    before.collect()
+/// How far a switch came that its process could not end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// The step that was to be fired, and perhaps was.
+    pub step: usize,
+    /// True if that step failed and the switch was on its way back.
+    pub back: bool,
 }
 
-/// Runs the steps; see [`Kernel::switch`] for what happens if one fails.
-pub fn run(steps: &[SwitchStep], before: &[Before], calls: &mut dyn Calls) -> Result<SwitchReport> {
-    let mut frozen: Vec<_> = before.iter().map(|device| (device.name.clone(), Duration::ZERO)).collect();
-    let mut since = vec![None; before.len()];
-    for (number, step) in steps.iter().enumerate() {
-        let began = Instant::now();
-        let device = before.iter().position(|device| device.name == *step.device());
-        if let Err(error) = calls.fire(number) {
-            let swapped = |device: &usize| before.get(*device).is_some_and(|before| before.swaps);
-            let failed = device.filter(|_| matches!(step, SwitchStep::Resume(..))).filter(swapped);
-            run_back(before, &since, failed, calls);
-            return Err(error);
-        }
-        let Some(device) = device else { continue };
-        let (Some(since), Some((_, time))) = (since.get_mut(device), frozen.get_mut(device)) else {
-            continue;
-        };
-        match step {
-            SwitchStep::Suspend(..) => *since = Some(began),
-            SwitchStep::Resume(..) => *time = since.take().map_or(Duration::ZERO, |since| since.elapsed()),
-        }
-    }
-    Ok(SwitchReport { frozen })
+/// The course of one switch.
+pub struct Course<'a> {
+    steps: &'a [SwitchStep],
+    /// The devices that it suspends, in order.
+    before: Vec<Before>,
+    /// Which of them each step acts on; none of them for a device that only begins.
+    devices: Vec<Option<usize>>,
+    /// Since when each of them is suspended.
+    since: Vec<Option<Instant>>,
+    /// True for those that it has resumed.
+    resumed: Vec<bool>,
+    frozen: Vec<Duration>,
 }
 
-/// Resumes what is suspended with its old table. The first error is the one that counts; what fails here as well is left to
-/// the next run, which finds the device suspended.
-fn run_back(before: &[Before], since: &[Option<Instant>], swapped: Option<usize>, calls: &mut dyn Calls) {
-    let suspended = || (0..before.len()).filter(|device| since.get(*device).is_some_and(Option::is_some));
-    let others = || suspended().filter(|device| Some(*device) != swapped);
-    // All of them before the first resume: an inactive target may be waiting for another's exceptions.
-    for device in others() {
-        let _ = calls.clear(device);
+impl<'a> Course<'a> {
+    /// The switch of these steps, with its devices as they are.
+    pub fn new<K: Kernel + ?Sized>(kernel: &K, steps: &'a [SwitchStep]) -> Result<Self> {
+        let suspends = steps.iter().filter(|step| matches!(step, SwitchStep::Suspend(..)));
+        let before = suspends.map(|step| {
+            let name = step.device().clone();
+            let table = kernel.table(&name, Slot::Live)?;
+            let info = kernel.info(&name)?.ok_or_else(|| no_such_device(&name))?;
+            Ok(Before { name, table, read_only: info.read_only, swaps: info.inactive })
+        });
+        let before = before.collect::<Result<Vec<_>>>()?;
+        let device = |step: &SwitchStep| before.iter().position(|device| device.name == *step.device());
+        Ok(Self {
+            steps,
+            devices: steps.iter().map(device).collect(),
+            since: vec![None; before.len()],
+            resumed: vec![false; before.len()],
+            frozen: vec![Duration::ZERO; before.len()],
+            before,
+        })
     }
-    // While the table that was swapped in is there it may keep a source from being resumed. So the old one is put back
-    // first, unless loading it reads a store below.
-    let old = swapped.and_then(|device| Some((device, &before.get(device)?.table)));
-    let put_back = |calls: &mut dyn Calls, wanted: bool| {
-        if let Some((device, _)) = old.filter(|(_, table)| table.reads_store() == wanted) {
-            let _ = calls.load_back(device);
-            let _ = calls.resume(device);
+
+    /// Its steps.
+    pub fn steps(&self) -> &'a [SwitchStep] {
+        self.steps
+    }
+
+    /// The devices that it suspends.
+    pub fn before(&self) -> &[Before] {
+        &self.before
+    }
+
+    /// Runs it; see [`Kernel::switch`] for what happens if a step fails. Answers the step that failed, and why.
+    pub fn run(&mut self, calls: &mut dyn Calls) -> std::result::Result<(), (usize, Refusal)> {
+        self.run_from(0, calls)
+    }
+
+    fn run_from(&mut self, first: usize, calls: &mut dyn Calls) -> std::result::Result<(), (usize, Refusal)> {
+        for number in first..self.steps.len() {
+            let began = Instant::now();
+            match calls.fire(number) {
+                Ok(()) => self.note(number, began),
+                // Whoever has taken it over ends it.
+                Err(Refusal::Taken) => return Err((number, Refusal::Taken)),
+                Err(refusal) => {
+                    self.run_back(self.resumed_by(number), calls);
+                    return Err((number, refusal));
+                }
+            }
         }
-    };
-    put_back(calls, false);
-    for device in others().collect::<Vec<_>>().into_iter().rev() {
-        let _ = calls.resume(device);
+        Ok(())
     }
-    put_back(calls, true);
+
+    /// Notes a step that is done.
+    fn note(&mut self, step: usize, began: Instant) {
+        let Some(device) = self.devices.get(step).copied().flatten() else { return };
+        let Some(since) = self.since.get_mut(device) else { return };
+        if let Some(SwitchStep::Suspend(..)) = self.steps.get(step) {
+            *since = Some(began);
+            return;
+        }
+        if let Some(frozen) = self.frozen.get_mut(device) {
+            *frozen = since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        }
+        if let Some(resumed) = self.resumed.get_mut(device) {
+            *resumed = true;
+        }
+    }
+
+    /// The device that a step resumes, if the switch suspends it.
+    fn resumed_by(&self, step: usize) -> Option<usize> {
+        let is_resume = matches!(self.steps.get(step), Some(SwitchStep::Resume(..)));
+        self.devices.get(step).copied().flatten().filter(|_| is_resume)
+    }
+
+    /// Resumes what is suspended with its old table. The first error is the one that counts; what fails here as well is left to
+    /// the next run, which finds the device suspended. `failed` is the device whose resume failed.
+    fn run_back(&self, failed: Option<usize>, calls: &mut dyn Calls) {
+        let swapped = failed.filter(|device| self.before.get(*device).is_some_and(|before| before.swaps));
+        let others = self.before.iter().enumerate().filter(|(device, _)| Some(*device) != swapped);
+        // All of them before the first resume: an inactive target may be waiting for another's exceptions. Whoever resumes a device
+        // that was never suspended would make its table live as well.
+        for (device, before) in others.clone().filter(|(device, _)| self.resumed.get(*device) == Some(&false))
+        {
+            let _ = calls.clear(device, before);
+        }
+        // While the table that was swapped in is there it may keep a source from being resumed. So the old one is put back
+        // first, unless loading it reads a store below.
+        self.put_back(swapped, false, calls);
+        for (device, before) in others.rev().filter(|(device, _)| self.is_suspended(*device)) {
+            let _ = calls.resume(device, before);
+        }
+        self.put_back(swapped, true, calls);
+    }
+
+    fn put_back(&self, swapped: Option<usize>, reads_store: bool, calls: &mut dyn Calls) {
+        let before = swapped.and_then(|device| Some((device, self.before.get(device)?)));
+        if let Some((device, before)) = before.filter(|(_, before)| before.table.reads_store() == reads_store)
+        {
+            let _ = calls.load_back(device, before);
+            let _ = calls.resume(device, before);
+        }
+    }
+
+    fn is_suspended(&self, device: usize) -> bool {
+        self.since.get(device).is_some_and(Option::is_some)
+    }
+
+    /// Ends the switch of a process that could not, so that nothing stays suspended; may be done again.
+    ///
+    /// Before the first resume nothing has changed: it goes back. From the first resume on a snapshot may have begun, which an
+    /// origin with its old table would not serve: it goes on. One that was on its way back stays on it.
+    pub fn rescue(&mut self, reached: Reached, calls: &mut dyn Calls) {
+        let now = Instant::now();
+        self.forget();
+        for step in 0..reached.step {
+            self.note(step, now);
+        }
+        let first_resume = self.steps.iter().position(|step| matches!(step, SwitchStep::Resume(..)));
+        if !reached.back && first_resume.is_some_and(|first| reached.step >= first) {
+            let _ = self.run_from(reached.step, calls);
+            return;
+        }
+        // A suspend may have been fired.
+        let failed = self.resumed_by(reached.step);
+        if failed.is_none() {
+            self.note(reached.step, now);
+        }
+        self.run_back(failed, calls);
+    }
+
+    /// Goes every way that there is, with calls that do nothing: what is touched on it is in memory afterwards.
+    pub fn rehearse(&mut self, calls: &mut dyn Calls) {
+        let _ = self.run(calls);
+        self.rescue(Reached { step: 0, back: false }, calls);
+        self.rescue(Reached { step: self.steps.len().saturating_sub(1), back: false }, calls);
+        let last = self.before.len().checked_sub(1);
+        self.run_back(last, calls);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.since.fill(None);
+        self.resumed.fill(false);
+        self.frozen.fill(Duration::ZERO);
+    }
+
+    /// How long each device was suspended.
+    pub fn report(self) -> SwitchReport {
+        let names = self.before.into_iter().map(|device| device.name);
+        SwitchReport { frozen: names.zip(self.frozen).collect() }
+    }
 }
 
 /// Fires each step as a single call, for kernels that have nothing to prepare.
-struct Single<'a> {
-    kernel: &'a dyn Kernel,
+struct Single<'a, K: ?Sized> {
+    kernel: &'a K,
     steps: &'a [SwitchStep],
-    before: &'a [Before],
+    witness: &'a dyn Witness,
 }
 
 /// Runs the steps as single calls of `kernel`.
-pub fn run_singly(kernel: &dyn Kernel, steps: &[SwitchStep]) -> Result<SwitchReport> {
-    let before = before(kernel, steps)?;
-    run(steps, &before, &mut Single { kernel, steps, before: &before })
-}
-
-impl Single<'_> {
-    fn with(&self, device: usize, act: impl Fn(&dyn Kernel, &Before) -> Result<()>) -> Result<()> {
-        self.before.get(device).map_or(Ok(()), |before| act(self.kernel, before))
+pub fn run_singly<K: Kernel + ?Sized>(
+    kernel: &K,
+    steps: &[SwitchStep],
+    witness: &dyn Witness,
+) -> Result<SwitchReport> {
+    let mut course = Course::new(kernel, steps)?;
+    match course.run(&mut Single { kernel, steps, witness }) {
+        Ok(()) => Ok(course.report()),
+        Err((_, Refusal::Error(error))) => Err(error),
+        Err((_, Refusal::Errno(errno))) => Err(Error::io("the kernel did not switch", errno)),
+        Err((_, Refusal::Taken)) => Err(Error::io("the kernel did not switch", Errno::EINTR)),
     }
 }
 
-impl Calls for Single<'_> {
-    fn fire(&mut self, step: usize) -> Result<()> {
+impl<K: Kernel + ?Sized> Calls for Single<'_, K> {
+    fn fire(&mut self, step: usize) -> Done {
+        self.witness.before()?;
         match self.steps.get(step) {
-            Some(SwitchStep::Suspend(name, freeze)) => self.kernel.suspend(name, *freeze),
-            Some(SwitchStep::Resume(name, udev)) => self.kernel.resume(name, *udev),
-            None => Ok(()),
+            Some(SwitchStep::Suspend(name, freeze)) => self.kernel.suspend(name, *freeze)?,
+            Some(SwitchStep::Resume(name, udev)) => self.kernel.resume(name, *udev)?,
+            None => {}
         }
+        Ok(())
     }
 
-    fn clear(&mut self, device: usize) -> Result<()> {
-        self.with(device, |kernel, before| kernel.clear(&before.name))
+    fn clear(&mut self, _: usize, before: &Before) -> Done {
+        self.witness.before()?;
+        Ok(self.kernel.clear(&before.name)?)
     }
 
-    fn load_back(&mut self, device: usize) -> Result<()> {
-        self.with(device, |kernel, before| before.load_back(kernel))
+    fn load_back(&mut self, _: usize, before: &Before) -> Done {
+        if before.table.is_empty() {
+            return Ok(());
+        }
+        self.witness.before()?;
+        Ok(self.kernel.load(&before.name, &before.table, before.read_only)?)
     }
 
-    fn resume(&mut self, device: usize) -> Result<()> {
-        self.with(device, |kernel, before| kernel.resume(&before.name, UdevFlags::unchanged()))
+    fn resume(&mut self, _: usize, before: &Before) -> Done {
+        self.witness.before()?;
+        Ok(self.kernel.resume(&before.name, UdevFlags::unchanged())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

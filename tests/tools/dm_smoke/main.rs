@@ -13,11 +13,16 @@ use dmsnap::error::Result;
 
 use lab::{Lab, expect};
 
+mod frozen;
 mod lab;
 mod paths;
 mod snapshots;
+mod strict;
 mod tables;
 mod transfers;
+
+#[global_allocator]
+static ALLOCATOR: strict::Strict = strict::Strict;
 
 type Scenario = fn(&Lab) -> Result<()>;
 
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn scenarios() -> BTreeMap<&'static str, Scenario> {
-    let table: [(&str, Scenario); 12] = [
+    let table: [(&str, Scenario); 13] = [
         ("names", tables::names),
         ("tables", tables::tables),
         ("snapshot", snapshots::snapshot),
@@ -56,6 +61,7 @@ fn scenarios() -> BTreeMap<&'static str, Scenario> {
         ("links", paths::links),
         ("many", tables::many),
         ("no-control", paths::no_control),
+        ("frozen", frozen::frozen),
         ("transfers", transfers::transfers),
     ];
     table.into_iter().collect()
