@@ -20,7 +20,7 @@ fuzz: deps
 # Guest tests that gain by length, for longer: races, and commands killed before each of their steps.
 test-long: deps
 	cargo build --locked --bins --examples
-	for tests in $(or $(ONLY),at_once killed_between); do \
+	for tests in $(or $(ONLY),at_once killed_between killed_inside); do \
 	    DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $$tests || exit; \
 	done
 

@@ -19,8 +19,8 @@ use crate::lvm::devices_file::DevicesFile;
 use crate::lvm::{self, Locks};
 use crate::steps::Steps;
 
-/// Name the step before which the process kills itself, or from which on it stops itself before each, to test what a process leaves
-/// that cannot go on.
+/// Name the step that the process kills or stops itself before, to test what a process leaves that cannot go on; with a `-` behind it,
+/// each from there on.
 const FAIL_POINTS: [(&str, Signal); 2] =
     [("DMSNAP_KILL_AT", Signal::SIGKILL), ("DMSNAP_STOP_AT", Signal::SIGSTOP)];
 
@@ -69,10 +69,18 @@ fn parts(kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Result<(Arc<dyn 
     let Some((name, signal, step)) = FAIL_POINTS.into_iter().find_map(set) else {
         return Ok((kernel, devices));
     };
-    let step: Option<u64> = step.to_str().and_then(|step| step.parse().ok());
-    let step = step.ok_or_else(|| Error::new(Kind::Usage, format!("{name} is no number")))?;
-    let steps = Steps::new(move |number| if number >= step { signal_itself(signal) } else { Ok(()) });
+    let (first, last) = steps_named(step.to_str().unwrap_or_default())
+        .ok_or_else(|| Error::new(Kind::Usage, format!("{name} is no number")))?;
+    let hit = move |number| (first..=last).contains(&number);
+    let steps = Steps::new(move |number| if hit(number) { signal_itself(signal) } else { Ok(()) });
     Ok((steps.kernel(kernel), steps.devices(devices)))
+}
+
+/// The first and the last: `7` or `7-`.
+fn steps_named(text: &str) -> Option<(u64, u64)> {
+    let open = text.strip_suffix('-');
+    let first = open.unwrap_or(text).parse().ok()?;
+    Some((first, if open.is_some() { u64::MAX } else { first }))
 }
 
 fn signal_itself(signal: Signal) -> Result<()> {

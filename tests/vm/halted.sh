@@ -1,5 +1,5 @@
-# Commands that are halted inside their switch. The product does it itself: DMSNAP_STOP_AT=N is a SIGSTOP before its N-th step and before each behind
-# it (disk writes, flushes, changes of a device).
+# Commands that are halted inside their switch. The product does it itself: DMSNAP_STOP_AT=N is a SIGSTOP before its N-th step (disk
+# write, flush, change of a device), N- before each from there on.
 
 is_suspended() { [[ $(dmsetup info -c --noheadings -o suspended) == *Suspended* ]]; }
 nothing_suspended() { ! is_suspended; }
@@ -33,7 +33,7 @@ state_of() { sed -n 's/^State:\t\(.\).*/\1/p' /proc/$1/status 2>/dev/null || ech
 halted_or_ended() { [[ $(state_of $1) == [TZ] ]]; }
 halted() { [ "$(state_of $1)" = T ]; }
 
-# Starts a command in the background that is halted before a step, if it has so many. Its process is $process.
+# Starts a command in the background that is halted before a step, or with a - before each from there on, if it has so many. Its process is $process.
 halt_before() { # STEP ARGUMENT...
     DMSNAP_STOP_AT=$1 "$DMSNAP" -q "${@:2}" >/tmp/said 2>&1 &
     process=$!
@@ -44,7 +44,7 @@ halt_before() { # STEP ARGUMENT...
 steps_inside() { # ARGUMENT...
     local step=1
     inside=()
-    DMSNAP_FREEZE_BUDGET=3600 halt_before 1 "$@"
+    DMSNAP_FREEZE_BUDGET=3600 halt_before 1- "$@"
     while halted $process; do
         ! is_suspended || inside+=($step)
         step=$((step + 1))

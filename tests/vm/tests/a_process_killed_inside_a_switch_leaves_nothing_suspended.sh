@@ -1,5 +1,5 @@
 # disks: 512M
-# timeout: 150
+# timeout: 120
 
 # A command is stopped before each step in its switch, where the volume stands still and so does who writes to it; then it is killed. Within a
 # second I/O goes on, with no other command run. The next one puts everything right.
@@ -34,8 +34,11 @@ as_it_is() { true; }
 
 killed_inside "without first" snapshot create vg/origin --name first --size 16M
 with first
-killed_inside "without second first" snapshot create vg/origin --name second --size 16M
-killed_inside as_it_is volume extend vg/origin --size +4M
+if [ -n "$DMSNAP_LONG" ]; then
+    killed_inside "without second first" snapshot create vg/origin --name second --size 16M
+    killed_inside as_it_is volume extend vg/origin --size +4M
+    without second first
+fi
 holds_the_file first
 killed_inside "with first" snapshot remove vg/first
 kill $writer

@@ -14,7 +14,7 @@ locked() { [ "$(sed -n 's/^VmLck:[ \t]*\([0-9]*\) kB/\1/p' /proc/$1/status)" -gt
 set -m
 for signal in TERM HUP INT; do
     dmsnap -q snapshot remove vg/s
-    DMSNAP_FREEZE_BUDGET=3600 halt_before ${inside[0]} "${snapshot[@]}"
+    DMSNAP_FREEZE_BUDGET=3600 halt_before ${inside[0]}- "${snapshot[@]}"
     is_suspended || fail "nothing is suspended"
     watchdog=$(pgrep -P $process)
     equal "files of the watchdog" 2 "$(ls /proc/$watchdog/fd | wc -l)"
