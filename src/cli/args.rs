@@ -111,6 +111,11 @@ pub enum Command {
     Repair {
         /// Volume groups; none: all
         vgs: Vec<VgName>,
+        /// Take the metadata on this device as the right one, where devices hold different versions under one seqno
+        ///
+        /// For one volume group. With --dry-run it shows the versions: who wrote each, when and why, and what only one of them has.
+        #[arg(long, value_name = "DEV", requires = "vgs")]
+        from: Option<PathBuf>,
     },
     /// Show the label, headers and metadata of a device, or the exception store of a snapshot's -cow device
     Inspect {

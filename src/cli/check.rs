@@ -1,6 +1,7 @@
 //! `dmsnap check` and `dmsnap repair`
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -55,6 +56,14 @@ pub fn repair(vgs: &[VgName], engine: &Engine, mode: Mode, output: &Output) -> R
         stuck => output.done(report).and(stuck.map_or(Ok(()), Err)),
     };
     each(groups, &refused, output, |vg, ()| engine.repair(vg, mode), print)
+}
+
+/// The same where devices hold different versions of the metadata, and this one is right.
+pub fn settle(vgs: &[VgName], from: &Path, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    let [vg] = vgs else {
+        return Err(Error::new(Kind::Usage, "--from is for one volume group").hint("name one volume group"));
+    };
+    output.done(&engine.settle(vg, from, mode)?)
 }
 
 /// What a dry run shows that cannot be repaired: the repair itself fails for it.

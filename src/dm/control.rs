@@ -14,8 +14,8 @@ use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::switch::Course;
 use super::{
-    DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table,
-    Target, UdevFlags, Witness, guarded, no_such_target,
+    DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep,
+    Table, Target, UdevFlags, Witness, guarded, no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};

@@ -332,7 +332,7 @@ fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotSta
     }
 }
 
-fn rfc3339(seconds: u64) -> Option<String> {
+pub(super) fn rfc3339(seconds: u64) -> Option<String> {
     let time = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
     Some(time.to_string())
 }

@@ -19,6 +19,7 @@ pub mod activation;
 pub mod blank;
 pub mod converge;
 pub mod desired;
+pub mod dispute;
 pub mod execute;
 mod gather;
 pub mod group;

@@ -50,6 +50,8 @@ pub enum Entry {
     MakeVg(VgName),
     /// A volume group ends.
     RemoveVg(VgName),
+    /// A version of the metadata, and what becomes of it.
+    Version(String),
     /// Older copies of the metadata become what the newest is.
     Renew,
     /// A step outside the switch.
@@ -71,9 +73,12 @@ impl Entry {
     /// When it is done.
     pub fn phase(&self) -> Phase {
         match self {
-            Self::Edit(_) | Self::MakeVg(_) | Self::RemoveVg(_) | Self::Renew | Self::Unlabel { .. } => {
-                Phase::Metadata
-            }
+            Self::Edit(_)
+            | Self::MakeVg(_)
+            | Self::RemoveVg(_)
+            | Self::Version(_)
+            | Self::Renew
+            | Self::Unlabel { .. } => Phase::Metadata,
             Self::Blank(_) | Self::Label { .. } => Phase::Prepare,
             Self::Step { phase, .. } => *phase,
             Self::Switch(_) => Phase::Switch,
@@ -100,7 +105,7 @@ impl fmt::Display for Entry {
             Self::Renew => f.write_str("renew older copies"),
             Self::Step { step, layers, .. } => f.write_str(&step.text(layers)),
             Self::Switch(step) => f.write_str(&switch_text(step)),
-            Self::Stuck(why) => f.write_str(why),
+            Self::Version(words) | Self::Stuck(words) => f.write_str(words),
         }
     }
 }

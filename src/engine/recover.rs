@@ -28,7 +28,7 @@ use crate::lvm::{Edit, Lv, LvName, Vg, VgName};
 pub(super) struct Recovery {
     stacks: Vec<Rescue>,
     /// Why some stacks are not helped.
-    stuck: Vec<Error>,
+    pub(super) stuck: Vec<Error>,
     /// When no stack is stuck.
     confirm: Vec<Edit>,
     /// Older copies of the metadata are renewed, by a commit of nothing new if there is no other.
@@ -54,7 +54,7 @@ impl Recovery {
         own.chain(self.confirm.iter().filter(|_| self.stuck.is_empty()).cloned()).collect()
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<Entry> {
         let renewal = self.renews.then_some(Entry::Renew);
         let (intent, confirm) = (self.intent(), self.confirmation(&self.stacks));
         let plans = self.stacks.iter().flat_map(|rescue| rescue.plan.entries());
@@ -87,7 +87,7 @@ impl Session<'_> {
     }
 
     /// Everything that differs between metadata and kernel, of the volumes that dmsnap builds.
-    fn difference(&self) -> Result<Recovery> {
+    pub(super) fn difference(&self) -> Result<Recovery> {
         let vg = self.vg();
         let found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
         let doomed = vg.built_here().filter(|lv| goes(vg, lv)).map(|lv| lv.name.clone());
@@ -136,7 +136,7 @@ impl Session<'_> {
     }
 
     /// Does it, stack by stack: what the kernel refuses for one of them is added to what is stuck.
-    fn restore_order(&mut self, recovery: &mut Recovery) -> Result<Executed> {
+    pub(super) fn restore_order(&mut self, recovery: &mut Recovery) -> Result<Executed> {
         let intent = recovery.intent();
         if recovery.renews && intent.is_empty() && recovery.confirmation(&recovery.stacks).is_empty() {
             self.renew("recover")?;

@@ -12,12 +12,14 @@ use super::naming::{Layer, Naming};
 use super::operation::Mode;
 use super::plan::Plan;
 use super::tree::{Expected, FoundTree};
-use crate::block::{Access, DevNo};
+use crate::block::{Access, DevNo, Listed};
 use crate::dm::{DmName, Kernel, Target};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
-use crate::lvm::{Edit, Exempt, Lv, LvName, OpenVg, Role, Stamp, Uuid, Vg, VgName, commit};
+use crate::lvm::{
+    Disputed, Edit, Exempt, Lv, LvName, OpenVg, Role, Stamp, Uuid, Version, Vg, VgName, commit,
+};
 
 /// A volume group under its lock, as it was read; [`Session::recover`] takes away what dead processes left.
 pub(super) struct Session<'a> {
@@ -102,6 +104,20 @@ impl Engine {
         self.tell(&open.findings);
         open.check_changeable()?;
         Ok(self.session_of(open, lock))
+    }
+
+    /// The same for a group of which there are several versions under one seqno: as this device has it; and all of them.
+    pub(super) fn disputed_session(
+        &self,
+        vg: &VgName,
+        from: &Listed,
+        mode: Mode,
+    ) -> Result<(Session<'_>, Vec<Version>)> {
+        let lock = self.world.locks.vg(vg, lock::Mode::Exclusive, mode.wait())?;
+        let devices = self.world.devices.as_ref();
+        let Disputed { open, versions } =
+            self.scanner.open_disputed(devices, &self.world.owner, vg, from, Access::Write)?;
+        Ok((self.session_of(open, lock), versions))
     }
 
     /// The same for operations that change no metadata: devices may be missing that the volumes do not need.

@@ -42,5 +42,5 @@ pub use edit::{Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Creation, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
-pub use scan::{Finding, OpenMda, OpenPv, OpenVg, Present, Scan, Scanner, open_vg, scan};
+pub use scan::{Disputed, Finding, OpenMda, OpenPv, OpenVg, Present, Scan, Scanner, Version, open_vg, scan};
 pub use settings::Settings;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::alloc::Policy;
 use super::config::{Node, Scalar, Section, Tree};
 use super::index::Index;
-use super::model::{Creation, Lv, Pv, Vg, Words};
+use super::model::{Creation, Lv, Pv, Stamp, Vg, Words};
 use super::name::{LvName, Tag, Uuid, VgName};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Extents, Sectors};
@@ -44,6 +44,19 @@ impl Vg {
         read_members(&mut vg, node).map_err(|error| error.at(context))?;
         vg.tree = tree;
         Ok(vg)
+    }
+
+    /// Who wrote the text, when and why, as far as it says so.
+    pub fn written(&self) -> Stamp {
+        let root = self.tree.root();
+        let word = |key: &str| root.find(key).and_then(|node| text(node).ok());
+        Stamp {
+            time: root.find("creation_time").and_then(|node| number(node).ok()).unwrap_or_default(),
+            host: word("creation_host").unwrap_or_default(),
+            system: String::new(),
+            system_id: word("creation_host_system_id"),
+            description: word("description").unwrap_or_default(),
+        }
     }
 }
 

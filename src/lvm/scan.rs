@@ -17,11 +17,14 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
 mod assemble;
+mod dispute;
 mod md;
 mod memory;
 mod probe;
 
+pub use dispute::{Disputed, Version};
 use memory::{Known, Memory};
+use probe::Probe;
 
 /// What there is on the host.
 #[derive(Debug)]
@@ -159,8 +162,12 @@ impl Scanner {
         Ok(open)
     }
 
-    /// What is written from has been read by who writes, under the lock: only a reader takes a text from before.
     fn look(&self, devices: &dyn Devices, host: &Host, access: Access) -> Result<Scan> {
+        Ok(assemble::assemble(self.probes(devices, access)?, host))
+    }
+
+    /// What is written from has been read by who writes, under the lock: only a reader takes a text from before.
+    fn probes(&self, devices: &dyn Devices, access: Access) -> Result<Vec<Probe>> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *memory);
         // Others scan meanwhile, and remember nothing: a device that does not answer holds up who asked.
@@ -168,7 +175,7 @@ impl Scanner {
         let known = Known::new(&before, access == Access::Read);
         let probes = probe::all(devices, &known)?;
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = known.found();
-        Ok(assemble::assemble(probes, host))
+        Ok(probes)
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cuts;
+mod disputes;
 mod full;
 mod lab;
 mod lvm2_peer;

@@ -7,36 +7,56 @@ use std::sync::Arc;
 use super::memory::Text;
 use super::probe::Probe;
 use super::{Finding, OpenPv, OpenVg, Scan};
+use crate::block::DevNo;
 use crate::lvm::check::{self, Exempt, Host, Refusal};
 use crate::lvm::edit::Edit;
 use crate::lvm::model::{Pv, Vg};
 use crate::lvm::name::{Uuid, VgName};
 
 /// A text that was found, once for all its copies.
-struct Version {
+pub(super) struct Version {
+    pub vg: Vg,
+    /// The devices that hold it.
+    pub holders: Vec<Holder>,
     text: Arc<Text>,
-    vg: Vg,
 }
 
-pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
-    let mut findings = Vec::new();
-    let mut pvs = Pvs::default();
-    let mut versions: BTreeMap<Uuid, Vec<Version>> = BTreeMap::new();
+/// A device with a text.
+pub(super) struct Holder {
+    pub number: Option<DevNo>,
+    pub name: String,
+}
+
+/// What the devices hold.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub pvs: Pvs,
+    pub versions: BTreeMap<Uuid, Vec<Version>>,
+    pub findings: Vec<Finding>,
+}
+
+pub(super) fn gather(probes: Vec<Probe>) -> Gathered {
+    let mut gathered = Gathered::default();
     for mut probe in probes {
-        findings.append(&mut probe.findings);
+        gathered.findings.append(&mut probe.findings);
         let Some(mut pv) = probe.pv else { continue };
         for (place, text) in probe.texts {
-            pvs.claimed.extend(first_word(&text.bytes).map(|vg| (pv.id, vg)));
-            if let Err(finding) = take(&text, &pv, &mut versions) {
+            gathered.pvs.claimed.extend(first_word(&text.bytes).map(|vg| (pv.id, vg)));
+            if let Err(finding) = gathered.take(&text, &pv) {
                 if let Some(mda) = pv.mdas.get_mut(place) {
                     mda.header = Err(finding.text.clone());
                 }
-                findings.push(finding);
+                gathered.findings.push(finding);
             }
         }
-        pvs.add(pv);
+        gathered.pvs.add(pv);
     }
-    let newest: Vec<(Version, Option<String>)> = versions.into_values().filter_map(newest).collect();
+    gathered
+}
+
+pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
+    let Gathered { mut pvs, versions, mut findings } = gather(probes);
+    let newest: Vec<(Version, Option<Doubt>)> = versions.into_values().filter_map(newest).collect();
     let mut vgs: Vec<OpenVg> =
         newest.into_iter().map(|(version, doubt)| pvs.group(version.vg, doubt, host)).collect();
     vgs.sort_by(|a, b| (&a.vg.name, a.vg.id).cmp(&(&b.vg.name, b.vg.id)));
@@ -48,18 +68,22 @@ pub(super) fn assemble(probes: Vec<Probe>, host: &Host) -> Scan {
     Scan { vgs, orphans: pvs.orphans(), findings }
 }
 
-/// Takes a text among the versions, unless a copy of it is there already.
-fn take(text: &Arc<Text>, pv: &OpenPv, versions: &mut BTreeMap<Uuid, Vec<Version>>) -> Result<(), Finding> {
-    let vg = text.vg().as_ref().map_err(|error| Finding {
-        vg: first_word(&text.bytes),
-        device: pv.path().map(Path::to_owned),
-        text: format!("the metadata on {} is damaged: {error}", pv.name()),
-    })?;
-    let alike = versions.entry(vg.id).or_default();
-    if !alike.iter().any(|version| Arc::ptr_eq(&version.text, text)) {
-        alike.push(Version { text: text.clone(), vg: vg.clone() });
+impl Gathered {
+    /// Takes a text among the versions; a copy of one has a holder more.
+    fn take(&mut self, text: &Arc<Text>, pv: &OpenPv) -> Result<(), Finding> {
+        let vg = text.vg().as_ref().map_err(|error| Finding {
+            vg: first_word(&text.bytes),
+            device: pv.path().map(Path::to_owned),
+            text: format!("the metadata on {} is damaged: {error}", pv.name()),
+        })?;
+        let holder = Holder { number: pv.number(), name: pv.name() };
+        let alike = self.versions.entry(vg.id).or_default();
+        match alike.iter_mut().find(|version| Arc::ptr_eq(&version.text, text)) {
+            Some(version) => version.holders.push(holder),
+            None => alike.push(Version { vg: vg.clone(), holders: vec![holder], text: text.clone() }),
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The volume group's name, which begins the text: LVM2 insists on that.
@@ -68,15 +92,50 @@ fn first_word(text: &[u8]) -> Option<VgName> {
     std::str::from_utf8(text.get(..end)?).ok()?.parse().ok()
 }
 
+/// Why a version may not be the right one, and the way out.
+pub(super) struct Doubt {
+    what: String,
+    hint: String,
+}
+
+/// The versions with the highest seqno.
+pub(super) fn highest(versions: Vec<Version>) -> Vec<Version> {
+    let seqno = versions.iter().map(|version| version.vg.seqno).max();
+    versions.into_iter().filter(|version| Some(version.vg.seqno) == seqno).collect()
+}
+
 /// The version with the highest seqno, and why it may not be the right one.
-fn newest(versions: Vec<Version>) -> Option<(Version, Option<String>)> {
-    let seqno = versions.iter().map(|version| version.vg.seqno).max()?;
-    let mut highest = versions.into_iter().filter(|version| version.vg.seqno == seqno);
-    let first = highest.next()?;
-    let other = highest.next().map(|_| format!("has two different versions under seqno {seqno}"));
-    let misplaced = (first_word(&first.text.bytes).as_ref() != Some(&first.vg.name))
-        .then(|| "has metadata that does not begin with its name".to_owned());
-    Some((first, other.or(misplaced)))
+fn newest(versions: Vec<Version>) -> Option<(Version, Option<Doubt>)> {
+    let highest = highest(versions);
+    let doubt = disputed(&highest);
+    let first = highest.into_iter().next()?;
+    let misplaced = misplaced(&first);
+    Some((first, doubt.or(misplaced)))
+}
+
+fn disputed(highest: &[Version]) -> Option<Doubt> {
+    let [first, _, ..] = highest else { return None };
+    let one = |version: &Version| version.holders.first().map(|holder| holder.name.clone());
+    let devices: Vec<String> = highest.iter().filter_map(one).collect();
+    let count = if highest.len() == 2 { "two".to_owned() } else { highest.len().to_string() };
+    let (vg, seqno) = (&first.vg.name, first.vg.seqno);
+    let commands: Vec<_> =
+        devices.iter().map(|device| format!("`dmsnap repair {vg} --from {device}`")).collect();
+    Some(Doubt {
+        what: format!("has {count} different versions under seqno {seqno}, on {}", devices.join(" and ")),
+        hint: format!(
+            "take one of them as the right one: {}; with --dry-run it shows them",
+            commands.join(" or ")
+        ),
+    })
+}
+
+/// A text that begins with anything but its group's name is none to LVM2.
+pub(super) fn misplaced(version: &Version) -> Option<Doubt> {
+    (first_word(&version.text.bytes).as_ref() != Some(&version.vg.name)).then(|| Doubt {
+        what: "has metadata that does not begin with its name".to_owned(),
+        hint: "restore the metadata with LVM2's vgcfgrestore".to_owned(),
+    })
 }
 
 /// True for a finding of a group or of one of its devices.
@@ -127,7 +186,7 @@ impl Verdict<'_> {
 
 /// Physical volumes by identity; more than one under an identity are copies of one another.
 #[derive(Default)]
-struct Pvs {
+pub(super) struct Pvs {
     found: BTreeMap<Uuid, Vec<OpenPv>>,
     grouped: HashSet<Uuid>,
     /// The group whose metadata lies on a device.
@@ -155,11 +214,16 @@ impl Pvs {
         if edits.is_empty() { vg } else { vg.apply(&edits).unwrap_or(vg) }
     }
 
-    fn group(&mut self, vg: Vg, doubt: Option<String>, host: &Host) -> OpenVg {
+    /// The device with this number.
+    pub fn on(&self, number: DevNo) -> Option<&OpenPv> {
+        self.found.values().flatten().find(|pv| pv.number() == Some(number))
+    }
+
+    pub fn group(&mut self, vg: Vg, doubt: Option<Doubt>, host: &Host) -> OpenVg {
         let vg = self.without_returned(vg);
         let mut verdict = Verdict { refusal: check::refusal(&vg, host), vg: &vg.name };
         if let Some(doubt) = doubt {
-            verdict.refuse(&doubt, Some("restore the metadata with LVM2's vgcfgrestore".into()), false, None);
+            verdict.refuse(&doubt.what, Some(doubt.hint), false, None);
         }
         let pvs: Vec<_> = vg.pvs.iter().map(|known| self.member(&vg, known, &mut verdict)).collect();
         if !pvs.iter().flat_map(|pv| &pv.mdas).any(|mda| mda.header.is_ok()) {
