@@ -63,7 +63,7 @@ impl Engine {
         let scan = self.scan()?;
         self.refuse_taken_group(&scan, to)?;
         let change = |session: &Session<'_>| {
-            let (begin, end) = mark::group_changing();
+            let (begin, end) = mark::group_renaming(&session.vg().name);
             let rename = Edit::RenameVg { to: to.clone() };
             session.refuse_foreign_devices()?;
             session.refuse_borne_names(&session.vg().apply(std::slice::from_ref(&rename))?)?;

@@ -2,16 +2,20 @@
 //!
 //! Tags are the one private thing that lvm2 keeps. A volume or snapshot marked pending was never acknowledged, one marked
 //! deleting is as good as gone: the next command takes it away. One marked changing stays, and the next command sees to its
-//! devices. Volumes and snapshots are marked differently: what is a snapshot by now and was to be a volume, or the other way,
+//! devices; after a rename the mark has the old name, whose paths may still be there. Volumes and snapshots are marked differently: what is a snapshot by now and was to be a volume, or the other way,
 //! was put to use by lvm2.
 
+use std::str::FromStr;
+
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Tag, Vg};
+use crate::lvm::{Edit, Lv, LvName, Tag, Vg, VgName};
 
 const PENDING: &str = "dmsnap.pending";
 const PENDING_SNAPSHOT: &str = "dmsnap.pending-snapshot";
 const DELETING: &str = "dmsnap.deleting";
 const CHANGING: &str = "dmsnap.changing";
+/// The old name stands behind it.
+const RENAMING: &str = "dmsnap.renaming=";
 const OURS: &str = "dmsnap.";
 
 /// What an operation says of a volume while it runs.
@@ -36,7 +40,7 @@ impl Mark {
             Self::Deleting => DELETING,
             Self::Changing => CHANGING,
         };
-        word.parse::<Tag>().expect("these words are of a tag's characters")
+        tag(word)
     }
 
     /// What a volume's tags say; the first of deleting, pending, changing that is there.
@@ -48,7 +52,7 @@ impl Mark {
             Some(Self::PendingSnapshot)
         } else if has(PENDING) {
             Some(Self::Pending)
-        } else if has(CHANGING) {
+        } else if has(CHANGING) || former_names::<LvName>(&lv.tags).next().is_some() {
             Some(Self::Changing)
         } else {
             None
@@ -62,10 +66,48 @@ pub fn changing(lv: &LvName) -> (Edit, Edit) {
     (Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: lv.clone(), tag })
 }
 
+/// The same for a volume that is renamed.
+pub fn renaming(from: &LvName, to: &LvName) -> (Edit, Edit) {
+    let tag = renaming_tag(from.as_str());
+    (Edit::AddLvTag { lv: to.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: to.clone(), tag })
+}
+
 /// The same for a whole group.
-pub fn group_changing() -> (Edit, Edit) {
-    let tag = Mark::Changing.tag();
+pub fn group_renaming(from: &VgName) -> (Edit, Edit) {
+    let tag = renaming_tag(from.as_str());
     (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
+}
+
+/// A name has no character that a tag may not have, and is shorter.
+fn renaming_tag(from: &str) -> Tag {
+    tag(&format!("{RENAMING}{from}"))
+}
+
+fn tag(words: &str) -> Tag {
+    words.parse().expect("these words are of a tag's characters")
+}
+
+/// The names that something had before renames that nobody has confirmed.
+pub fn former_names<N: FromStr>(tags: &[Tag]) -> impl Iterator<Item = N> {
+    tags.iter().filter_map(|tag| tag.as_str().strip_prefix(RENAMING)?.parse().ok())
+}
+
+/// The edits that take every mark off a volume.
+pub fn unmark(lv: &Lv) -> impl Iterator<Item = Edit> {
+    lv.tags
+        .iter()
+        .filter(|tag| is_mark(tag))
+        .map(|tag| Edit::RemoveLvTag { lv: lv.name.clone(), tag: tag.clone() })
+}
+
+/// The same for the group itself.
+pub fn unmark_group(vg: &Vg) -> impl Iterator<Item = Edit> {
+    vg.tags.iter().filter(|tag| is_mark(tag)).map(|tag| Edit::RemoveVgTag { tag: tag.clone() })
+}
+
+fn is_mark(tag: &Tag) -> bool {
+    let word = tag.as_str();
+    [PENDING, PENDING_SNAPSHOT, DELETING, CHANGING].contains(&word) || word.starts_with(RENAMING)
 }
 
 /// The edits without those that say that a volume is being removed.
@@ -80,7 +122,7 @@ pub fn without_deleting(edits: &[Edit]) -> Vec<Edit> {
 
 /// True if a group, or a volume of it, bears a mark.
 pub fn is_unfinished(vg: &Vg) -> bool {
-    vg.tags.contains(&Mark::Changing.tag()) || vg.lvs.iter().any(|lv| Mark::of(lv).is_some())
+    vg.tags.iter().any(is_mark) || vg.lvs.iter().any(|lv| Mark::of(lv).is_some())
 }
 
 /// Refuses tags that would be taken for the engine's own.

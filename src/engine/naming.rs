@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::mark::former_names;
 use super::tree::Expected;
 use crate::dm::{DmName, DmUuid};
 use crate::error::Result;
-use crate::lvm::{Lv, LvName, Uuid, Vg};
+use crate::lvm::{Lv, LvName, Uuid, Vg, VgName};
 
 /// The devices that one volume may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl<'a> Naming<'a> {
 
     /// The name of a volume's device.
     pub fn name(&self, lv: &LvName, layer: Layer) -> Result<DmName> {
-        DmName::for_volume(self.vg.name.as_str(), lv.as_str(), layer.suffix())
+        name_in(&self.vg.name, lv, layer)
     }
 
     /// The uuid of a volume's device.
@@ -57,7 +58,11 @@ impl<'a> Naming<'a> {
 
     /// The path that people use a volume by.
     pub fn link(&self, lv: &LvName) -> PathBuf {
-        self.dev.join(self.vg.name.as_str()).join(lv.as_str())
+        self.link_in(&self.vg.name, lv)
+    }
+
+    fn link_in(&self, vg: &VgName, lv: &LvName) -> PathBuf {
+        self.dev.join(vg.as_str()).join(lv.as_str())
     }
 
     /// What every uuid of the volume group's devices begins with.
@@ -68,9 +73,28 @@ impl<'a> Naming<'a> {
     /// Every device that a volume may have. One whose name would be too long cannot exist.
     pub fn expected(&self, lv: &Lv) -> impl Iterator<Item = Expected> + '_ {
         let (name, id) = (lv.name.clone(), lv.id);
+        let former = self.former(lv);
         Layer::ALL.into_iter().filter_map(move |layer| {
-            let link = (layer == Layer::Top).then(|| self.link(&name));
-            Some(Expected { uuid: self.uuid(&id, layer), name: self.name(&name, layer).ok()?, link })
+            let named = |vg: &VgName, lv: &LvName| {
+                let link = (layer == Layer::Top).then(|| self.link_in(vg, lv));
+                Some((name_in(vg, lv, layer).ok()?, link))
+            };
+            let former = former.iter().filter_map(|(vg, lv)| named(vg, lv)).collect();
+            let (name, link) = named(&self.vg.name, &name)?;
+            Some(Expected { uuid: self.uuid(&id, layer), name, link, former })
         })
     }
+
+    /// What group and volume may have been called until now, where a rename was not confirmed.
+    fn former(&self, lv: &Lv) -> Vec<(VgName, LvName)> {
+        let (vg, name) = (&self.vg.name, &lv.name);
+        let vgs: Vec<_> = former_names(&self.vg.tags).chain([vg.clone()]).collect();
+        let lvs: Vec<_> = former_names(&lv.tags).chain([name.clone()]).collect();
+        let pairs = vgs.iter().flat_map(|vg| lvs.iter().map(move |lv| (vg.clone(), lv.clone())));
+        pairs.filter(|pair| (&pair.0, &pair.1) != (vg, name)).collect()
+    }
+}
+
+fn name_in(vg: &VgName, lv: &LvName, layer: Layer) -> Result<DmName> {
+    DmName::for_volume(vg.as_str(), lv.as_str(), layer.suffix())
 }

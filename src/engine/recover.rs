@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::converge::converge;
 use super::execute::{Executed, execute_apart};
-use super::mark::{Mark, group_changing, is_unfinished};
+use super::mark::{Mark, is_unfinished, unmark, unmark_group};
 use super::operation::{Mode, first_failure};
 use super::outline::Entry;
 use super::plan::Plan;
@@ -92,11 +92,10 @@ impl Session<'_> {
         let found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
         let doomed = vg.built_here().filter(|lv| goes(vg, lv)).map(|lv| lv.name.clone());
         let intended = vg.apply(&release(vg, &doomed.collect::<Vec<_>>()))?;
-        let is_renamed = vg.tags.contains(&Mark::Changing.tag());
         let mut recovery = Recovery {
             stacks: Vec::new(),
             stuck: Vec::new(),
-            confirm: is_renamed.then(|| group_changing().1).into_iter().collect(),
+            confirm: unmark_group(vg).collect(),
             renews: self.open.has_older_copies(),
         };
         for members in stacks(vg, &self.naming(), &found) {
@@ -124,7 +123,14 @@ impl Session<'_> {
                 let gone: Vec<_> = gone.into_iter().map(|lv| lv.name.clone()).collect();
                 let intent = release(vg, &gone);
                 let confirm = gone.into_iter().map(|lv| Edit::RemoveLv { lv });
-                Ok((Rescue { intent, plan, confirm: confirm.chain(unmark(&kept)).collect() }, None))
+                Ok((
+                    Rescue {
+                        intent,
+                        plan,
+                        confirm: confirm.chain(kept.into_iter().flat_map(unmark)).collect(),
+                    },
+                    None,
+                ))
             }
             Err(error) if matches!(error.kind(), Kind::Refused | Kind::InUse) => {
                 let live = found.live();
@@ -207,11 +213,6 @@ fn goes(vg: &Vg, lv: &Lv) -> bool {
     };
     let mut stores = vg.snapshots_of(&lv.name).filter_map(|snapshot| vg.lv(&snapshot.store));
     is_what_it_was && stores.all(|store| goes(vg, store))
-}
-
-/// The edits that take the marks off what stays.
-fn unmark<'a>(kept: &'a [&Lv]) -> impl Iterator<Item = Edit> + 'a {
-    kept.iter().filter_map(|lv| Some(Edit::RemoveLvTag { lv: lv.name.clone(), tag: Mark::of(lv)?.tag() }))
 }
 
 /// What differs between a volume group's metadata and the kernel.

@@ -75,6 +75,15 @@ pub struct Expected {
     pub name: DmName,
     /// Its link, for a device that people use.
     pub link: Option<PathBuf>,
+    /// Names and links that it may have had until now: whoever gave it another may have died.
+    pub former: Vec<(DmName, Option<PathBuf>)>,
+}
+
+impl Expected {
+    /// The name that it has, with its link, and those that it had.
+    fn names(&self) -> impl Iterator<Item = (&DmName, &Option<PathBuf>)> {
+        std::iter::once((&self.name, &self.link)).chain(self.former.iter().map(|(name, link)| (name, link)))
+    }
 }
 
 impl FoundTree {
@@ -86,13 +95,19 @@ impl FoundTree {
         let (mut squatted, mut stale) = (BTreeSet::new(), BTreeMap::new());
         for device in expected {
             let info = present.find(&device.uuid)?;
-            let has_name = info.as_ref().is_some_and(|info| info.name == device.name);
-            if !has_name && present.has_name(&device.name)? {
+            let has = |name: &DmName| info.as_ref().is_some_and(|info| info.name == *name);
+            if !has(&device.name) && present.has_name(&device.name)? {
                 squatted.insert(device.name.clone());
-            } else if !has_name && !paths.is_retracted(&device.name, device.link.as_deref()) {
-                stale.insert(device.name.clone(), device.link.clone());
             }
-            infos.extend(info.map(|info| (info, device.link.clone())));
+            for (name, link) in device.names() {
+                let is_gone = !has(name) && !present.has_name(name)?;
+                if is_gone && !paths.is_retracted(name, link.as_deref()) {
+                    stale.insert(name.clone(), link.clone());
+                }
+            }
+            let former = device.former.iter().find(|(name, _)| has(name));
+            let link = former.map_or(&device.link, |(_, link)| link).clone();
+            infos.extend(info.map(|info| (info, link)));
         }
         let nodes = with_tables(kernel, paths.as_ref(), infos)?;
         Ok(Self { nodes, squatted, stale })
@@ -102,7 +117,7 @@ impl FoundTree {
     pub fn only(&self, expected: &[Expected]) -> Self {
         let nodes = expected.iter().filter_map(|device| self.nodes.get_key_value(&device.uuid));
         let nodes = nodes.map(|(uuid, node)| (uuid.clone(), node.clone())).collect();
-        let names = || expected.iter().map(|device| &device.name);
+        let names = || expected.iter().flat_map(|device| device.names().map(|(name, _)| name));
         let stale = names().filter_map(|name| self.stale.get_key_value(name));
         Self {
             nodes,

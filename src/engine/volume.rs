@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::blank::{Blank, Purpose};
 use super::gather::Shared;
-use super::mark::{Mark, changing, refuse_own_tags};
+use super::mark::{Mark, refuse_own_tags, renaming};
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::recover::release;
@@ -100,7 +100,7 @@ impl Session<'_> {
         for layer in Layer::ALL {
             self.refuse_borne_name(&self.naming().name(to, layer)?)?;
         }
-        let (begin, end) = changing(to);
+        let (begin, end) = renaming(name, to);
         Ok(Change {
             intent: vec![Edit::RenameLv { lv: name.clone(), to: to.clone() }, begin],
             touched: [name.clone(), to.clone()].into(),

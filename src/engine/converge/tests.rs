@@ -330,7 +330,8 @@ fn many_devices_are_looked_for_in_one_list_and_few_one_by_one() {
         assert_eq!(present.find(&uuid("a")).unwrap(), kernel.find(&uuid("a")).unwrap());
         assert_eq!(present.find(&uuid("c")).unwrap(), None);
     }
-    let expected = |text: &str| Expected { uuid: uuid(text), name: name(text), link: None };
+    let expected =
+        |text: &str| Expected { uuid: uuid(text), name: name(text), link: None, former: Vec::new() };
     // A device of another uuid has the name.
     kernel.create(&name("c"), &uuid("other")).unwrap();
     let many: Vec<_> = ["a", "c", "d", "e"].map(expected).into();
