@@ -101,7 +101,7 @@ pub struct Listed {
     pub read_only: bool,
     /// The device-mapper uuid (may be empty), for a device-mapper device.
     pub dm_uuid: Option<String>,
-    /// True if it is a leg of an md array or a path of a multipath device: its content is seen through that.
+    /// True if it is a leg of an md array, a path of a multipath device, or a partition of one: its content is seen through that.
     pub component: bool,
     /// True if it carries partitions: it is then no physical volume itself.
     pub partitioned: bool,

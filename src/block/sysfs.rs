@@ -105,9 +105,13 @@ impl SysDevices {
         let found: Vec<_> =
             names.filter(|name| is_wanted(name)).filter_map(|name| self.found(name)).collect();
         let components = self.components(&found);
+        // A partition of a path shows what the same partition of the multipath device holds.
+        let is_component = |one: &Found| {
+            components.contains(&one.name) || one.disk.as_ref().is_some_and(|disk| components.contains(disk))
+        };
         let partitioned: HashSet<_> = found.iter().filter_map(|one| one.disk.clone()).collect();
         let known = |one: Found| Listed {
-            component: components.contains(&one.name),
+            component: is_component(&one),
             partitioned: partitioned.contains(&one.name),
             ..one.listed
         };

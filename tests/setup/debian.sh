@@ -15,7 +15,7 @@ packages=(
     # the guest
     user-mode-linux kmod busybox-static udev
     # peers and tools of the tests inside it
-    lvm2 dmsetup thin-provisioning-tools e2fsprogs xfsprogs fio jq strace
+    lvm2 dmsetup thin-provisioning-tools e2fsprogs xfsprogs fio jq strace mdadm
 )
 
 missing=()

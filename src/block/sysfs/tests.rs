@@ -27,6 +27,7 @@ fn host() -> (tempfile::TempDir, SysDevices) {
     device("sda/sda1", "8:1", "1024\n", &[]);
     device("sdb", "8:16", "1024\n", &[]);
     device("sdc", "8:32", "1024\n", &[]);
+    device("sdc/sdc1", "8:33", "512\n", &[]);
     device("md0", "9:0", "1024\n", &[("slaves/sdb", "")]);
     device("cciss!c0d0", "104:0", "8\n", &[("ro", "1\n")]);
     device("dm-0", "254:0", "64\n", &[("dm/name", "vg-a\n"), ("dm/uuid", "LVM-x\n"), ("slaves/sda1", "")]);
@@ -42,10 +43,10 @@ fn disks_partitions_and_mapped_devices_are_listed_by_number() {
     let (_root, devices) = host();
     let listed = devices.list().unwrap();
     let numbers: Vec<_> = listed.iter().map(|listed| listed.number.to_string()).collect();
-    assert_eq!(numbers, ["8:0", "8:1", "8:16", "8:32", "9:0", "104:0", "254:0", "254:1"]);
+    assert_eq!(numbers, ["8:0", "8:1", "8:16", "8:32", "8:33", "9:0", "104:0", "254:0", "254:1"]);
     assert_eq!(listed[1].size, Bytes(1024 * 512));
-    assert_eq!(listed[6].path, Path::new("/dev/mapper/vg-a"));
-    assert_eq!(listed[6].dm_uuid.as_deref(), Some("LVM-x"));
+    assert_eq!(listed[7].path, Path::new("/dev/mapper/vg-a"));
+    assert_eq!(listed[7].dm_uuid.as_deref(), Some("LVM-x"));
 }
 
 #[test]
@@ -83,16 +84,16 @@ fn a_disk_with_partitions_and_what_arrays_and_multipath_devices_are_made_of_are_
     let those = |is: fn(&Listed) -> bool| -> Vec<_> {
         listed.iter().filter(|one| is(one)).map(|one| one.number.to_string()).collect()
     };
-    assert_eq!(those(|one| one.partitioned), ["8:0"]);
-    assert_eq!(those(|one| one.component), ["8:16", "8:32"]);
+    assert_eq!(those(|one| one.partitioned), ["8:0", "8:32"]);
+    assert_eq!(those(|one| one.component), ["8:16", "8:32", "8:33"]);
 }
 
 #[test]
 fn a_slash_in_a_name_is_written_as_an_exclamation_mark() {
     let (_root, devices) = host();
     let listed = devices.list().unwrap();
-    assert_eq!(listed[5].path, Path::new("/dev/cciss/c0d0"));
-    assert!(listed[5].read_only && !listed[0].read_only);
+    assert_eq!(listed[6].path, Path::new("/dev/cciss/c0d0"));
+    assert!(listed[6].read_only && !listed[0].read_only);
 }
 
 #[test]
