@@ -69,12 +69,12 @@ impl From<Refusal> for Error {
 /// Why this volume group, as its text has it, may not be changed by this host; nothing if it may. The first of
 /// several reasons is given, the one that LVM2 would stop at.
 pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
-    let partial = || unknown_segments(vg).or_else(|| missing(vg));
+    let partial = || unknown_segments(vg).or_else(|| moving(vg)).or_else(|| missing(vg));
     let damaged =
         || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore".into())));
     let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
     let allows_activation = whole.is_none();
-    let is_known = allows_activation && unknown_segments(vg).is_none();
+    let is_known = allows_activation && unknown_segments(vg).is_none() && moving(vg).is_none();
     let (what, hint) = whole.or_else(partial)?;
     Some(Refusal {
         vg: vg.name.clone(),
@@ -135,6 +135,30 @@ fn unknown_segments(vg: &Vg) -> Found {
         }
         _ => None,
     })
+}
+
+/// LVM2's pvmove runs, or was interrupted: it commits again and again, and what it moves is mapped in two places.
+fn moving(vg: &Vg) -> Found {
+    let moved = vg.lvs.iter().find(|lv| lv.status.has("PVMOVE"))?;
+    let areas = moved.segments.iter().find_map(|segment| match &segment.kind {
+        SegmentKind::Other { areas, .. } => Some(areas.as_slice()),
+        _ => None,
+    });
+    let pv = |area: &Area| match area {
+        Area::Pv { pv, .. } => vg.pvs.get(*pv).map(|pv| pv.device.as_deref().unwrap_or(&pv.key)),
+        Area::Lv { .. } => None,
+    };
+    let (from, to) = match areas.unwrap_or_default() {
+        [from, to, ..] => (pv(from), pv(to)),
+        _ => (None, None),
+    };
+    let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+    let to = to.map_or_else(String::new, |to| format!(" to {to}"));
+    let hint = "wait until it is done; if it was interrupted, `pvmove` without arguments goes on with it, and `pvmove --abort` takes it back";
+    Some((
+        format!("is in the middle of LVM2's pvmove: {} moves extents{from}{to}", moved.name),
+        Some(hint.into()),
+    ))
 }
 
 fn missing(vg: &Vg) -> Found {

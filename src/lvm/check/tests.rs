@@ -78,6 +78,31 @@ fn groups_that_lvm2_would_not_change_are_refused_in_words() {
     assert_eq!(reason("empty", "flags = []", "flags = [\"NEW\"]"), None);
 }
 
+/// What `pvmove` of `linear` leaves while it runs: the volume on a hidden one, which is a mirror of the old place and the new.
+#[test]
+fn a_group_in_the_middle_of_a_pvmove_says_what_moves_and_how_it_ends() {
+    let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "plain").unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let moved = "\"pvmove0\", 0";
+    let hidden = "pvmove0 {\nid = \"abcdef-0000-0000-0000-0000-0000-abcdef\"\n\
+        status = [\"READ\", \"WRITE\", \"PVMOVE\", \"LOCKED\"]\nflags = []\nsegment_count = 1\n\
+        segment1 {\nstart_extent = 0\nextent_count = 8\ntype = \"mirror\"\nmirror_count = 2\nextents_moved = 0\n\
+        mirrors = [\n\"pv0\", 16,\n\"pv1\", 40\n]\n}\n}\n";
+    let text = text.replacen("\"pv0\", 16", moved, 1).replacen(
+        "logical_volumes {\n",
+        &format!("logical_volumes {{\n{hidden}"),
+        1,
+    );
+    let refusal = refusal(&Vg::from_text(text.as_bytes()).unwrap(), &Host::default()).unwrap();
+    assert!(
+        refusal.reason.contains("pvmove0 moves extents from /dev/ubda to /dev/ubdb"),
+        "{}",
+        refusal.reason
+    );
+    assert!(refusal.hint.unwrap().contains("`pvmove --abort`"));
+    assert!(refusal.allows_activation && refusal.exempt.is_none());
+}
+
 #[test]
 fn limits_of_a_volume_group_are_kept() {
     let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "snapshots").unwrap();
