@@ -336,7 +336,8 @@ pub struct VolumeCreate {
 pub enum Alloc {
     /// One piece, behind what is there already
     Contiguous,
-    /// Each stripe on one physical volume
+    /// Each stripe on one physical volume, then on those that share a tag of lvm.conf's cling_tag_list
+    #[value(alias = "cling_by_tags")]
     Cling,
     /// As few pieces as possible, stripes on different physical volumes
     Normal,

@@ -85,8 +85,8 @@ impl Session<'_> {
         let on = self.pvs_on(&growth.on)?;
         let grows = Some(lv.name.clone());
         let at_most = matches!(growth.size, Resize::To(Size::Percent(..)) | Resize::By(Size::Percent(..)));
-        let policy = vg.policy(Some(lv));
-        let request = Request { extents: more, stripes, stripe_size, on, policy, grows, at_most };
+        let (policy, cling_tags) = (vg.policy(Some(lv)), self.cling_tags());
+        let request = Request { extents: more, stripes, stripe_size, on, policy, cling_tags, grows, at_most };
         let added = allocate_noted(vg, &request, &mut change.notes)?;
         let segments = lv.segments.iter().cloned().chain(added).collect();
         let (begin, end) = changing(&lv.name);

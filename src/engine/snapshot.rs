@@ -99,8 +99,8 @@ impl Session<'_> {
         let lv = vg.find_lv(origin)?;
         refuse_taken(vg, name)?;
         let extents = store_extents(vg, lv, new, &mut change.notes)?;
-        let request =
-            Request { extents, on: self.pvs_on(&new.on)?, policy: vg.policy(None), ..Request::default() };
+        let (on, cling_tags) = (self.pvs_on(&new.on)?, self.cling_tags());
+        let request = Request { extents, on, policy: vg.policy(None), cling_tags, ..Request::default() };
         let segments = like_origin(vg, lv, &request)?;
         change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Store });
         let (writable, mark) = (!new.read_only, Mark::PendingSnapshot);

@@ -15,7 +15,8 @@ use super::view::VolumeView;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::check::check_free_name;
 use crate::lvm::{
-    Creation, Edit, Lv, LvName, NewLv, Policy, Request, Role, Segment, Tag, Uuid, Vg, VgName, allocate,
+    ClingTag, Creation, Edit, Lv, LvName, NewLv, Policy, Request, Role, Segment, Tag, Uuid, Vg, VgName,
+    allocate,
 };
 use crate::units::{Bytes, Extents, Size, Whole};
 
@@ -121,6 +122,7 @@ impl Session<'_> {
             stripe_size: new.stripe_size.map(Bytes::sectors_ceil),
             on: self.pvs_on(&new.on)?,
             policy: new.policy.unwrap_or(vg.policy(None)),
+            cling_tags: self.cling_tags(),
             grows: None,
             at_most: matches!(new.size, Size::Percent(..)),
         };
@@ -186,6 +188,11 @@ impl Session<'_> {
             })
         };
         paths.iter().map(&mut find).collect()
+    }
+
+    /// The tags by which volumes cling to a site.
+    pub(super) fn cling_tags(&self) -> Vec<ClingTag> {
+        self.engine.world.lvm2.cling_tags.clone()
     }
 
     fn volume_removal(&self, names: &[LvName], with_snapshots: bool) -> Result<Change> {

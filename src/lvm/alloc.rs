@@ -4,13 +4,16 @@
 //! distinct physical volumes. A volume that grows continues where it ends if it can.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use super::free::{FreeMap, Run};
 use super::model::{Area, Segment, SegmentKind, Vg};
 use super::name::{LvName, Uuid};
 use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Extents, Sectors};
+
+mod cling;
+
+pub use cling::ClingTag;
 
 /// How free extents are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,7 +30,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// LVM2's word, or nothing for `inherit` and what is none. Without a list of tags to cling by, `cling_by_tags` is `cling`.
+    /// LVM2's word, or nothing for `inherit` and what is none. `cling_by_tags` is a part of `cling` there.
     pub fn of_word(word: &str) -> Option<Self> {
         match word {
             "contiguous" => Some(Self::Contiguous),
@@ -62,6 +65,9 @@ pub struct Request {
     pub on: Vec<Uuid>,
     /// How they are chosen.
     pub policy: Policy,
+    /// The tags of physical volumes by which [`Policy::Cling`] goes on where there is no room, and a volume that grows under
+    /// [`Policy::Normal`].
+    pub cling_tags: Vec<ClingTag>,
     /// The volume that grows by them: the segments then start at its end, and continue its last ones if they can.
     pub grows: Option<LvName>,
     /// Fewer will do, if there are not so many: a percentage is an upper limit, as in LVM2.
@@ -89,6 +95,14 @@ pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
         true => Extents((request.extents.get() / stripes).max(1)),
         false => Extents(request.extents.get().div_ceil(stripes)),
     };
+    // As LVM2: what has a site of its own stays there as long as there is room.
+    if request.policy == Policy::Normal && request.grows.is_some() && !request.cling_tags.is_empty() {
+        let extents = Extents(per_stripe.get().saturating_mul(stripes));
+        let clinging = Request { policy: Policy::Cling, extents, at_most: false, ..request.clone() };
+        if let Ok(segments) = allocate(vg, &clinging) {
+            return Ok(segments);
+        }
+    }
     let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
     let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
     choice.tail.truncate(count(stripes)?);
@@ -230,61 +244,6 @@ impl Choice<'_> {
         self.check_contiguous(rows)
     }
 
-    /// Every stripe stays on the physical volumes that it is on, and one that is on none on one alone.
-    fn clinging(&mut self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
-        let homes = match self.homes() {
-            homes if homes.len() == stripes => homes,
-            _ => self.roomiest(stripes),
-        };
-        let mut missing = per_stripe;
-        let mut rows: Vec<Row> = self.continued(stripes, &mut missing).into_iter().collect();
-        while !missing.is_zero() {
-            let mut chosen: Vec<(usize, usize)> = Vec::new();
-            for home in &homes {
-                let is_alone = home.iter().all(|pv| home.first() == Some(pv));
-                let is_free = |at: usize, pv: usize| {
-                    chosen.iter().all(|taken| taken.0 != at && (taken.1 != pv || is_alone))
-                };
-                let mut places = self.places.iter().map(|place| place.pv).enumerate();
-                chosen.extend(places.find(|(at, pv)| home.contains(pv) && is_free(*at, *pv)));
-            }
-            let chosen: Vec<_> = chosen.into_iter().map(|(at, _)| at).collect();
-            if chosen.len() < stripes && self.will_do(&rows) {
-                break;
-            }
-            rows.push(self.row(&chosen, stripes, &mut missing)?);
-        }
-        Ok(rows)
-    }
-
-    /// The physical volumes that each stripe of the volume that grows is on.
-    fn homes(&self) -> Vec<Vec<usize>> {
-        let lv = self.request.grows.as_ref().and_then(|name| self.vg.lv(name));
-        let mut homes: Vec<Vec<usize>> = vec![Vec::new(); self.tail.len()];
-        let segments = lv.iter().flat_map(|lv| &lv.segments);
-        for segment in segments {
-            let SegmentKind::Striped { areas, .. } = &segment.kind else { continue };
-            // Parts of another number of stripes say nothing about these.
-            for (home, area) in homes.iter_mut().zip(areas).filter(|_| areas.len() == self.tail.len()) {
-                if let Area::Pv { pv, .. } = area {
-                    home.push(*pv);
-                }
-            }
-        }
-        homes
-    }
-
-    /// So many physical volumes, those with the most room.
-    fn roomiest(&self, stripes: usize) -> Vec<Vec<usize>> {
-        let mut room = BTreeMap::<usize, Extents>::new();
-        for place in &self.places {
-            *room.entry(place.pv).or_insert(Extents::ZERO) += place.run.length;
-        }
-        let mut pvs: Vec<_> = room.into_iter().collect();
-        pvs.sort_by_key(|(pv, room)| (Reverse(*room), *pv));
-        pvs.into_iter().take(stripes).map(|(pv, _)| vec![pv]).collect()
-    }
-
     /// The row of these runs, as long as the shortest of them; there must be one for each stripe.
     fn row(&mut self, chosen: &[usize], stripes: usize, missing: &mut Extents) -> Result<Row> {
         let shortest =
@@ -364,6 +323,7 @@ impl Choice<'_> {
         let bytes = |extents: Extents| extents.sectors(vg.extent_size).bytes();
         let free: Extents = free_places(vg, self.request).iter().map(|place| place.run.length).sum();
         let (free, wanted) = (bytes(free), bytes(self.request.extents));
+        let by_tags = !self.request.cling_tags.is_empty();
         let whose = if self.request.on.is_empty() { "" } else { " on those devices" };
         let cause = match self.request.stripes {
             stripes if stripes > 1 => {
@@ -374,6 +334,7 @@ impl Choice<'_> {
             }
             _ if free >= wanted => {
                 let how = match (self.request.policy, &self.request.grows) {
+                    (Policy::Cling, _) if by_tags => "on physical volumes of the same tags",
                     (Policy::Cling, Some(_)) => "where the volume is",
                     (Policy::Cling, None) => "on one physical volume",
                     (_, Some(_)) => "behind the volume's end",

@@ -32,7 +32,7 @@ pub mod settings;
 pub mod span;
 mod write;
 
-pub use alloc::{Policy, Request, allocate};
+pub use alloc::{ClingTag, Policy, Request, allocate};
 pub use apply::extent_size;
 pub use check::{Exempt, Host, Refusal, check_removable};
 pub use commit::{

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::alloc::ClingTag;
 use super::commit::PvOptions;
 use super::label::LEAST_PV;
 use crate::error::Result;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub copies: Copies,
     /// How many copies of the metadata there are on the disks.
     pub areas: Areas,
+    /// The tags of physical volumes by which volumes cling to a site (`allocation/cling_tag_list`).
+    pub cling_tags: Vec<ClingTag>,
     /// What a person should know: values that cannot be used, and settings that dmsnap does not obey.
     pub notes: Vec<String>,
 }
@@ -109,6 +112,7 @@ impl Settings {
             devices: DeviceRules::read(&mut reader, directory)?,
             copies: Copies::read(&mut reader, directory),
             areas: Areas::read(&mut reader),
+            cling_tags: cling_tags(&mut reader),
             notes: Vec::new(),
         };
         for path in ["activation/volume_list", "activation/read_only_volume_list"] {
@@ -190,6 +194,19 @@ impl DeviceRules {
             smallest: smallest.max(LEAST_PV),
         })
     }
+}
+
+/// What is none is passed over, as LVM2 does.
+fn cling_tags(reader: &mut Reader) -> Vec<ClingTag> {
+    let (mut tags, mut notes) = (Vec::new(), Vec::new());
+    for text in reader.texts("allocation/cling_tag_list") {
+        match text.parse() {
+            Ok(tag) => tags.push(tag),
+            Err(error) => notes.push(format!("allocation/cling_tag_list: {error}")),
+        }
+    }
+    notes.into_iter().for_each(|note| reader.note(note));
+    tags
 }
 
 impl Copies {

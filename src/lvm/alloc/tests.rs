@@ -221,15 +221,81 @@ fn stripes_may_lie_side_by_side_only_if_anywhere_is_right() {
 
 #[test]
 fn policies_have_lvm2s_words() {
-    for policy in [Policy::Contiguous, Policy::Cling, Policy::Normal, Policy::Anywhere] {
+    for policy in POLICIES {
         assert_eq!(Policy::of_word(policy.word()), Some(policy));
     }
     assert_eq!(Policy::of_word("cling_by_tags"), Some(Policy::Cling));
     assert_eq!(Policy::of_word("inherit"), None);
 }
 
+const POLICIES: [Policy; 4] = [Policy::Contiguous, Policy::Cling, Policy::Normal, Policy::Anywhere];
+
+/// The group with a physical volume of each tag; none for an empty one.
+fn tagged(vg: &Vg, tags: &[&str]) -> Vg {
+    let mut vg = vg.clone();
+    for (pv, tag) in vg.pvs.iter_mut().zip(tags) {
+        std::sync::Arc::make_mut(pv).tags = tag.parse().into_iter().collect();
+    }
+    vg
+}
+
+fn by_tags(list: &[&str], extents: u64) -> Request {
+    let cling_tags = list.iter().map(|tag| tag.parse().unwrap()).collect();
+    Request { policy: Policy::Cling, cling_tags, ..linear(extents) }
+}
+
+#[test]
+fn what_clings_by_tags_goes_on_where_its_tags_are() {
+    let tags = ["left", "right", "right", "left"];
+    let vg = tagged(&group(&[4, 30, 8, 9]), &tags);
+    let on = Request { on: vec![vg.pvs[0].id], ..linear(3) };
+    let vg = tagged(&with(&vg, 1, allocate(&vg, &on).unwrap()), &tags);
+    let grows =
+        |list: &[&str], extents| Request { grows: Some("v1".parse().unwrap()), ..by_tags(list, extents) };
+    for list in [&["@*"][..], &["@left"], &["@right", "@left"]] {
+        assert_eq!(areas(&allocate(&vg, &grows(list, 5)).unwrap()), [(0, 3, 1), (3, 0, 4)], "{list:?}");
+        let error = allocate(&vg, &grows(list, 11)).unwrap_err();
+        assert!(error.to_string().contains("on physical volumes of the same tags"), "{error}");
+    }
+    for list in [&[][..], &["@right"], &["@other"]] {
+        assert_eq!(areas(&allocate(&vg, &grows(list, 1)).unwrap()), [(0, 3, 1)], "{list:?}");
+        assert_eq!(allocate(&vg, &grows(list, 2)).unwrap_err().kind(), Kind::NoSpace, "{list:?}");
+    }
+    // The same where nothing else is asked for, but then as much as there is elsewhere.
+    let normal = |extents| Request { policy: Policy::Normal, ..grows(&["@*"], extents) };
+    assert_eq!(areas(&allocate(&vg, &normal(5)).unwrap()), [(0, 3, 1), (3, 0, 4)]);
+    assert!(allocate(&vg, &normal(11)).is_ok());
+}
+
+#[test]
+fn what_clings_by_tags_begins_where_it_fits_and_stays_with_those_tags() {
+    let vg = tagged(&group(&[4, 10, 30, 10]), &["a", "b", "a", "b"]);
+    assert_eq!(areas(&allocate(&vg, &by_tags(&["@*"], 9)).unwrap()), [(1, 0, 9)]);
+    assert_eq!(areas(&allocate(&vg, &by_tags(&["@*"], 33)).unwrap()), [(2, 0, 30), (0, 0, 3)]);
+    assert_eq!(allocate(&vg, &by_tags(&["@*"], 35)).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn stripes_that_cling_by_tags_are_on_different_ones() {
+    let vg = tagged(&group(&[9, 9, 9]), &["a", "a", "b"]);
+    let stripes = |list: &[&str]| Request { stripes: 2, ..by_tags(list, 8) };
+    assert_eq!(areas(&allocate(&vg, &stripes(&["@*"])).unwrap()), [(0, 0, 4), (2, 0, 4)]);
+    assert_eq!(areas(&allocate(&vg, &stripes(&["@b"])).unwrap()), [(0, 0, 4), (1, 0, 4)]);
+    let vg = tagged(&vg, &["a", "a", "a"]);
+    assert_eq!(allocate(&vg, &stripes(&["@*"])).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn an_entry_of_the_list_begins_with_an_at_sign() {
+    assert_eq!("@*".parse::<ClingTag>().unwrap(), ClingTag::Any);
+    assert_eq!("@site1".parse::<ClingTag>().unwrap(), ClingTag::Named("site1".parse().unwrap()));
+    for bad in ["", "@", "*", "site1", "@a b"] {
+        assert_eq!(bad.parse::<ClingTag>().unwrap_err().kind(), Kind::Usage, "{bad}");
+    }
+}
+
 /// What a policy promises of the extents that a volume gets beside those that it has.
-fn assert_kept(policy: Policy, had: &[Segment], added: &[Segment]) {
+fn assert_kept(policy: Policy, is_by_tags: bool, tags: &[&str], had: &[Segment], added: &[Segment]) {
     let pvs = |segment: &Segment| {
         areas(std::slice::from_ref(segment)).iter().map(|area| area.0).collect::<Vec<_>>()
     };
@@ -253,7 +319,14 @@ fn assert_kept(policy: Policy, had: &[Segment], added: &[Segment]) {
         Policy::Cling => {
             let home = if had.is_empty() { &added[..1] } else { had };
             for (stripe, _) in pvs(&added[0]).iter().enumerate() {
-                let allowed: BTreeSet<_> = home.iter().map(|segment| pvs(segment)[stripe]).collect();
+                let mut allowed: BTreeSet<_> = home.iter().map(|segment| pvs(segment)[stripe]).collect();
+                if is_by_tags {
+                    let has = |pv: &usize| {
+                        allowed.iter().any(|own| !tags[*pv].is_empty() && tags[*own] == tags[*pv])
+                    };
+                    let related: Vec<_> = (0..tags.len()).filter(has).collect();
+                    allowed.extend(related);
+                }
                 assert!(
                     added.iter().all(|segment| allowed.contains(&pvs(segment)[stripe])),
                     "{had:?} {added:?}"
@@ -270,8 +343,11 @@ proptest! {
     fn allocation_never_overlaps_never_leaks_keeps_its_policy_and_is_all_or_nothing(
         pvs in prop::collection::vec(1_u64..40, 1..5),
         steps in prop::collection::vec((0_u8..4, 1_u64..30, 1_u64..4, 0_u8..4), 1..30),
+        is_by_tags: bool,
+        tags in prop::collection::vec(prop::sample::select(&["", "a", "b"][..]), 5),
     ) {
-        let mut vg = group(&pvs);
+        let tags = &tags[..pvs.len()];
+        let mut vg = tagged(&group(&pvs), tags);
         let mut used: BTreeSet<(usize, u64)> = BTreeSet::new();
         let mut made = 0;
         for (step, extents, stripes, policy) in steps {
@@ -281,19 +357,22 @@ proptest! {
                     for (pv, start, length) in areas(&lv.segments) {
                         (start..start + length).for_each(|extent| assert!(used.remove(&(pv, extent))));
                     }
-                    vg = vg.apply(&[Edit::RemoveLv { lv: lv.name.clone() }]).unwrap();
+                    vg = tagged(&vg.apply(&[Edit::RemoveLv { lv: lv.name.clone() }]).unwrap(), tags);
                     continue;
                 }
                 (1, lv) => lv,
                 _ => None,
             };
-            let policy = [Policy::Contiguous, Policy::Cling, Policy::Normal, Policy::Anywhere][usize::from(policy)];
+            let policy = POLICIES[usize::from(policy)];
             let had = grows.as_ref().map_or_else(Vec::new, |lv| lv.segments.clone());
             let stripes = had.last().map_or(stripes, |last| areas(std::slice::from_ref(last)).len() as u64);
             let free = pvs.iter().sum::<u64>() - used.len() as u64;
             let wanted = extents.div_ceil(stripes) * stripes;
             let name = grows.as_ref().map(|lv| lv.name.clone());
-            match allocate(&vg, &Request { policy, grows: name.clone(), ..striped(extents, stripes) }) {
+            let cling_tags = if is_by_tags { vec![ClingTag::Any] } else { Vec::new() };
+            let request = Request { policy, cling_tags, grows: name.clone(), ..striped(extents, stripes) };
+            let normal = Request { policy: Policy::Normal, ..request.clone() };
+            match allocate(&vg, &request) {
                 Ok(added) => {
                     prop_assert_eq!(added.iter().map(|s| s.length.get()).sum::<u64>(), wanted);
                     for (pv, start, length) in areas(&added) {
@@ -302,8 +381,10 @@ proptest! {
                             prop_assert!(used.insert((pv, extent)), "extent {extent} of {pv} is given twice");
                         }
                     }
-                    assert_kept(policy, &had, &added);
-                    vg = match name {
+                    assert_kept(policy, is_by_tags, tags, &had, &added);
+                    // Nothing is possible by tags that is not without.
+                    prop_assert!(stripes > 1 || allocate(&vg, &normal).is_ok());
+                    let next = match name {
                         Some(lv) => {
                             let segments = had.into_iter().chain(added).collect();
                             vg.apply(&[Edit::SetLvSegments { lv, segments }]).unwrap()
@@ -313,6 +394,7 @@ proptest! {
                             with(&vg, made, added)
                         }
                     };
+                    vg = tagged(&next, tags);
                 }
                 Err(error) => {
                     prop_assert_eq!(error.kind(), Kind::NoSpace);
