@@ -2,8 +2,9 @@
 //!
 //! A step is whatever changes a disk or the kernel: a write, a zeroing, a flush, each change of a device-mapper device, each
 //! publishing of a path. A hook is called before each with its number; what the hook answers instead of
-//! returning decides what kind of cut it is: an error is a refusal, an error for ever is a dead process, a signal is a real death. Each
-//! suspend and resume of a switch is a step of its own, so that it can be cut inside.
+//! returning decides what kind of cut it is: an error is a refusal, an error for ever is a dead process, a signal is a real death. A hook
+//! behind each makes what was done look as if it had failed. Each suspend and resume of a switch is a step of its own, so that it can
+//! be cut inside.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub struct Steps(Arc<Inner>);
 
 struct Inner {
     taken: AtomicU64,
-    hook: Box<Hook>,
+    before: Box<Hook>,
+    after: Box<Hook>,
 }
 
 impl fmt::Debug for Steps {
@@ -38,7 +40,16 @@ impl fmt::Debug for Steps {
 impl Steps {
     /// Calls `hook` before each step with the step's number, from 1. Its error is the step's, which then does not happen.
     pub fn new(hook: impl Fn(u64) -> Result<()> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { taken: AtomicU64::new(0), hook: Box::new(hook) }))
+        Self::around(hook, |_| Ok(()))
+    }
+
+    /// Also calls `after` behind each step that went well. Its error is then the step's, which has happened all the same.
+    pub fn around(
+        before: impl Fn(u64) -> Result<()> + Send + Sync + 'static,
+        after: impl Fn(u64) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let (before, after) = (Box::new(before), Box::new(after));
+        Self(Arc::new(Inner { taken: AtomicU64::new(0), before, after }))
     }
 
     /// Steps that are only counted.
@@ -61,16 +72,27 @@ impl Steps {
         Arc::new(SteppedDevices { devices, steps: self.clone() })
     }
 
-    fn step(&self) -> Result<()> {
+    fn begin(&self) -> Result<u64> {
         let number = self.0.taken.fetch_add(1, Ordering::SeqCst) + 1;
-        (self.0.hook)(number)
+        (self.0.before)(number).map(|()| number)
+    }
+
+    fn step<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let number = self.begin()?;
+        let done = act()?;
+        (self.0.after)(number)?;
+        Ok(done)
     }
 }
 
 /// Each call inside a switch is a step.
 impl Witness for Steps {
     fn before(&self) -> Result<()> {
-        self.step()
+        self.begin().map(drop)
+    }
+
+    fn done(&self) -> Result<()> {
+        (self.0.after)(self.taken())
     }
 }
 
@@ -109,38 +131,31 @@ impl Kernel for SteppedKernel {
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
-        self.steps.step()?;
-        self.kernel.create(name, uuid)
+        self.steps.step(|| self.kernel.create(name, uuid))
     }
 
     fn load(&self, name: &DmName, table: &Table<DevNo>, read_only: bool) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.load(name, table, read_only)
+        self.steps.step(|| self.kernel.load(name, table, read_only))
     }
 
     fn clear(&self, name: &DmName) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.clear(name)
+        self.steps.step(|| self.kernel.clear(name))
     }
 
     fn suspend(&self, name: &DmName, freeze: Freeze) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.suspend(name, freeze)
+        self.steps.step(|| self.kernel.suspend(name, freeze))
     }
 
     fn resume(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.resume(name, udev)
+        self.steps.step(|| self.kernel.resume(name, udev))
     }
 
     fn remove(&self, name: &DmName, udev: UdevFlags) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.remove(name, udev)
+        self.steps.step(|| self.kernel.remove(name, udev))
     }
 
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevFlags) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.rename(name, new, udev)
+        self.steps.step(|| self.kernel.rename(name, new, udev))
     }
 
     /// Each suspend and resume is a step, and so is each call that undoes them: a dead process undoes nothing.
@@ -153,8 +168,7 @@ impl Kernel for SteppedKernel {
     }
 
     fn publish(&self, name: &DmName, number: DevNo, link: Option<&Path>) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.publish(name, number, link)
+        self.steps.step(|| self.kernel.publish(name, number, link))
     }
 
     fn paths(&self, devices: usize) -> Box<dyn Paths + '_> {
@@ -162,8 +176,7 @@ impl Kernel for SteppedKernel {
     }
 
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()> {
-        self.steps.step()?;
-        self.kernel.retract(name, link)
+        self.steps.step(|| self.kernel.retract(name, link))
     }
 }
 
@@ -190,13 +203,11 @@ impl Devices for SteppedDevices {
     }
 
     fn adopt(&self, listed: &Listed, pvid: &str) -> Result<()> {
-        self.steps.step()?;
-        self.devices.adopt(listed, pvid)
+        self.steps.step(|| self.devices.adopt(listed, pvid))
     }
 
     fn disown(&self, listed: &Listed) -> Result<()> {
-        self.steps.step()?;
-        self.devices.disown(listed)
+        self.steps.step(|| self.devices.disown(listed))
     }
 
     fn lookup(&self, path: &Path) -> Result<Listed> {
@@ -221,8 +232,7 @@ impl Devices for SteppedDevices {
     }
 
     fn grow_mounted(&self, number: DevNo, size: Bytes) -> Result<()> {
-        self.steps.step()?;
-        self.devices.grow_mounted(number, size)
+        self.steps.step(|| self.devices.grow_mounted(number, size))
     }
 }
 
@@ -254,18 +264,15 @@ impl Device for SteppedDevice {
     }
 
     fn write_at(&self, offset: Bytes, data: &[u8]) -> Result<()> {
-        self.steps.step()?;
-        self.device.write_at(offset, data)
+        self.steps.step(|| self.device.write_at(offset, data))
     }
 
     fn zero(&self, offset: Bytes, length: Bytes) -> Result<()> {
-        self.steps.step()?;
-        self.device.zero(offset, length)
+        self.steps.step(|| self.device.zero(offset, length))
     }
 
     fn flush(&self) -> Result<()> {
-        self.steps.step()?;
-        self.device.flush()
+        self.steps.step(|| self.device.flush())
     }
 }
 
@@ -335,6 +342,18 @@ mod tests {
         assert!(kernel.info(&name("a")).unwrap().unwrap().inactive);
         kernel.clear(&name("a")).unwrap();
         assert_eq!(disks.log().len(), 1);
+    }
+
+    #[test]
+    fn a_step_can_happen_and_be_told_to_have_failed() {
+        let (disks, kernel) = host();
+        let untrue = |number| if number == 1 { Err(Error::new(Kind::Internal, "cut")) } else { Ok(()) };
+        let steps = Steps::around(|_| Ok(()), untrue);
+        let disk = steps.devices(Arc::new(disks.clone())).open(Path::new("/dev/sda"), Access::Write).unwrap();
+        disk.write_at(Bytes(0), &[1]).unwrap_err();
+        assert_eq!(disks.log().len(), 1);
+        steps.kernel(Arc::new(kernel.clone())).clear(&name("a")).unwrap();
+        assert_eq!(kernel.unsettled(), [name("b")]);
     }
 
     #[test]

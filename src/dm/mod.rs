@@ -100,6 +100,11 @@ pub trait Witness {
         Ok(())
     }
 
+    /// Behind each call that went well. Its error is then the call's, which has happened all the same.
+    fn done(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Nothing is suspended any more, if all went well.
     fn after(&self) {}
 }

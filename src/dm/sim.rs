@@ -70,6 +70,20 @@ impl SimKernel {
         SimDevices::new(self.clone(), self.state().disks.clone())
     }
 
+    /// The same state, without the calls that led to it; its disks are still the same.
+    fn fork(&self) -> Self {
+        let state = self.state();
+        let fork = State {
+            disks: state.disks.clone(),
+            nodes: state.nodes.clone(),
+            violations: state.violations.clone(),
+            published: state.published.clone(),
+            missing_targets: state.missing_targets.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(fork)) }
+    }
+
     /// The changes asked for so far, refused ones included.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()

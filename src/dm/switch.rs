@@ -254,33 +254,36 @@ pub fn run_singly<K: Kernel + ?Sized>(
     }
 }
 
+impl<K: Kernel + ?Sized> Single<'_, K> {
+    fn seen(&self, call: impl FnOnce(&K, &[SwitchStep]) -> Result<()>) -> Done {
+        self.witness.before()?;
+        call(self.kernel, self.steps)?;
+        Ok(self.witness.done()?)
+    }
+}
+
 impl<K: Kernel + ?Sized> Calls for Single<'_, K> {
     fn fire(&mut self, step: usize) -> Done {
-        self.witness.before()?;
-        match self.steps.get(step) {
-            Some(SwitchStep::Suspend(name, freeze)) => self.kernel.suspend(name, *freeze)?,
-            Some(SwitchStep::Resume(name, udev)) => self.kernel.resume(name, *udev)?,
-            None => {}
-        }
-        Ok(())
+        self.seen(|kernel, steps| match steps.get(step) {
+            Some(SwitchStep::Suspend(name, freeze)) => kernel.suspend(name, *freeze),
+            Some(SwitchStep::Resume(name, udev)) => kernel.resume(name, *udev),
+            None => Ok(()),
+        })
     }
 
     fn clear(&mut self, _: usize, before: &Before) -> Done {
-        self.witness.before()?;
-        Ok(self.kernel.clear(&before.name)?)
+        self.seen(|kernel, _| kernel.clear(&before.name))
     }
 
     fn load_back(&mut self, _: usize, before: &Before) -> Done {
         if before.table.is_empty() {
             return Ok(());
         }
-        self.witness.before()?;
-        Ok(self.kernel.load(&before.name, &before.table, before.read_only)?)
+        self.seen(|kernel, _| kernel.load(&before.name, &before.table, before.read_only))
     }
 
     fn resume(&mut self, _: usize, before: &Before) -> Done {
-        self.witness.before()?;
-        Ok(self.kernel.resume(&before.name, UdevFlags::unchanged())?)
+        self.seen(|kernel, _| kernel.resume(&before.name, UdevFlags::unchanged()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! run) otherwise.
 
 use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 
 use super::{Event, MemDevices, Record};
 use crate::block::DevNo;
@@ -44,6 +45,27 @@ impl MemDevices {
     /// The contents that the disks may have if power fails when `done` events of the log have happened. Nothing is
     /// known of the order among devices: each is flushed on its own.
     pub fn images_after_cut(&self, done: usize) -> Vec<Remains> {
+        self.remains(done, outcomes)
+    }
+
+    /// So many of these contents: with nothing unflushed and with all of it, with one of two, and others as `seed` picks them.
+    pub fn some_images_after_cut(&self, done: usize, count: usize, seed: u64) -> Vec<Remains> {
+        self.remains(done, |loose, number| {
+            let mut all = outcomes(loose, number);
+            let is_whole = |outcome: &Outcome| outcome.iter().all(|(_, part)| *part == Part::Whole);
+            let class = |outcome: &Outcome| match outcome.len() {
+                _ if !is_whole(outcome) => 2,
+                kept if kept == 0 || kept == loose.len() => 0,
+                _ if loose.len() <= 2 => 1,
+                _ => 2,
+            };
+            all.sort_by_cached_key(|outcome| (class(outcome), mix(seed ^ mix(hash(outcome)))));
+            all.truncate(count);
+            all
+        })
+    }
+
+    fn remains(&self, done: usize, outcomes: impl Fn(&[&Record], u64) -> Vec<Outcome>) -> Vec<Remains> {
         let records = self.log().records();
         let past = &records[..done.min(records.len())];
         let (stable, loose) = split(past);
@@ -55,6 +77,12 @@ impl MemDevices {
             })
             .collect()
     }
+}
+
+fn hash(outcome: &Outcome) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    outcome.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Writes that a later flush of their device made stable, and those that none did.

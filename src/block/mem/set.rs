@@ -72,6 +72,11 @@ impl MemDevices {
         self.entries().remove(&number).map(|entry| entry.device)
     }
 
+    /// Brings back a device that was taken away.
+    pub fn plug(&self, device: Arc<MemDevice>) {
+        self.insert(device, Attributes::default());
+    }
+
     /// The device at `path`.
     pub fn device(&self, path: impl AsRef<Path>) -> Option<Arc<MemDevice>> {
         self.by_number(self.find(path.as_ref())?)
@@ -109,6 +114,17 @@ impl MemDevices {
     /// The contents of all devices, to compare with.
     pub fn images(&self) -> BTreeMap<DevNo, Image> {
         self.entries().iter().map(|(number, entry)| (*number, entry.device.image())).collect()
+    }
+
+    /// The same host at this moment, with a log that begins now: what happens to either does not happen to the other.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let host = Self::new();
+        for entry in self.entries().values() {
+            let device = entry.device.reborn(entry.device.image(), host.log.clone());
+            host.insert(Arc::new(device), entry.attributes.clone());
+        }
+        host
     }
 
     /// How often the file systems on the device were synced.

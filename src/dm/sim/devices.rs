@@ -27,6 +27,27 @@ impl SimDevices {
         Self { kernel, disks, mounts: Arc::default(), grown: Arc::default() }
     }
 
+    /// The same host at this moment, and nothing of what happens to either happens to the other: its disks and their log, its kernel and
+    /// its mounts are its own. What is to be called or to fail stays behind.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let (disks, kernel) = (self.disks.fork(), self.kernel.fork());
+        kernel.state().disks = disks.clone();
+        let mounts = Mutex::new(self.lock_mounts().clone());
+        let grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { kernel, disks, mounts: Arc::new(mounts), grown: Arc::new(Mutex::new(grown)) }
+    }
+
+    /// Its disks.
+    pub fn disks(&self) -> &MemDevices {
+        &self.disks
+    }
+
+    /// Its kernel.
+    pub fn kernel(&self) -> &SimKernel {
+        &self.kernel
+    }
+
     /// Mounts a device-mapper device: it is open until [`SimDevices::unmount`].
     pub fn mount(&self, name: &DmName, on: impl Into<PathBuf>) {
         let Some(number) = self.number(name) else { return };

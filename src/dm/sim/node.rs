@@ -13,7 +13,7 @@ use crate::units::Sectors;
 pub const MAJOR: u32 = 254;
 
 /// A table in a slot, with the state of its snapshot target if it has one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     pub table: Table<DevNo>,
     pub read_only: bool,
@@ -59,7 +59,7 @@ impl Loaded {
 }
 
 /// A device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node {
     pub number: DevNo,
     pub uuid: DmUuid,
@@ -98,7 +98,7 @@ impl Node {
 }
 
 /// All devices, by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Nodes(BTreeMap<DmName, Node>);
 
 impl Nodes {

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
 /// The state of one snapshot or merge target. Each has an identity of its own: two tables of one device may have one each.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Instance {
     pub merging: bool,
     pub origin: DevNo,
