@@ -260,3 +260,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_fork_has_its_own_content_and_log() {
+    let (host, disk) = one_disk();
+    disk.write_at(Bytes(0), &[1]).unwrap();
+    let fork = host.fork();
+    let copy = fork.device("/dev/a").unwrap();
+    assert!(fork.log().is_empty());
+    copy.write_at(Bytes(0), &[2]).unwrap();
+    disk.write_at(Bytes(1), &[3]).unwrap();
+    assert_eq!((disk.peek(Bytes(0), 2), copy.peek(Bytes(0), 2)), (vec![1, 3], vec![2, 0]));
+    assert_eq!((host.log().len(), fork.log().len()), (2, 1));
+}
+
+#[test]
+fn a_sample_of_images_has_the_extremes_and_is_the_same_for_the_same_seed() {
+    let (host, disk) = one_disk();
+    (0..9).for_each(|sector| disk.write_at(Bytes(sector * 512), &[1; 512]).unwrap());
+    let words = |count, seed| -> Vec<String> {
+        host.some_images_after_cut(9, count, seed).into_iter().map(|one| one.words).collect()
+    };
+    assert!(words(2, 1).iter().any(|words| words.ends_with("on disk: []")));
+    assert!(words(2, 1).iter().any(|words| words.matches("write").count() == 10));
+    assert_eq!(words(8, 1), words(8, 1));
+    assert_ne!(words(8, 1), words(8, 2));
+    assert_eq!(words(usize::MAX, 1).len(), host.images_after_cut(9).len());
+}

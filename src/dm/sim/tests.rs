@@ -574,3 +574,18 @@ fn a_mounted_disk_is_not_mapped() {
     let error = world.kernel.load(&name("v"), &table, false).unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("mounted on /srv")), (Kind::InUse, true));
 }
+
+#[test]
+fn a_fork_has_its_own_devices_and_disks() {
+    let world = World::with_snapshot();
+    let devices = world.kernel.devices();
+    devices.mount(&name("org"), "/mnt");
+    let fork = devices.fork();
+    world.kernel.suspend(&name("org"), Freeze::Io).unwrap();
+    assert_eq!(fork.kernel().unsettled(), []);
+    assert_eq!(fork.mounts(world.number("org")).unwrap().len(), 1);
+    let open = fork.open(Path::new("/dev/mapper/org"), Access::Write).unwrap();
+    open.write_at(Bytes(0), &[7; 4096]).unwrap();
+    assert_eq!(world.disk.peek(Bytes(0), 1), [0], "a write to the copy reached the other's disk");
+    assert_eq!(fork.disks().device("/dev/a").unwrap().peek(Bytes(0), 1), [7]);
+}
