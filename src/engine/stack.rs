@@ -1,6 +1,7 @@
 //! Volumes that share a stack of devices, by the metadata or in the kernel: what is planned for one of them concerns all.
 //!
-//! A snapshot that is being removed has no origin in the metadata any more, and still one in the kernel.
+//! A snapshot that is being removed has no origin in the metadata any more, and still one in the kernel, be it only in a table that
+//! waits to be resumed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +40,8 @@ fn bonds(vg: &Vg, naming: &Naming<'_>, found: &FoundTree) -> Vec<(LvName, LvName
     }
     for (uuid, node) in &found.nodes {
         let Some(owner) = owners.get(uuid) else { continue };
-        let below = layers_below(&node.table).filter_map(|below| owners.get(below));
+        let below = layers_below(&node.table).chain(layers_below(&node.inactive));
+        let below = below.filter_map(|below| owners.get(below));
         bonds.extend(below.map(|below| (below.clone(), owner.clone())));
     }
     bonds
