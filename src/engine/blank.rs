@@ -9,10 +9,7 @@ use crate::error::Result;
 use crate::lvm::scan::OpenVg;
 use crate::lvm::span::Span;
 use crate::lvm::{Lv, LvName, Segment};
-use crate::units::Bytes;
-
-/// The kernel takes a store whose first four bytes are zero for a new one, and lvm2 clears this much.
-const COW_HEADER: Bytes = Bytes::kib(4);
+use crate::units::{Bytes, ChunkSize};
 
 /// What is cleared at the start of a new volume beside the signatures that are known: boot sectors and superblocks of most
 /// file systems lie within it. lvm2 clears 4 KiB.
@@ -32,8 +29,8 @@ pub struct Blank {
 /// What a new volume is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A COW store: whoever activates it must find it empty.
-    Store,
+    /// A COW store of chunks of this size: whoever activates it must find it empty.
+    Store(ChunkSize),
     /// A volume: no file system of a former owner may show.
     Volume,
 }
@@ -41,7 +38,7 @@ pub enum Purpose {
 impl fmt::Display for Blank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.purpose {
-            Purpose::Store => write!(f, "zero the COW header of {}", self.lv),
+            Purpose::Store(_) => write!(f, "zero the COW header of {}", self.lv),
             Purpose::Volume => write!(f, "wipe old signatures from {}", self.lv),
         }
     }
@@ -63,13 +60,21 @@ pub(super) fn blank<'b>(open: &OpenVg, wanted: impl Iterator<Item = &'b [Blank]>
 fn wiped(open: &OpenVg, blank: &Blank) -> Result<Span> {
     let span = Span::new(open, blank.lv.as_str(), &blank.segments)?;
     match blank.purpose {
-        Purpose::Store => span.zero(Bytes::ZERO, COW_HEADER)?,
+        Purpose::Store(chunk) => span.zero(Bytes::ZERO, store_start(chunk))?,
         Purpose::Volume => {
             span.zero(Bytes::ZERO, VOLUME_START.min(span.size()))?;
             probe::erase(&span)?;
         }
     }
     Ok(span)
+}
+
+/// What is cleared of a store: what the kernel writes when it first meets one, the header in the first chunk and an empty list of exceptions
+/// in the second. It flushes neither before there is an exception (Linux 6.1). If power fails when only the header is on the disk,
+/// what lies behind it must be an empty list all the same. lvm2 clears 4 KiB.
+fn store_start(chunk: ChunkSize) -> Bytes {
+    let chunk = chunk.sectors().bytes();
+    chunk + chunk
 }
 
 /// True if no kernel has used this store yet: each writes its header when it first meets one.

@@ -102,7 +102,8 @@ impl Session<'_> {
         let (on, cling_tags) = (self.pvs_on(&new.on)?, self.cling_tags());
         let request = Request { extents, on, policy: vg.policy(None), cling_tags, ..Request::default() };
         let segments = like_origin(vg, lv, &request)?;
-        change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Store });
+        let purpose = Purpose::Store(new.chunk);
+        change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose });
         let (writable, mark) = (!new.read_only, Mark::PendingSnapshot);
         let store = self.unacknowledged(name, segments, writable, &new.tags, mark);
         let relation = Edit::AddSnapshot {
