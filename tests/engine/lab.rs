@@ -50,12 +50,13 @@ pub fn random(buffer: &mut [u8]) {
     }
 }
 
-/// A host with three disks, of which two are the group `vg-0`.
+/// A host with three disks, of which two are the group `vg-0`. Copies are the same host.
+#[derive(Clone)]
 pub struct Lab {
     pub disks: MemDevices,
     pub kernel: SimKernel,
     pub devices: SimDevices,
-    pub locks: tempfile::TempDir,
+    pub locks: Arc<tempfile::TempDir>,
 }
 
 impl Lab {
@@ -64,8 +65,33 @@ impl Lab {
         for disk in ["/dev/sda", "/dev/sdb", "/dev/sdc"] {
             disks.add(disk, Bytes::mib(128));
         }
+        Self::on(disks)
+    }
+
+    /// The same on disks that held other groups before: whatever is not written is not zero, and looks like a store.
+    pub fn used() -> Self {
+        let disks = MemDevices::new();
+        let mut header =
+            [b"SnAp".as_slice(), &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &8_u32.to_le_bytes()].concat();
+        header.resize(4096, 0);
+        // Each exception says that a chunk stands in the one behind it.
+        let area: Vec<u8> =
+            (0..256_u64).flat_map(|n| [n.to_le_bytes(), (n + 2).to_le_bytes()].concat()).collect();
+        for disk in ["/dev/sda", "/dev/sdb", "/dev/sdc"] {
+            let device = disks.add(disk, Bytes::mib(128));
+            for extent in 1..128 {
+                let at = |kib| Bytes::mib(extent) + Bytes::kib(kib);
+                device.poke(at(0), &header);
+                [4, 8, 64].iter().for_each(|kib| device.poke(at(*kib), &area));
+            }
+        }
+        Self::on(disks)
+    }
+
+    fn on(disks: MemDevices) -> Self {
         let kernel = SimKernel::new(&disks);
-        let lab = Self { devices: kernel.devices(), disks, kernel, locks: tempfile::tempdir().unwrap() };
+        let locks = Arc::new(tempfile::tempdir().unwrap());
+        let lab = Self { devices: kernel.devices(), disks, kernel, locks };
         let group = NewGroup {
             name: vg(),
             devices: vec!["/dev/sda".into(), "/dev/sdb".into()],
@@ -75,6 +101,19 @@ impl Lab {
         };
         lab.engine().create_group(&group, MODE).unwrap();
         lab
+    }
+
+    /// The same host at this moment; what happens to either does not happen to the other.
+    pub fn fork(&self) -> Self {
+        let devices = self.devices.fork();
+        let (disks, kernel) = (devices.disks().clone(), devices.kernel().clone());
+        Self { disks, kernel, devices, locks: Arc::clone(&self.locks) }
+    }
+
+    /// A host that has just booted with these disks.
+    pub fn booted(&self, disks: &MemDevices) -> Self {
+        let kernel = SimKernel::new(disks);
+        Self { devices: kernel.devices(), disks: disks.clone(), kernel, locks: Arc::clone(&self.locks) }
     }
 
     pub fn engine_on(&self, kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Engine {
@@ -110,7 +149,10 @@ impl Lab {
 
     /// An engine that asks before each of its steps.
     pub fn engine_with(&self, hook: impl Fn(u64) -> Result<()> + Send + Sync + 'static) -> Engine {
-        let steps = Steps::new(hook);
+        self.engine_stepping(&Steps::new(hook))
+    }
+
+    pub fn engine_stepping(&self, steps: &Steps) -> Engine {
         self.engine_on(
             steps.kernel(Arc::new(self.kernel.clone())),
             steps.devices(Arc::new(self.devices.clone())),
@@ -174,7 +216,7 @@ impl Lab {
     /// What the first group is called: an operation renames it.
     pub fn group(&self) -> VgName {
         let mut names = self.engine().vg_names().unwrap().0.into_iter();
-        names.find(|name| *name != other().name).unwrap()
+        names.find(|name| !name.as_str().starts_with("other")).unwrap()
     }
 
     /// The name of a volume's device.
@@ -274,4 +316,28 @@ pub fn lab_with_pending_snapshot() -> Lab {
         }
     }
     latest.unwrap()
+}
+
+/// `vg-0/db` on disks that were used before.
+pub fn used_lab_with_volume() -> Lab {
+    let lab = Lab::used();
+    lab.engine().create_volume(&volume("db", 8), MODE).unwrap();
+    lab
+}
+
+/// A volume with a snapshot, neither of them active.
+pub fn idle(lab: &Lab) {
+    lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
+}
+
+/// A volume on two disks.
+pub fn striped(lab: &Lab, name: &str) {
+    lab.engine().create_volume(&NewVolume { stripes: 2, ..volume(name, 4) }, MODE).unwrap();
+}
+
+pub fn size(lab: &Lab, name: &str) -> Bytes {
+    let volumes = lab.engine().volumes(&Select::default()).unwrap();
+    volumes.into_iter().find(|volume| volume.name == name).unwrap().size_bytes
 }

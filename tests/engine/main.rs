@@ -2,16 +2,24 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod checker;
+mod commands;
 mod cuts;
 mod disputes;
+mod every_step;
 mod full;
+mod judged;
 mod lab;
 mod lvm2_peer;
 mod operations;
+mod power;
 mod safety;
 mod snapshots;
 mod stuck;
+mod tally;
 mod together;
+mod trial;
 mod turns;
+mod user;
 mod vgs;
 mod volumes;

@@ -36,7 +36,8 @@ pub fn mapped_and_free(lab: &Lab) -> Vec<String> {
 #[test]
 fn no_extent_is_free_while_a_device_that_somebody_holds_open_maps_it() {
     let mut wrong = Vec::new();
-    let removing_two = Operation {
+    const REMOVING_TWO: Operation = Operation {
+        command: "snapshot remove",
         name: "removing both of two",
         prepare: |lab| {
             snap(lab, "a");
@@ -44,14 +45,14 @@ fn no_extent_is_free_while_a_device_that_somebody_holds_open_maps_it() {
         },
         run: |engine, mode| engine.remove_snapshots(&vg(), &[lv("a"), lv("b")], mode).map(drop),
         kept: &[],
-        marks: true,
+        next: Next::Any,
         happened: |lab| !has(lab, "b") && !has(lab, "a"),
     };
     let chosen = |o: &&Operation| {
         ["a group of snapshots", "removing one of two", "removing a volume with its snapshots"]
             .contains(&o.name)
     };
-    for operation in OPERATIONS.iter().filter(chosen).chain([&removing_two]) {
+    for operation in operations().filter(chosen).chain([&REMOVING_TWO]) {
         for last in 1.. {
             let cut = || {
                 let lab = lab_with_volume();
@@ -184,7 +185,7 @@ fn a_pending_volume_that_lvm2_made_a_store_of_stays() {
 fn a_new_name_or_size_that_was_refused_has_not_come() {
     let mut wrong = Vec::new();
     let chosen = ["growth under a snapshot", "renaming a volume with a snapshot", "renaming the group"];
-    for operation in OPERATIONS.iter().filter(|operation| chosen.contains(&operation.name)) {
+    for operation in operations().filter(|operation| chosen.contains(&operation.name)) {
         for nth in 1.. {
             let lab = lab_with_volume();
             (operation.prepare)(&lab);

@@ -1,0 +1,132 @@
+//! Every operation, cut at every step in every way in which a process that lives or dies can be cut.
+
+use std::sync::{Arc, Mutex};
+
+use crate::lab::Lab;
+use crate::operations::cut_ones;
+use crate::tally::{Tally, is_long, mixed, seed};
+use crate::trial::{Cut, Point, Trial, steps, watched_steps};
+use crate::user::User;
+use dmsnap::error::{Error, Kind};
+
+/// At every instant of every operation the disks and the kernel's tables keep the invariants, whatever the user writes.
+#[test]
+fn at_every_instant_of_every_operation_the_invariants_hold() {
+    let mut tally = Tally::new("instants");
+    for operation in cut_ones() {
+        let trial = Trial::new(operation);
+        let found = Arc::default();
+        let mut cut = trial.run(|lab, user| watched_steps(lab, user, &found));
+        settled(&trial, &mut cut, 1);
+        let mut found = found.lock().unwrap().clone();
+        found.extend(trial.judge(&cut));
+        (0..cut.steps).for_each(|_| tally.cut(operation.name, "not cut", &[]));
+        tally.cut(operation.name, "not cut", &found);
+    }
+    tally.end();
+}
+
+#[test]
+fn whatever_step_is_refused_nothing_stays_suspended_and_the_next_command_puts_the_rest_right() {
+    living("refusals", Point::Refused);
+}
+
+#[test]
+fn whatever_step_is_done_and_said_to_have_failed_nothing_stays_suspended_and_the_next_command_puts_the_rest_right()
+ {
+    living("denials", Point::Denied);
+}
+
+/// The process lives and sees to it at once that I/O goes on.
+fn living(kind: &'static str, point: fn(u64) -> Point) {
+    let mut tally = Tally::new(kind);
+    for operation in cut_ones() {
+        let trial = Trial::new(operation);
+        for step in 1..=trial.steps {
+            let mut cut = trial.cut(point(step));
+            let was = trial.lab.kernel.unsettled();
+            let unsettled = cut.lab.kernel.unsettled().into_iter().filter(|name| !was.contains(name));
+            let mut found: Vec<_> = unsettled.map(|name| format!("{name} is unsettled")).collect();
+            found.extend(settled(&trial, &mut cut, step));
+            tally.cut(operation.name, &format!("step {step}"), &found);
+        }
+    }
+    tally.end();
+}
+
+#[test]
+fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
+    let mut tally = Tally::new("deaths");
+    for operation in cut_ones() {
+        let trial = Trial::new(operation);
+        for step in 1..=trial.steps + 1 {
+            let mut cut = trial.cut(Point::Death(step));
+            let found = settled(&trial, &mut cut, step);
+            tally.cut(operation.name, &format!("dead before step {step}"), &found);
+        }
+    }
+    tally.end();
+}
+
+/// The command that puts right what the first one left dies as well; a third one follows.
+#[test]
+fn whenever_the_next_process_dies_as_well_the_one_after_it_finishes_or_undoes() {
+    let mut tally = Tally::new("two deaths");
+    let mut number = seed();
+    for operation in cut_ones() {
+        let trial = Trial::new(operation);
+        for step in 1..=trial.steps {
+            let first = trial.cut(Point::Death(step));
+            let next = |lab: &Lab, user: &User, point| {
+                let steps = steps(user, point);
+                let outcome = trial.next(&lab.engine_stepping(&steps), step);
+                (outcome, steps.taken())
+            };
+            let whole = copy(&first);
+            let (_, taken) = next(&whole.lab, &whole.user, Point::Nowhere);
+            number = mixed(number);
+            let one = 1 + number % taken.max(1);
+            for second in (1..=taken).filter(|second| is_long() || *second == one) {
+                let mut cut = copy(&first);
+                // Acknowledged or not, what the second one was to do itself is not looked at.
+                let _ = next(&cut.lab, &cut.user, Point::Death(second));
+                let found = settled(&trial, &mut cut, step + second + 100);
+                tally.cut(operation.name, &format!("dead before step {step}, then {second}"), &found);
+            }
+        }
+    }
+    tally.end();
+}
+
+fn copy(cut: &Cut) -> Cut {
+    let lab = cut.lab.fork();
+    let user = cut.user.on(&lab);
+    Cut { user, lab, outcome: Err(Error::new(Kind::Internal, "dead")), is_alive: false, steps: 0 }
+}
+
+/// Lets the next command run, watched, and says what is wrong with what is left.
+fn settled(trial: &Trial, cut: &mut Cut, number: u64) -> Vec<String> {
+    let watched = Arc::new(Mutex::new(Vec::new()));
+    let done = match is_long() {
+        true => {
+            let steps = watched_steps(&cut.lab, &cut.user, &watched);
+            trial.next(&cut.lab.engine_stepping(&steps), number)
+        }
+        false => {
+            cut.user.turn();
+            trial.next(&cut.lab.engine_stepping(&steps(&cut.user, Point::Nowhere)), number)
+        }
+    };
+    let mut found = watched.lock().unwrap().clone();
+    if let Err(error) = done
+        && trial.operation.next != crate::operations::Next::Itself
+    {
+        found.push(format!("the next command fails: {error} {:?}", error.chain()));
+    }
+    cut.user.turn();
+    found.extend(trial.judge(cut));
+    if found.is_empty() {
+        found.extend(trial.go_on(cut).into_iter().map(|what| format!("later: {what}")));
+    }
+    found
+}

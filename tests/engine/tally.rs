@@ -1,0 +1,64 @@
+//! How often something was cut, by operation, and what was wrong then.
+
+use std::io::Write;
+use std::time::Instant;
+
+/// Everything at every place, which takes long.
+pub fn is_long() -> bool {
+    std::env::var_os("DMSNAP_LONG").is_some_and(|value| value == "1")
+}
+
+/// splitmix64: the seeds of samples.
+pub fn mixed(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The seed of this run's samples; `DMSNAP_SEED` sets it.
+pub fn seed() -> u64 {
+    std::env::var("DMSNAP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+pub struct Tally {
+    kind: &'static str,
+    began: Instant,
+    counts: Vec<(&'static str, u64)>,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    pub fn new(kind: &'static str) -> Self {
+        Self { kind, began: Instant::now(), counts: Vec::new(), wrong: Vec::new() }
+    }
+
+    /// Counts a cut of an operation, and what the checker found.
+    pub fn cut(&mut self, operation: &'static str, place: &str, found: &[String]) {
+        match self.counts.last_mut() {
+            Some((last, count)) if *last == operation => *count += 1,
+            _ => self.counts.push((operation, 1)),
+        }
+        if !found.is_empty() {
+            self.wrong.push(format!("{operation}, {place}:\n    {}", found.join("\n    ")));
+        }
+    }
+
+    /// Prints the counts past the test harness, which shows nothing of a test that passes; fails if anything was wrong.
+    pub fn end(self) {
+        let total: u64 = self.counts.iter().map(|(_, count)| count).sum();
+        let each: Vec<_> = self.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let Self { kind, began, counts, wrong } = self;
+        let (operations, seed) = (counts.len(), seed());
+        let line = format!(
+            "{kind}: {total} cuts of {operations} operations, {} wrong, seed {seed}, {:.1?} ({})\n",
+            wrong.len(),
+            began.elapsed(),
+            each.join(", ")
+        );
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        let shown = wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+        assert!(wrong.is_empty(), "{} of {total} are wrong:\n{shown}", wrong.len());
+        assert!(total > 0);
+    }
+}

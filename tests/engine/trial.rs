@@ -1,0 +1,349 @@
+//! One operation on a prepared host, cut somewhere, and what the checker says of what is left.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use crate::checker::disk::{Disk, Vg};
+use crate::checker::kernel::{Dev, Line, World};
+use crate::checker::rules::{Findings, History, Metadata, always, at_rest};
+use crate::lab::{Lab, MODE, has_volume, used_lab_with_volume, volume};
+use crate::operations::{Next, Operation};
+use crate::user::User;
+use dmsnap::dm::{Kernel, Slot};
+use dmsnap::engine::Engine;
+use dmsnap::engine::volume::NewVolume;
+use dmsnap::error::{Error, Kind, Result};
+use dmsnap::steps::Steps;
+
+impl World {
+    /// What there is to be seen of a host.
+    pub fn of(lab: &Lab) -> Self {
+        let disks = lab.disks.images().into_keys().map(|number| {
+            let device = lab.disks.by_number(number).unwrap();
+            Disk {
+                number: number.to_string(),
+                bytes: Box::new(move |at, length| device.peek(dmsnap::units::Bytes(at), length)),
+            }
+        });
+        let device = |info: dmsnap::dm::Info| {
+            let table = lab.kernel.table(&info.name, Slot::Live).unwrap().to_string();
+            let status = lab.kernel.status(&info.name).unwrap();
+            Dev {
+                name: info.name.to_string(),
+                uuid: info.uuid.map(|uuid| uuid.as_str().to_owned()).unwrap_or_default(),
+                number: info.number.to_string(),
+                live: table.lines().map(Line::read).collect(),
+                inactive: info.inactive,
+                suspended: info.suspended,
+                read_only: info.read_only,
+                status: status.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            }
+        };
+        let paths = lab.kernel.published().into_iter().map(|(name, (number, link))| {
+            (name.to_string(), number.to_string(), link.map(|link| link.display().to_string()))
+        });
+        Self {
+            disks: disks.collect(),
+            devices: lab.kernel.list().unwrap().into_iter().map(device).collect(),
+            paths: paths.collect(),
+        }
+    }
+}
+
+/// What is compared between what was cut and what was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The volumes of all groups.
+    pub metadata: Vec<String>,
+    /// Those that are active.
+    active: Vec<String>,
+    /// The disks with labels.
+    labels: BTreeSet<String>,
+}
+
+impl State {
+    pub fn of(world: &World, metadata: &Metadata) -> Self {
+        let mut active = Vec::new();
+        for vg in metadata.groups.values() {
+            let is_active = |id: &str| {
+                let device = world.device(&format!("LVM-{}{id}", vg.id));
+                device.is_some_and(|device| !device.live.is_empty())
+            };
+            active.extend(
+                vg.lvs.iter().filter(|lv| is_active(&lv.id)).map(|lv| format!("{}/{}", vg.name, lv.name)),
+            );
+        }
+        let is_next = |line: &String| line.contains("/next");
+        active.retain(|line| !is_next(line));
+        active.sort();
+        let mut lines = metadata.signature();
+        lines.retain(|line| !is_next(line));
+        let labels = metadata.labels.iter().map(|label| label.disk.clone()).collect();
+        Self { metadata: lines, active, labels }
+    }
+
+    fn now(lab: &Lab) -> Self {
+        let world = World::of(lab);
+        Self::of(&world, &Metadata::of(&world))
+    }
+}
+
+/// An operation whose host is prepared, and what it comes to when nothing cuts it.
+pub struct Trial {
+    pub operation: &'static Operation,
+    pub lab: Lab,
+    pub user: User,
+    pub before: State,
+    pub after: State,
+    /// What the user had written when the snapshots that are kept were taken, and when the operation began.
+    pub kept_at: usize,
+    pub begun_at: usize,
+    /// The snapshots that there were, by uuid.
+    pub known: BTreeSet<String>,
+    pub steps: u64,
+}
+
+/// A host on which an operation was cut.
+pub struct Cut {
+    pub lab: Lab,
+    pub user: User,
+    pub outcome: Result<()>,
+    /// The process that was cut did not die: it could undo what it did.
+    pub is_alive: bool,
+    pub steps: u64,
+}
+
+/// Where a step is refused, or told to have failed, or the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    Nowhere,
+    /// The step does not happen, and the process hears so.
+    Refused(u64),
+    /// The step happens, and the process hears that it has not.
+    Denied(u64),
+    /// Neither this step nor any later one happens.
+    Death(u64),
+}
+
+fn failed(what: &str) -> Result<()> {
+    Err(Error::new(Kind::Internal, what))
+}
+
+/// Steps that are cut at a point, with a turn of the user before each.
+pub fn steps(user: &User, point: Point) -> Steps {
+    let user = user.clone();
+    let before = move |step| {
+        user.turn();
+        match point {
+            Point::Refused(at) if step == at => failed("this step is refused"),
+            Point::Death(at) if step >= at => failed("the process is dead"),
+            _ => Ok(()),
+        }
+    };
+    let after = move |step| match point {
+        Point::Denied(at) if step == at => failed("this step is said to have failed"),
+        _ => Ok(()),
+    };
+    Steps::around(before, after)
+}
+
+/// Steps before each of which the checker looks at the host.
+pub fn watched_steps(lab: &Lab, user: &User, found: &Arc<Mutex<Findings>>) -> Steps {
+    let (lab, user, found) = (lab.clone(), user.clone(), Arc::clone(found));
+    let history = Mutex::new(History::default());
+    Steps::new(move |step| {
+        let world = World::of(&lab);
+        let metadata = Metadata::of(&world);
+        let mut now = always(&world, &metadata);
+        now.extend(history.lock().unwrap().note(&metadata));
+        found.lock().unwrap().extend(now.into_iter().map(|what| format!("before step {step}: {what}")));
+        user.turn();
+        Ok(())
+    })
+}
+
+impl Trial {
+    pub fn new(operation: &'static Operation) -> Self {
+        let lab = used_lab_with_volume();
+        let mut user = User::new(&lab, &["db"]);
+        (operation.prepare)(&lab);
+        if has_volume(&lab, "wal") {
+            user = User::new(&lab, &["db", "wal"]);
+        }
+        let kept_at = if operation.kept.is_empty() { 0 } else { 16 };
+        (0..5).for_each(|_| user.turn());
+        let before = State::now(&lab);
+        let world = World::of(&lab);
+        let known = snapshots(&Metadata::of(&world)).into_iter().map(|(_, store, _)| store).collect();
+        let (begun_at, after) = (user.writes(), before.clone());
+        let mut trial = Self { operation, lab, user, before, after, kept_at, begun_at, known, steps: 0 };
+        let done = trial.cut(Point::Nowhere);
+        done.outcome.unwrap_or_else(|error| panic!("{}: {error}", operation.name));
+        assert!((operation.happened)(&done.lab), "{}: it has not happened", operation.name);
+        trial.after = State::now(&done.lab);
+        trial.steps = done.steps;
+        trial
+    }
+
+    /// A copy of the prepared host, and of its user.
+    pub fn host(&self) -> (Lab, User) {
+        let lab = self.lab.fork();
+        let user = self.user.on(&lab);
+        (lab, user)
+    }
+
+    /// Runs the operation with steps that are made for the host.
+    pub fn run(&self, steps: impl FnOnce(&Lab, &User) -> Steps) -> Cut {
+        let (lab, user) = self.host();
+        let steps = steps(&lab, &user);
+        let outcome = (self.operation.run)(&lab.engine_stepping(&steps), MODE);
+        Cut { lab, user, outcome, is_alive: true, steps: steps.taken() }
+    }
+
+    pub fn cut(&self, point: Point) -> Cut {
+        let cut = self.run(|_, user| steps(user, point));
+        Cut { is_alive: !matches!(point, Point::Death(_)), ..cut }
+    }
+
+    /// The next command, on each group.
+    pub fn next(&self, engine: &Engine, number: u64) -> Result<()> {
+        if self.operation.next == Next::Itself {
+            return (self.operation.run)(engine, MODE);
+        }
+        for group in engine.vg_names()?.0 {
+            if self.operation.next == Next::Any && number.is_multiple_of(2) {
+                let next = NewVolume { vg: group, ..volume(&format!("next{number}"), 4) };
+                engine.create_volume(&next, MODE)?;
+            } else {
+                engine.repair(&group, MODE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that is wrong with a host on which the next command ran.
+    pub fn judge(&self, cut: &Cut) -> Findings {
+        let world = World::of(&cut.lab);
+        let metadata = Metadata::of(&world);
+        let mut wrong = self.at_rest(&world, &metadata);
+        wrong.extend(cut.lab.kernel.violations());
+        wrong.extend(cut.user.failures());
+        let now = State::of(&world, &metadata);
+        self.compare(&now, cut, &mut wrong);
+        self.content(&world, &metadata, &cut.user, &mut wrong);
+        wrong
+    }
+
+    /// What is wrong, but for what is known to be left: the metadata of a device that has left its group, which is older and is read by
+    /// nobody.
+    pub fn at_rest(&self, world: &World, metadata: &Metadata) -> Findings {
+        let mut wrong = at_rest(world, metadata);
+        let known: &[&str] = match self.operation.command {
+            "vg reduce" => &["240:2 has seqno", "240:2 is none of vg-0 and has its metadata"],
+            _ => &[],
+        };
+        wrong.retain(|what| !known.iter().any(|known| what.starts_with(known)));
+        wrong
+    }
+
+    fn compare(&self, now: &State, cut: &Cut, wrong: &mut Findings) {
+        let same = |state: &State| (&now.metadata, &now.active) == (&state.metadata, &state.active);
+        if cut.outcome.is_ok() && !same(&self.after) {
+            wrong.push(format!("acknowledged and not there: {now:#?}\nwanted {:#?}", self.after));
+        } else if !same(&self.before) && !same(&self.after) && !self.may_be_part(now, cut) {
+            wrong.push(format!(
+                "neither before nor after: {now:#?}\nbefore {:#?}\nafter {:#?}",
+                self.before, self.after
+            ));
+        }
+        let labels = [&self.before.labels, &self.after.labels];
+        let is_least = (labels[0] & labels[1]).is_subset(&now.labels);
+        if !is_least || !now.labels.is_subset(&(labels[0] | labels[1])) {
+            wrong.push(format!("labels are on {:?}", now.labels));
+        }
+    }
+
+    /// Volumes come up and go down one by one. So does the kernel let go of snapshots, and what it let go of cannot come back: who is told
+    /// that a removal of several failed may find some of them gone, but who is told nothing finds all of them or none.
+    fn may_be_part(&self, now: &State, cut: &Cut) -> bool {
+        let [before, after] = [&self.before, &self.after];
+        match self.operation.command {
+            "activate" => {
+                let is_less =
+                    |less: &State, more: &State| less.active.iter().all(|lv| more.active.contains(lv));
+                now.metadata == after.metadata && is_less(before, now) && is_less(now, after)
+            }
+            "snapshot remove" => {
+                let is_less = |less: &State, more: &State| {
+                    less.metadata.iter().all(|line| more.metadata.contains(line))
+                };
+                cut.is_alive && cut.outcome.is_err() && is_less(now, before) && is_less(after, now)
+            }
+            _ => false,
+        }
+    }
+
+    /// Every volume holds what was written to it, every snapshot what was there at one instant, which all new ones have in common.
+    fn content(&self, world: &World, metadata: &Metadata, user: &User, wrong: &mut Findings) {
+        for (name, uuid) in user.volumes() {
+            let shown = world.device(&uuid).ok_or_else(|| "it is gone".to_owned());
+            let shown = shown.and_then(|device| User::shown(world, &device.number));
+            if shown.as_ref() != Ok(&user.state(&uuid, user.writes())) {
+                wrong.push(format!("{name} holds {shown:?}"));
+            }
+        }
+        let mut new = Vec::new();
+        for (origin, store, name) in snapshots(metadata) {
+            if !user.volumes().iter().any(|(_, uuid)| *uuid == origin) {
+                continue;
+            }
+            let is_new = !self.known.contains(&store);
+            let shown = world.device(&store).ok_or_else(|| "it is gone".to_owned());
+            let shown = shown.and_then(|device| User::shown(world, &device.number));
+            if self.operation.kept.contains(&name.as_str()) {
+                if shown.as_ref() != Ok(&user.state(&origin, self.kept_at)) {
+                    wrong.push(format!("the snapshot {name}, which was there, holds {shown:?}"));
+                }
+            } else if is_new {
+                new.push((origin, name, shown));
+            }
+        }
+        let at = |writes: &usize| {
+            new.iter().all(|(origin, _, shown)| shown.as_ref() == Ok(&user.state(origin, *writes)))
+        };
+        if !(self.begun_at..=user.writes()).any(|writes| at(&writes)) {
+            wrong.push(format!("new snapshots show no moment: {new:?}"));
+        }
+    }
+
+    /// What was not done can be done, and what is kept is kept from later writes too.
+    pub fn go_on(&self, cut: &Cut) -> Findings {
+        let mut wrong = Findings::new();
+        if State::now(&cut.lab) != self.after && self.before != self.after {
+            let error = (self.operation.run)(&cut.lab.engine(), MODE).err();
+            let is_partial = cut.is_alive && self.operation.command == "snapshot remove";
+            if let Some(error) = error {
+                if is_partial && error.kind() == Kind::NotFound {
+                    return wrong;
+                }
+                wrong.push(format!("a second attempt fails: {error}"));
+            }
+        }
+        cut.user.turn();
+        cut.user.disturb();
+        let (lab, user) = (cut.lab.clone(), cut.user.clone());
+        let again = Cut { lab, user, outcome: Ok(()), is_alive: true, steps: 0 };
+        wrong.extend(self.judge(&again));
+        wrong
+    }
+}
+
+/// The uuids of origin and snapshot, and the snapshot's name.
+pub fn snapshots(metadata: &Metadata) -> Vec<(String, String, String)> {
+    let of = |vg: &Vg| {
+        let uuid = |lv: &str| vg.lv(lv).map(|lv| format!("LVM-{}{}", vg.id, lv.id)).unwrap_or_default();
+        let all = vg.snapshots().map(|(origin, store, ..)| (uuid(origin), uuid(store), store.to_owned()));
+        all.collect::<Vec<_>>()
+    };
+    metadata.groups.values().flat_map(of).collect()
+}
