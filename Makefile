@@ -17,10 +17,12 @@ test: lint
 fuzz: deps
 	TIME=$(TIME) fuzz/run
 
-# Guest tests that gain by length, for longer: races, and commands killed before each of their steps.
+# Tests that gain by length, for longer: races, commands killed before each of their steps, the engine cut twice and by every power
+# failure, the simulated kernel against the real one.
 test-long: deps
 	cargo build --locked --bins --examples
-	for tests in $(or $(ONLY),at_once killed_between killed_inside); do \
+	[ -n "$(ONLY)" ] || DMSNAP_LONG=1 cargo test --locked --test engine
+	for tests in $(or $(ONLY),at_once killed_between killed_inside the_simulated_kernel); do \
 	    DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $$tests || exit; \
 	done
 

@@ -25,6 +25,8 @@ fn tried(disk: &Path, plan: &[Change], all: &mut Counts) -> std::result::Result<
     all.refused += seen.refused;
     all.merging += seen.merging;
     all.invalid += seen.invalid;
+    all.grown += seen.grown;
+    all.held += seen.held;
     pair.real.sweep();
     done
 }
@@ -67,11 +69,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let Counts { made, skipped, refused, merging, invalid } = counts;
+    let Counts { made, skipped, refused, merging, invalid, grown, held } = counts;
     println!(
         "{plans} plans in {:?}: {made} changes on both kernels, {refused} refused by both, {skipped} not tried;",
         began.elapsed()
     );
-    println!("after {merging} of them there was a merge, after {invalid} an invalid snapshot; no difference");
+    println!("after {merging} of them there was a merge, after {invalid} an invalid snapshot;");
+    println!("{grown} loads of grown tables, {held} devices opened; no difference");
     ExitCode::SUCCESS
 }

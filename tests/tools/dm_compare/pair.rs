@@ -1,7 +1,7 @@
 //! The two kernels side by side.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dmsnap::block::mem::MemDevices;
 use dmsnap::block::sysfs::SysDevices;
@@ -30,6 +30,8 @@ pub struct Counts {
     pub refused: u64,
     pub merging: u64,
     pub invalid: u64,
+    pub grown: u64,
+    pub held: u64,
 }
 
 impl Pair {
@@ -41,6 +43,7 @@ impl Pair {
             devices: Arc::new(devices),
             disk: open,
             sim: None,
+            held: Mutex::default(),
         };
         real.sweep();
         real.disk.zero(Bytes::ZERO, Bytes(PLACE.bytes().get() * PLACES))?;
@@ -57,6 +60,7 @@ impl Pair {
             kernel: Arc::new(kernel.clone()),
             disk,
             sim: Some(kernel),
+            held: Mutex::default(),
         }
     }
 
@@ -78,7 +82,7 @@ impl Pair {
     }
 
     fn both(&mut self, change: &Change) -> std::result::Result<(), String> {
-        if self.merge_would_wait(change) || self.damages_a_store(change) {
+        if self.merge_would_wait(change) || self.damages_a_store(change) || self.opens_nothing(change) {
             self.counts.skipped += 1;
             return Ok(());
         }
@@ -88,6 +92,8 @@ impl Pair {
             return Ok(());
         }
         self.counts.made += 1;
+        self.counts.grown += u64::from(matches!(change, Change::Load(.., true)));
+        self.counts.held += u64::from(matches!(change, Change::Hold(_)));
         let real = self.real.make(change);
         let outcome = |result: &Result<()>| match result {
             Ok(()) => "done".to_owned(),
@@ -119,7 +125,7 @@ impl Pair {
         let low = |at: usize| at < 3;
         match change {
             Change::Suspend(at) => low(*at) && any,
-            Change::Resume(at) | Change::Load(at, Shape::Merge(..), _) => {
+            Change::Resume(at) | Change::Load(at, Shape::Merge(..), ..) => {
                 (merges(&name(*at)) || matches!(change, Change::Load(..)))
                     && (0..3).any(|at| infos.iter().any(|info| info.name == name(at) && info.suspended))
             }
@@ -127,6 +133,13 @@ impl Pair {
             Change::Rename(..) => any,
             _ => false,
         }
+    }
+
+    /// A device without a live table has nothing to read, and is not opened.
+    fn opens_nothing(&self, change: &Change) -> bool {
+        let Change::Hold(at) = change else { return false };
+        let info = self.sim.kernel.info(&name(*at)).ok().flatten();
+        !info.is_some_and(|info| info.live)
     }
 
     /// What a store full of foreign bytes means is not compared.

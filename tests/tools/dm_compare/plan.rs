@@ -4,8 +4,12 @@ use std::fmt;
 
 use dmsnap::units::Sectors;
 
-/// Each place of the disk is this large.
+/// Each place of the disk is this large, and devices that have grown are.
 pub const PLACE: Sectors = Sectors(512);
+/// So large are devices otherwise.
+pub const LENGTH: Sectors = Sectors(384);
+/// A small store, to see it overflow, and one that has grown.
+pub const SMALL: [Sectors; 2] = [Sectors(96), Sectors(160)];
 /// The places that are used.
 pub const PLACES: u64 = 4;
 /// The devices that there may be; a plan numbers them.
@@ -13,7 +17,8 @@ pub const NAMES: [&str; 7] = ["real", "cow1", "cow2", "org", "s1", "s2", "x"];
 
 #[derive(Clone, Debug)]
 pub enum Shape {
-    Linear(u64, Sectors),
+    Linear(u64),
+    Small(u64),
     Far,
     Striped,
     Origin(usize),
@@ -25,13 +30,18 @@ pub enum Shape {
 
 #[derive(Clone, Debug)]
 pub enum Change {
-    Create(usize),
-    Load(usize, Shape, bool),
+    /// With the uuid that belongs to the second.
+    Create(usize, usize),
+    /// Read-only or not, grown or not.
+    Load(usize, Shape, bool, bool),
     Clear(usize),
     Suspend(usize),
     Resume(usize),
     Remove(usize),
     Rename(usize, usize),
+    /// Somebody opens it, until he closes it.
+    Hold(usize),
+    Release(usize),
     Write(usize, u64, u8),
 }
 
@@ -39,13 +49,17 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |index: &usize| NAMES[*index];
         match self {
-            Self::Create(at) => write!(f, "create {}", name(at)),
-            Self::Load(at, shape, read_only) => write!(f, "load {} {shape:?} {read_only}", name(at)),
+            Self::Create(at, uuid) => write!(f, "create {} with the uuid of {}", name(at), name(uuid)),
+            Self::Load(at, shape, read_only, grown) => {
+                write!(f, "load {} {shape:?} read-only {read_only} grown {grown}", name(at))
+            }
             Self::Clear(at) => write!(f, "clear {}", name(at)),
             Self::Suspend(at) => write!(f, "suspend {}", name(at)),
             Self::Resume(at) => write!(f, "resume {}", name(at)),
             Self::Remove(at) => write!(f, "remove {}", name(at)),
             Self::Rename(at, to) => write!(f, "rename {} to {}", name(at), name(to)),
+            Self::Hold(at) => write!(f, "open {}", name(at)),
+            Self::Release(at) => write!(f, "close {}", name(at)),
             Self::Write(at, chunk, byte) => write!(f, "write {byte} to chunk {chunk} of {}", name(at)),
         }
     }
@@ -73,11 +87,10 @@ impl Random {
         // Mostly what a name stands for, sometimes anything.
         let pick = if self.below(8) == 0 { 6 } else { name };
         match (pick, self.below(4)) {
-            (0, _) => Shape::Linear(0, PLACE),
-            (1, _) => Shape::Linear(1, PLACE),
-            // A small store, to see it overflow.
-            (2, _) => Shape::Linear(2, Sectors(96)),
-            (3, 0) => Shape::Linear(0, PLACE),
+            (0, _) => Shape::Linear(0),
+            (1, _) => Shape::Linear(1),
+            (2, _) => Shape::Small(2),
+            (3, 0) => Shape::Linear(0),
             (3, 1 | 2) => Shape::Origin(0),
             (3, _) => Shape::Merge(0, cow, chunk),
             (4, 0) => Shape::Error,
@@ -93,14 +106,18 @@ impl Random {
 
     fn change(&mut self) -> Change {
         let name = self.index(NAMES.len());
-        match self.below(32) {
-            0..=1 => Change::Create(name),
-            2..=7 => Change::Load(name, self.shape(name), self.below(16) == 0),
+        match self.below(34) {
+            0..=1 => Change::Create(name, if self.below(8) == 0 { self.index(NAMES.len()) } else { name }),
+            2..=7 => Change::Load(name, self.shape(name), self.below(16) == 0, self.below(6) == 0),
             8 => Change::Clear(name),
             9..=13 => Change::Suspend(name),
             14..=21 => Change::Resume(name),
             22 => Change::Remove(name),
             23 => Change::Rename(name, self.index(NAMES.len())),
+            24 => Change::Hold(name),
+            25 => Change::Release(name),
+            // Sometimes beyond the end of what has not grown.
+            26 => Change::Write(name, self.below(64), 99),
             _ => Change::Write(name, self.below(20), u8::try_from(1 + self.below(250)).unwrap_or(1)),
         }
     }
@@ -109,11 +126,12 @@ impl Random {
     fn idiom(&mut self) -> Vec<Change> {
         let cow = 1 + self.index(2);
         let (org, source) = (3, cow + 3);
-        let merge = Change::Load(org, Shape::Merge(0, cow, 8), false);
-        let snapshot = Change::Load(source, Shape::Snapshot(0, cow, 8), false);
-        let origin = Change::Load(org, Shape::Origin(0), false);
+        let merge = Change::Load(org, Shape::Merge(0, cow, 8), false, false);
+        let snapshot = Change::Load(source, Shape::Snapshot(0, cow, 8), false, false);
+        let origin = Change::Load(org, Shape::Origin(0), false, false);
         let write = |at| Change::Write(at, 5, 77);
-        match self.below(8) {
+        let again = |at, shape, grown| [Change::Load(at, shape, false, grown), Change::Resume(at)];
+        match self.below(11) {
             0 | 1 => vec![
                 write(org),
                 merge,
@@ -128,13 +146,35 @@ impl Random {
             5 => vec![origin, Change::Resume(org), write(org)],
             6 => vec![
                 Change::Remove(source),
-                Change::Create(source),
+                Change::Create(source, source),
                 snapshot,
                 Change::Suspend(org),
                 Change::Resume(source),
                 Change::Resume(org),
                 write(org),
             ],
+            7 => {
+                // The origin grows under its snapshots, which do not.
+                let mut grows = vec![Change::Suspend(org)];
+                grows.extend(again(0, Shape::Linear(0), true));
+                grows.extend(again(org, Shape::Origin(0), true));
+                grows.push(Change::Write(org, 60, 44));
+                grows
+            }
+            8 => {
+                // A full store grows, before or after it overflows.
+                let mut grows: Vec<_> = (0..6).map(|chunk| Change::Write(org, chunk, 55)).collect();
+                grows.extend(again(2, Shape::Small(2), true));
+                grows.extend((6..12).map(|chunk| Change::Write(org, chunk, 55)));
+                grows
+            }
+            9 => {
+                // A resume that fails has swapped: the right table is loaded and resumed.
+                let mut fails = again(org, Shape::Far, false).to_vec();
+                fails.extend(again(org, Shape::Origin(0), false));
+                fails.push(write(org));
+                fails
+            }
             _ => (0..12).map(|chunk| Change::Write(org, chunk, 33)).collect(),
         }
     }
@@ -150,11 +190,11 @@ impl Random {
 
 /// An origin with two snapshots.
 pub fn base() -> Vec<Change> {
-    let mut plan: Vec<_> = (0..6).map(Change::Create).collect();
-    let live = |at, shape| [Change::Load(at, shape, false), Change::Resume(at)];
-    plan.extend(live(0, Shape::Linear(0, PLACE)));
-    plan.extend(live(1, Shape::Linear(1, PLACE)));
-    plan.extend(live(2, Shape::Linear(2, Sectors(96))));
+    let mut plan: Vec<_> = (0..6).map(|at| Change::Create(at, at)).collect();
+    let live = |at, shape| [Change::Load(at, shape, false, false), Change::Resume(at)];
+    plan.extend(live(0, Shape::Linear(0)));
+    plan.extend(live(1, Shape::Linear(1)));
+    plan.extend(live(2, Shape::Small(2)));
     plan.extend(live(4, Shape::Snapshot(0, 1, 8)));
     plan.extend(live(5, Shape::Snapshot(0, 2, 8)));
     plan.extend(live(3, Shape::Origin(0)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dmsnap::block::{Access, DevNo, Device, Devices};
@@ -11,7 +11,7 @@ use dmsnap::dm::{DmName, DmUuid, Freeze, Kernel, Slot, Status, Table, Target, Ud
 use dmsnap::error::Result;
 use dmsnap::units::{Bytes, Sectors};
 
-use super::plan::{Change, NAMES, PLACE, PLACES, Shape};
+use super::plan::{Change, LENGTH, NAMES, PLACE, PLACES, SMALL, Shape};
 
 const QUIET: UdevFlags = UdevFlags::hidden();
 
@@ -22,6 +22,8 @@ pub struct Side {
     pub disk: Arc<dyn Device>,
     /// The simulated kernel merges when told.
     pub sim: Option<SimKernel>,
+    /// What somebody has open.
+    pub held: Mutex<BTreeMap<usize, Arc<dyn Device>>>,
 }
 
 pub fn name(index: usize) -> DmName {
@@ -35,12 +37,17 @@ impl Side {
         found.map_or(DevNo { major: 60, minor: 9 }, |info| info.number)
     }
 
-    fn table(&self, shape: &Shape) -> Table<DevNo> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<dyn Device>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table(&self, shape: &Shape, grown: bool) -> Table<DevNo> {
         let (disk, all) = (self.disk.number(), self.disk.size().sectors_floor());
         let at = |place: u64| Sectors(PLACE.get() * place);
-        let length = if let Shape::Linear(_, length) = shape { *length } else { PLACE };
+        let lengths = if let Shape::Small(_) = shape { SMALL } else { [LENGTH, PLACE] };
+        let length = lengths[usize::from(grown)];
         let target = match shape {
-            Shape::Linear(place, _) => Target::Linear { device: disk, offset: at(*place) },
+            Shape::Linear(place) | Shape::Small(place) => Target::Linear { device: disk, offset: at(*place) },
             Shape::Far => Target::Linear { device: disk, offset: all },
             Shape::Striped => {
                 Target::Striped { chunk: Sectors(8), stripes: vec![(disk, at(3)), (disk, at(0))] }
@@ -70,15 +77,26 @@ impl Side {
     pub fn make(&self, change: &Change) -> Result<()> {
         let kernel = &self.kernel;
         match change {
-            Change::Create(at) => {
-                kernel.create(&name(*at), &DmUuid::new(format!("DMSNAPTEST-{}", NAMES[*at]))?).map(drop)
+            Change::Create(at, uuid) => {
+                kernel.create(&name(*at), &DmUuid::new(format!("DMSNAPTEST-{}", NAMES[*uuid]))?).map(drop)
             }
-            Change::Load(at, shape, read_only) => kernel.load(&name(*at), &self.table(shape), *read_only),
+            Change::Load(at, shape, read_only, grown) => {
+                kernel.load(&name(*at), &self.table(shape, *grown), *read_only)
+            }
             Change::Clear(at) => kernel.clear(&name(*at)),
             Change::Suspend(at) => kernel.suspend(&name(*at), Freeze::FileSystem),
             Change::Resume(at) => kernel.resume(&name(*at), QUIET),
             Change::Remove(at) => kernel.remove(&name(*at), QUIET),
             Change::Rename(at, to) => kernel.rename(&name(*at), &name(*to), QUIET),
+            Change::Hold(at) => {
+                let device = self.devices.open(&self.path(*at), Access::Read)?;
+                self.held().insert(*at, device);
+                Ok(())
+            }
+            Change::Release(at) => {
+                self.held().remove(at);
+                Ok(())
+            }
             Change::Write(at, chunk, byte) => {
                 let device = self.devices.open(&self.path(*at), Access::Write)?;
                 device.write_at(Bytes(chunk * 4096), &[*byte; 4096])
@@ -142,8 +160,8 @@ impl Side {
     }
 
     pub fn content(&self, index: usize) -> std::result::Result<Vec<u8>, String> {
-        let mut bytes = vec![0; 20 * 4096];
         let device = self.devices.open(&self.path(index), Access::Read).map_err(|error| error.to_string())?;
+        let mut bytes = vec![0; usize::try_from(device.size().get()).unwrap_or(0)];
         device.read_at(Bytes::ZERO, &mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     }
@@ -156,6 +174,7 @@ impl Side {
 
     /// Removes everything, from the top.
     pub fn sweep(&self) {
+        self.held().clear();
         for _ in 0..NAMES.len() {
             for info in self.kernel.list().unwrap_or_default() {
                 let _ = self.kernel.clear(&info.name);
