@@ -146,3 +146,22 @@ fn a_command_is_reported_with_its_status_its_time_and_the_longest_write() {
     assert!(report["writes"].as_u64().unwrap() > 10);
     assert!(report["longest_stall_ms"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn a_ring_is_written_on_behind_its_last_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("records");
+    let state = directory.path().join("state");
+    for span in [["--first", "1", "--last", "64"], ["--first", "65", "--last", "80"]] {
+        let mut arguments =
+            vec!["write", text(&file), "--slots", "64", "--sync", "none", "--state", text(&state)];
+        arguments.extend(span);
+        answer(&writer(&arguments));
+    }
+    let found = answer(&verify(&file));
+    assert_eq!([&found["first"], &found["last"]], [17, 80]);
+    assert_eq!(
+        String::from_utf8_lossy(&writer(&["state", text(&state), "acknowledged"]).stdout).trim(),
+        "80"
+    );
+}

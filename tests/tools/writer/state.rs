@@ -29,10 +29,12 @@ impl Which {
 pub struct State(File);
 
 impl State {
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let file = File::create(path)?;
-        file.write_all_at(&[0; 16], 0)?;
-        Ok(Self(file))
+    /// Nothing was started yet behind this number.
+    pub fn create(path: &Path, number: u64) -> io::Result<Self> {
+        let state = Self(File::create(path)?);
+        state.set(Which::Started, number)?;
+        state.set(Which::Acknowledged, number)?;
+        Ok(state)
     }
 
     pub fn set(&self, which: Which, number: u64) -> io::Result<()> {

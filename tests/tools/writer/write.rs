@@ -46,6 +46,12 @@ pub struct Options {
     /// Where to note every write; on a tmpfs.
     #[arg(long)]
     log: Option<PathBuf>,
+    /// The number of the first record: behind that of the last one in a file that is written on.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    first: u64,
+    /// Stop behind this record.
+    #[arg(long)]
+    last: Option<u64>,
     /// Stop after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
@@ -66,7 +72,7 @@ pub fn run(options: &Options) -> Result<Value, Box<dyn Error>> {
         .truncate(false)
         .custom_flags(flags.bits())
         .open(&options.file)?;
-    let state = options.state.as_deref().map(State::create).transpose()?;
+    let state = options.state.as_deref().map(|path| State::create(path, options.first - 1)).transpose()?;
     let mut log = options.log.as_deref().map(Log::create).transpose()?;
 
     // O_DIRECT wants its memory aligned: the record lies at the first page boundary of a larger buffer.
@@ -77,7 +83,7 @@ pub fn run(options: &Options) -> Result<Value, Box<dyn Error>> {
     let mut times = Vec::with_capacity(1 << 20);
     let begun = Instant::now();
     let limit = options.seconds.map(Duration::from_secs);
-    for number in 1_u64.. {
+    for number in options.first..=options.last.unwrap_or(u64::MAX) {
         if stop.load(Ordering::Relaxed) || limit.is_some_and(|limit| begun.elapsed() >= limit) {
             break;
         }
