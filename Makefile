@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: demo test test-long build lint fmt deps vm bench fuzz
+.PHONY: demo test test-long soak soak-smp build lint fmt deps vm bench fuzz
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -18,13 +18,18 @@ fuzz: deps
 	TIME=$(TIME) fuzz/run
 
 # Tests that gain by length, for longer: races, commands killed before each of their steps, the engine cut twice and by every power
-# failure, the simulated kernel against the real one.
+# failure, power cuts at each instant of a recording, the simulated kernel against the real one.
 test-long: deps
 	cargo build --locked --bins --examples
 	[ -n "$(ONLY)" ] || DMSNAP_LONG=1 cargo test --locked --test engine
-	for tests in $(or $(ONLY),at_once killed_between killed_inside the_simulated_kernel); do \
+	for tests in $(or $(ONLY),at_once killed_between killed_inside killed_at power_cut the_simulated_kernel); do \
 	    DMSNAP_LONG=1 DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast --test vm $$tests || exit; \
 	done
+
+# Power cuts, killed guests and commands at once, drawn by lot, until TIME is over. A failure says the seed that repeats it.
+soak: deps
+	cargo build --locked --bins --examples
+	tests/vm/soak $(or $(TIME),1h)
 
 build: deps
 	cargo build --locked --release

@@ -29,9 +29,9 @@ impl Which {
 pub struct State(File);
 
 impl State {
-    /// Nothing was started yet behind this number.
+    /// Nothing is started yet behind this number. A file that is there is changed in place: it is right at every instant.
     pub fn create(path: &Path, number: u64) -> io::Result<Self> {
-        let state = Self(File::create(path)?);
+        let state = Self(File::options().write(true).create(true).truncate(false).open(path)?);
         state.set(Which::Started, number)?;
         state.set(Which::Acknowledged, number)?;
         Ok(state)

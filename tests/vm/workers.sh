@@ -1,0 +1,118 @@
+# Random commands of dmsnap and lvm2 at once on one volume group, above a writer, with processes killed at random; and the guest
+# itself may be killed at any time and live again. Afterwards all that was acknowledged is there, and all else is old or new.
+#
+# Each worker has volumes whose names begin with its letter. It notes on the host, in the results directory, what there is of them
+# ("is") and, before each command, what there will be ("may"): who comes back finds one or the other.
+. "$TOP/tests/vm/afterwards.sh"
+. "$TOP/tests/vm/worker.sh"
+
+workers=(a b l) # a and b use dmsnap, l uses lvm2
+
+# The test: until the guest is killed, or in its last life for so many seconds.
+live_on() { # SECONDS
+    if [ -e "$RESULTS/ready" ]; then
+        vanished
+        judge
+        echo "life $LIFE of $LIVES began well"
+    else
+        world
+    fi
+    while [ "$LIFE" -lt "$LIVES" ] || [ $SECONDS -lt "$1" ]; do
+        work
+        judge
+    done
+    tally
+}
+
+world() {
+    dd if=/dev/zero of=/dev/ubda bs=1M count=2 oflag=direct status=none
+    dd if=/dev/zero of=/dev/ubdb bs=1M count=2 oflag=direct status=none
+    dmsnap -q vg create vg --extent-size 1M /dev/ubda /dev/ubdb >/dev/null
+    dmsnap -q volume create vg/origin --size 4M >/dev/null
+    "$TOOLS/writer" write /dev/vg/origin "${ring[@]}" --last 8192 --sync none --state /tmp/state >/tmp/writer
+    sync /dev/vg/origin
+    cp /tmp/state "$RESULTS/state"
+    (cd "$RESULTS" && touch cuts "${workers[@]}")
+    touch "$RESULTS/ready"
+    last=8192
+}
+
+promised() { "$TOOLS/writer" state "$RESULTS/state" "$1"; }
+
+# All workers and the writer for a few commands each.
+work() {
+    local worker jobs=()
+    "$TOOLS/writer" write /dev/vg/origin "${ring[@]}" --direct --first $((last + 1)) --state "$RESULTS/state" --rest 20000 >/tmp/writer &
+    writer=$!
+    for worker in "${workers[@]}"; do
+        worker $worker &
+        jobs+=($!)
+    done
+    for job in "${jobs[@]}"; do wait "$job" || fail "a worker failed"; done
+    kill $writer
+    wait $writer || fail "the writer failed"
+}
+
+# The guest was killed: snapshots of which nobody has heard since were cut before the last record that was started.
+vanished() {
+    local name number
+    number=$(promised started)
+    while read -r name; do echo "behind $name $number" >>"$RESULTS/cuts"; done < <(
+        awk '$1 == "before" { open[$2] } $1 == "behind" { delete open[$2] } END { for (name in open) print name }' "$RESULTS/cuts")
+}
+
+# What must hold whenever nobody is at work.
+judge() {
+    local worker name what number is may found ends
+    local -A before=() behind=()
+    opened
+    changed
+    for worker in "${workers[@]}"; do
+        recall $worker
+        mine $worker
+        [ "$found" = "$is" ] || [ "$found" = "$may" ] || fail "$worker has '$found', acknowledged was '$is', under way '$may'"
+        note "$worker" is "$found"
+    done
+    records origin "$(promised acknowledged)" "$(promised started)"
+    ends=$last
+    while read -r what name number; do eval "$what[\$name]=\$number"; done <"$RESULTS/cuts"
+    for name in "${!before[@]}"; do
+        [[ " $rows" != *" $name:origin:"* ]] || records "$name" "${before[$name]}" "${behind[$name]}"
+    done
+    last=$ends
+}
+
+tally() {
+    cat "${workers[@]/#/$RESULTS/}" | awk '{ count[$1]++ } END {
+        printf "tally: %d commands in random order, %d commands killed, ", count["may"], count["killed"] }'
+    echo "$(grep -c ^before "$RESULTS/cuts") snapshots under writes"
+}
+
+note() { # WORKER WORD VOLUMES
+    echo "$2 $3." >>"$RESULTS/$1"
+}
+
+# What a worker has noted last, in `is`, and what may have become of it, in `may`. A line without its end was not written.
+recall() { # WORKER
+    local word text
+    is='' may=''
+    [ ! -e "$RESULTS/$1" ] || while read -r word text; do
+        [[ $text == *. ]] || continue
+        text=${text%.}
+        case $word in
+            is) is=$text may=$text ;;
+            may) may=$text ;;
+        esac
+    done <"$RESULTS/$1"
+}
+
+# Of `rows`, the volumes of a worker, without the sizes of snapshots, in `found`.
+mine() { # WORKER
+    local row
+    found=
+    for row in $rows; do
+        [[ $row == $1* ]] || continue
+        [[ $row =~ ^[^:]*::[^:]*: ]] || row=${row%:*}:
+        found+="$row "
+    done
+}
