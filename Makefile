@@ -31,6 +31,12 @@ soak: deps
 	cargo build --locked --bins --examples
 	tests/vm/soak $(or $(TIME),1h)
 
+# The races again, in a guest with two processors.
+soak-smp: deps
+	tests/setup/smp.sh
+	cargo build --locked --bins --examples
+	PROCESSORS=2 tests/vm/soak $(or $(TIME),30m)
+
 build: deps
 	cargo build --locked --release
 

@@ -71,7 +71,7 @@ settle() {
     new=$text
     text_of volumes
     old=$text
-    [ "$found" = "$old" ] || [ "$found" = "$new" ] || fail "killed: ${command[*]}: there is '$found', and not '$old' or '$new'"
+    old_or_new $letter "$found" "$old" "$new" || fail "killed: ${command[*]}: there is '$found', and not '$old' or '$new'"
     wanted=()
     for row in $found; do wanted[${row%%:*}]=${row#*:}; done
 }
