@@ -1,6 +1,7 @@
 //! The tests of power cuts trust what `replay` brings back, so it is tested itself: on a log that is written here, without a guest.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,7 +34,9 @@ impl Recording {
 
     fn write(self, sector: u64, sectors: u64, flags: u64, byte: u8) -> Self {
         let mut recording = self.entry(sector, sectors, flags, &[]);
-        recording.bytes.extend(std::iter::repeat_n(byte, usize::try_from(sectors * 512).unwrap()));
+        recording
+            .bytes
+            .extend(std::iter::repeat_n(byte, usize::try_from(sectors * 512).expect("a small write")));
         recording
     }
 
@@ -47,7 +50,7 @@ impl Recording {
 
     /// Each instant as `replay` tells of it, with the first byte of each sector of the image then.
     fn replay(self, arguments: &[&str]) -> Vec<(Value, Vec<u8>)> {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let (log, image) = (directory.path().join("log"), directory.path().join("image"));
         let mut bytes = Vec::new();
         for word in [0x006a_7366_7773_6872, 1, self.entries, 512] {
@@ -55,14 +58,13 @@ impl Recording {
         }
         bytes.resize(512, 0);
         bytes.extend(self.bytes);
-        fs::write(&log, bytes).unwrap();
-        fs::write(&image, [0; 16 * 512]).unwrap();
+        fs::write(&log, bytes).expect("the log");
+        fs::write(&image, [0; 16 * 512]).expect("the image");
         instants(&log, &image, arguments)
     }
 }
 
 fn instants(log: &Path, image: &Path, arguments: &[&str]) -> Vec<(Value, Vec<u8>)> {
-    use std::io::{BufRead, BufReader, Write};
     let program = Path::new(env!("CARGO_BIN_EXE_dmsnap")).with_file_name("examples").join("replay");
     let mut child = Command::new(program)
         .args([log, image])
@@ -72,22 +74,22 @@ fn instants(log: &Path, image: &Path, arguments: &[&str]) -> Vec<(Value, Vec<u8>
         .stdout(Stdio::piped())
         .spawn()
         .expect("`cargo build --examples` makes it");
-    let mut asks = child.stdin.take().unwrap();
+    let mut asks = child.stdin.take().expect("a pipe");
     let mut instants = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let sectors = fs::read(image).unwrap().chunks(512).map(|sector| sector[0]).collect();
-        instants.push((serde_json::from_str(&line.unwrap()).unwrap(), sectors));
+    for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
+        let sectors = fs::read(image).expect("the image").chunks(512).map(|sector| sector[0]).collect();
+        instants.push((serde_json::from_str(&line.expect("text")).expect("JSON"), sectors));
         // After the last one nobody listens.
         let _ = asks.write_all(b"\n");
     }
-    assert!(child.wait().unwrap().success());
+    assert!(child.wait().expect("its end").success());
     instants
 }
 
 /// The first sectors at each instant of a kind.
 fn sectors<const N: usize>(instants: &[(Value, Vec<u8>)], kind: &str) -> Vec<[u8; N]> {
     let of_kind = instants.iter().filter(|(instant, _)| instant["kind"] == kind);
-    of_kind.map(|(_, sectors)| sectors[..N].try_into().unwrap()).collect()
+    of_kind.map(|(_, sectors)| sectors[..N].try_into().expect("as many sectors")).collect()
 }
 
 #[test]

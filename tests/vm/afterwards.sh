@@ -5,11 +5,13 @@ ring=(--record 512 --slots 8192)
 
 # The first who comes is one of four. Afterwards nothing is left to do.
 opened() {
+    # Nobody who was here before, and was cut off, has left this name.
+    local extra=x$RANDOM$RANDOM
     case $((RANDOM % 4)) in
         0) ;;
         1) dmsnap -q repair vg >/dev/null ;;
-        2) dmsnap -q volume create vg/next --size 1M >/dev/null
-           dmsnap -q volume remove vg/next >/dev/null ;;
+        2) dmsnap -q volume create vg/$extra --size 1M >/dev/null
+           dmsnap -q volume remove vg/$extra >/dev/null ;;
         3) lvm vgchange -ay vg >/tmp/answers 2>&1 || { cat /tmp/answers; fail "lvm2 cannot activate it"; }
            dmsnap -q repair vg >/dev/null ;;
     esac
@@ -18,14 +20,15 @@ opened() {
     kernel_at_rest
 }
 
-# lvm2 finds nothing wrong, activates all, and changes it; what there is, is in `rows`. A process of its own each time: one that goes on remembers devices that are no more.
+# lvm2 finds nothing wrong, activates all, and changes it; what there is, is in `rows`. A process of its own each time: one that
+# goes on remembers devices that are no more.
 changed() {
-    local answers
+    local answers extra=x$RANDOM$RANDOM
     printf '%s\n' 'vgck vg' "lvs ${columns[*]}" 'vgchange -ay vg' \
-        'lvcreate -an -Zn -l 1 -n byus vg' 'lvremove -y vg/byus' >/tmp/commands
+        "lvcreate -an -Zn -l 1 -n $extra vg" "lvremove -y vg/$extra" >/tmp/commands
     lvm </tmp/commands >/tmp/answers 2>&1 || { cat /tmp/answers; fail "lvm2 failed"; }
     mapfile -t answers < <(sed '/^ *$/d' /tmp/answers)
-    [[ ${answers[*]: -4} == *' in volume group "vg" now active '*' "byus" created. '*' "byus" successfully removed.' ]] ||
+    [[ ${answers[*]: -4} == *' in volume group "vg" now active '*" \"$extra\" created. "*" \"$extra\" successfully removed." ]] ||
         fail "lvm2 says: ${answers[*]}"
     rows_of "${answers[@]::${#answers[@]}-4}"
 }

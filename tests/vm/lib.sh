@@ -6,7 +6,7 @@ set -Eeuo pipefail
 shopt -s inherit_errexit
 trap 'status=$?; echo "FAILED at ${BASH_SOURCE[0]##*/}:$LINENO, status $status: $BASH_COMMAND" >&2' ERR
 export LVM_SUPPRESS_FD_WARNINGS=1
-RANDOM=$SEED
+RANDOM=$((SEED + LIFE))
 
 dmsnap() { "$DMSNAP" "$@"; }
 

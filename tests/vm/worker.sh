@@ -87,7 +87,7 @@ draw() {
         esac
     done
     [ ${#own[@]} = 0 ] || victim=${own[RANDOM % ${#own[@]}]} size=${volumes[$victim]##*:}
-    case $((RANDOM % 10)) in
+    case $((RANDOM % 11)) in
         0 | 1)
             [ ${#own[@]} -lt 4 ] || return 0
             create $name $((1 + RANDOM % 4)) ;;
@@ -125,6 +125,11 @@ draw() {
             unset "wanted[$victim]"
             for each in "${!wanted[@]}"; do [[ ${wanted[$each]} != $victim::* ]] || unset "wanted[$each]"; done
             if [ $letter = l ]; then command=(lvremove -q -y vg/$victim); else command=("$DMSNAP" -q volume remove --with-snapshots vg/$victim); fi ;;
+        10)
+            # Nothing of it is on the disk: the rest goes on with volumes of which some are inactive.
+            [ ${#own[@]} -gt 0 ] || return 0
+            local lvm2=(-an -ay) ours=(deactivate activate) which=$((RANDOM % 2))
+            if [ $letter = l ]; then command=(lvchange -q ${lvm2[which]} vg/$victim); else command=("$DMSNAP" -q ${ours[which]} vg/$victim); fi ;;
     esac
 }
 

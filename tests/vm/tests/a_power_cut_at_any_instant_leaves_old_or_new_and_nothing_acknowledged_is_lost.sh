@@ -1,5 +1,5 @@
 # disks: 49M 512M 49M 64M
-# timeout: 240
+# timeout: 600
 
 . "$TOP/tests/vm/recorded.sh"
 record
