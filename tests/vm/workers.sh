@@ -83,9 +83,9 @@ judge() {
 }
 
 tally() {
-    cat "${workers[@]/#/$RESULTS/}" | awk '{ count[$1]++ } END {
-        printf "tally: %d commands in random order, %d commands killed, ", count["may"], count["killed"] }'
-    echo "$(grep -c ^before "$RESULTS/cuts") snapshots under writes"
+    cat "${workers[@]/#/$RESULTS/}" "$RESULTS/cuts" | awk '{ count[$1]++ } END {
+        printf "tally: %d commands in random order, %d commands killed, %d snapshots under writes\n",
+            count["may"], count["killed"], count["before"] }'
 }
 
 note() { # WORKER WORD VOLUMES
