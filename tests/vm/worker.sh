@@ -78,7 +78,8 @@ settle() {
 
 # A command that makes sense, in `command`, and what will be there behind it, in `wanted`; none if it makes no sense now.
 draw() {
-    local name=$letter$number own=() snapshots=() on_origin=0 each victim size
+    local name=$letter$number own=() snapshots=() on_origin=0 each victim='' size=0
+    local kinds=(make make cut_origin cut_origin cut_own cut_both grow rename uncut remove switch)
     for each in "${!volumes[@]}"; do
         case ${volumes[$each]} in
             ::*) own+=("$each") ;;
@@ -87,57 +88,71 @@ draw() {
         esac
     done
     [ ${#own[@]} = 0 ] || victim=${own[RANDOM % ${#own[@]}]} size=${volumes[$victim]##*:}
-    case $((RANDOM % 11)) in
-        0 | 1)
-            [ ${#own[@]} -lt 4 ] || return 0
-            create $name $((1 + RANDOM % 4)) ;;
-        2 | 3)
-            [ $on_origin -lt 2 ] || return 0
-            cut=$name wanted[$name]=origin::
-            snapshot origin $name ;;
-        4)
-            [ ${#own[@]} -gt 0 ] && [ ${#snapshots[@]} -lt 4 ] || return 0
-            wanted[$name]=$victim::
-            snapshot $victim $name ;;
-        5)
-            [ ${#own[@]} -gt 0 ] && [ $letter != l ] && [ $on_origin -lt 2 ] || return 0
-            cut=$name wanted[$name]=origin:: wanted[${name}g]=$victim::
-            command=("$DMSNAP" -q snapshot create vg/origin vg/$victim --name $name --name ${name}g) ;;
-        6)
-            [ ${#own[@]} -gt 0 ] && [ $size -lt 8 ] || return 0
-            # Under snapshots lvm2 does not extend.
-            [ $letter != l ] || [[ " ${volumes[*]}" != *" $victim::"* ]] || return 0
-            wanted[$victim]=::$((size + 1))
-            if [ $letter = l ]; then command=(lvextend -q -L +1m vg/$victim); else command=("$DMSNAP" -q volume extend vg/$victim --size +1M); fi ;;
-        7)
-            [ ${#own[@]} -gt 0 ] || return 0
-            unset "wanted[$victim]"
-            wanted[$name]=${volumes[$victim]}
-            for each in "${!wanted[@]}"; do [[ ${wanted[$each]} != $victim::* ]] || wanted[$each]=$name::; done
-            if [ $letter = l ]; then command=(lvrename -q vg $victim $name); else command=("$DMSNAP" -q volume rename vg/$victim $name); fi ;;
-        8)
-            [ ${#snapshots[@]} -gt 0 ] || return 0
-            victim=${snapshots[RANDOM % ${#snapshots[@]}]}
-            unset "wanted[$victim]"
-            if [ $letter = l ]; then command=(lvremove -q -y vg/$victim); else command=("$DMSNAP" -q snapshot remove vg/$victim); fi ;;
-        9)
-            [ ${#own[@]} -gt 0 ] || return 0
-            unset "wanted[$victim]"
-            for each in "${!wanted[@]}"; do [[ ${wanted[$each]} != $victim::* ]] || unset "wanted[$each]"; done
-            if [ $letter = l ]; then command=(lvremove -q -y vg/$victim); else command=("$DMSNAP" -q volume remove --with-snapshots vg/$victim); fi ;;
-        10)
-            # Nothing of it is on the disk: the rest goes on with volumes of which some are inactive.
-            [ ${#own[@]} -gt 0 ] || return 0
-            local lvm2=(-an -ay) ours=(deactivate activate) which=$((RANDOM % 2))
-            if [ $letter = l ]; then command=(lvchange -q ${lvm2[which]} vg/$victim); else command=("$DMSNAP" -q ${ours[which]} vg/$victim); fi ;;
-    esac
+    "${kinds[RANDOM % ${#kinds[@]}]}"
 }
 
-create() { # NAME MIB
-    wanted[$1]=::$2
-    if [ $letter = l ]; then command=(lvcreate -q -y -n $1 -L $2m vg); else command=("$DMSNAP" -q volume create vg/$1 --size $2M); fi
+by() { # WORDS-OF-LVM2 WORDS-OF-DMSNAP
+    if [ $letter = l ]; then read -ra command <<<"$1"; else read -ra command <<<"$DMSNAP -q $2"; fi
 }
 
-snapshot() { # ORIGIN NAME
-    if [ $letter = l ]; then command=(lvcreate -q -y -s -n $2 -L 5m vg/$1); else command=("$DMSNAP" -q snapshot create vg/$1 --name $2); fi
+make() {
+    [ ${#own[@]} -lt 4 ] || return 0
+    size=$((1 + RANDOM % 4)) wanted[$name]=::$size
+    by "lvcreate -q -y -n $name -L ${size}m vg" "volume create vg/$name --size ${size}M"
+}
+
+cut_origin() {
+    [ $on_origin -lt 2 ] || return 0
+    cut=$name wanted[$name]=origin::
+    by "lvcreate -q -y -s -n $name -L 5m vg/origin" "snapshot create vg/origin --name $name"
+}
+
+cut_own() {
+    [ -n "$victim" ] && [ ${#snapshots[@]} -lt 4 ] || return 0
+    wanted[$name]=$victim::
+    by "lvcreate -q -y -s -n $name -L 5m vg/$victim" "snapshot create vg/$victim --name $name"
+}
+
+# lvm2 has no groups.
+cut_both() {
+    [ -n "$victim" ] && [ $letter != l ] && [ $on_origin -lt 2 ] || return 0
+    cut=$name wanted[$name]=origin:: wanted[${name}g]=$victim::
+    by '' "snapshot create vg/origin vg/$victim --name $name --name ${name}g"
+}
+
+# Under snapshots lvm2 does not extend.
+grow() {
+    [ -n "$victim" ] && [ $size -lt 8 ] || return 0
+    [ $letter != l ] || [[ " ${volumes[*]} " != *" $victim:: "* ]] || return 0
+    wanted[$victim]=::$((size + 1))
+    by "lvextend -q -L +1m vg/$victim" "volume extend vg/$victim --size +1M"
+}
+
+rename() {
+    [ -n "$victim" ] || return 0
+    unset "wanted[$victim]"
+    wanted[$name]=${volumes[$victim]}
+    for each in "${!wanted[@]}"; do [[ ${wanted[$each]} != $victim::* ]] || wanted[$each]=$name::; done
+    by "lvrename -q vg $victim $name" "volume rename vg/$victim $name"
+}
+
+uncut() {
+    [ ${#snapshots[@]} -gt 0 ] || return 0
+    victim=${snapshots[RANDOM % ${#snapshots[@]}]}
+    unset "wanted[$victim]"
+    by "lvremove -q -y vg/$victim" "snapshot remove vg/$victim"
+}
+
+remove() {
+    [ -n "$victim" ] || return 0
+    unset "wanted[$victim]"
+    for each in "${!wanted[@]}"; do [[ ${wanted[$each]} != $victim::* ]] || unset "wanted[$each]"; done
+    by "lvremove -q -y vg/$victim" "volume remove --with-snapshots vg/$victim"
+}
+
+# Nothing of it is on the disk: what follows finds volumes of which some are inactive.
+switch() {
+    [ -n "$victim" ] || return 0
+    local lvm2=(-an -ay) ours=(deactivate activate) which=$((RANDOM % 2))
+    by "lvchange -q ${lvm2[which]} vg/$victim" "${ours[which]} vg/$victim"
 }
