@@ -63,9 +63,11 @@ execute() {
 
 # After a kill the next command puts everything right, and then there is the old or the new.
 settle() {
-    local rows found row old new
+    local rows found row old new answers
     "$DMSNAP" -q repair vg >"/tmp/said.$letter" 2>&1 || { cat "/tmp/said.$letter"; fail "repair after a kill of: ${command[*]}"; }
-    survey
+    # Of copies that differ lvm2 warns: somebody else may have been killed meanwhile, and nobody has come after that one yet.
+    mapfile -t answers < <(lvs "${columns[@]}" 2>/dev/null)
+    rows_of "${answers[@]}"
     mine $letter
     text_of wanted
     new=$text
