@@ -55,7 +55,7 @@ fn of_a_logical_volume_only_the_uuid_is_read_where_disks_are_looked_for() {
     let numbers = |listed: Vec<Listed>| listed.iter().map(|one| one.number.to_string()).collect::<Vec<_>>();
     assert_eq!(
         numbers(devices.list_disks().unwrap()),
-        ["8:0", "8:1", "8:16", "8:32", "9:0", "104:0", "254:1"]
+        ["8:0", "8:1", "8:16", "8:32", "8:33", "9:0", "104:0", "254:1"]
     );
     let before = crate::work::of(|| devices.list_disks().unwrap());
     for number in 10..20 {
@@ -74,7 +74,7 @@ fn of_a_logical_volume_only_the_uuid_is_read_where_disks_are_looked_for() {
         }
     }
     assert_eq!(crate::work::of(|| devices.list_disks().unwrap()), before + 10);
-    assert_eq!(devices.list().unwrap().len(), 18);
+    assert_eq!(devices.list().unwrap().len(), 19);
 }
 
 #[test]
