@@ -10,8 +10,10 @@ use super::model::{Area, Segment, SegmentKind, Vg};
 use super::name::{LvName, Uuid};
 use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Extents, Sectors};
+use places::Places;
 
 mod cling;
+mod places;
 
 pub use cling::ClingTag;
 
@@ -87,6 +89,13 @@ struct Place {
     run: Run,
 }
 
+impl Place {
+    /// Largest first; of equals, the first on disk.
+    fn rank(&self) -> (Reverse<Extents>, usize, Extents) {
+        (Reverse(self.run.length), self.pv, self.run.start)
+    }
+}
+
 /// Chooses extents. [`Kind::NoSpace`] if there are not enough, with the sizes and the way out.
 pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
     let stripes = request.stripes.max(1);
@@ -104,7 +113,7 @@ pub fn allocate(vg: &Vg, request: &Request) -> Result<Vec<Segment>> {
         }
     }
     let begin = request.grows.as_ref().and_then(|name| vg.lv(name)).map_or(Extents::ZERO, |lv| lv.extents());
-    let mut choice = Choice { vg, request, places: free_places(vg, request), tail: tail(vg, request) };
+    let mut choice = Choice { vg, request, tail: tail(vg, request) };
     choice.tail.truncate(count(stripes)?);
     // More stripes than disks are a mistake, even where they may share one that has room.
     if count(stripes)? > (if request.on.is_empty() { vg.pvs.len() } else { request.on.len() }) {
@@ -148,7 +157,7 @@ fn free_places(vg: &Vg, request: &Request) -> Vec<Place> {
     let pvs = vg.pvs.iter().zip(&free.pvs).enumerate().filter(|(_, (pv, _))| allowed(pv));
     let places = pvs.flat_map(|(pv, (_, runs))| runs.iter().map(move |run| Place { pv, run: *run }));
     let mut places: Vec<_> = places.collect();
-    places.sort_by_key(|place| (Reverse(place.run.length), place.pv, place.run.start));
+    places.sort_by_key(Place::rank);
     places
 }
 
@@ -167,7 +176,6 @@ fn tail(vg: &Vg, request: &Request) -> Vec<(usize, Extents)> {
 struct Choice<'a> {
     vg: &'a Vg,
     request: &'a Request,
-    places: Vec<Place>,
     tail: Vec<(usize, Extents)>,
 }
 
@@ -178,24 +186,24 @@ struct Row {
 }
 
 impl Choice<'_> {
-    fn linear(&mut self, wanted: Extents) -> Result<Vec<Row>> {
+    fn linear(&self, wanted: Extents) -> Result<Vec<Row>> {
+        let mut places = free_places(self.vg, self.request);
         let mut missing = wanted;
         let mut rows = Vec::new();
         if let [(pv, end)] = *self.tail
-            && let Some(at) = self.places.iter().position(|place| place.pv == pv && place.run.start == end)
+            && let Some(at) = places.iter().position(|place| place.pv == pv && place.run.start == end)
         {
-            let place = self.places.remove(at);
-            rows.push(take(place, &mut missing));
+            rows.push(take(places.remove(at), &mut missing));
         }
         // The smallest run that holds all of it leaves the large ones whole.
-        let holding = self.places.iter().enumerate().filter(|(_, place)| place.run.length >= missing);
+        let holding = places.iter().enumerate().filter(|(_, place)| place.run.length >= missing);
         let smallest = holding.min_by_key(|(_, place)| (place.run.length, place.pv, place.run.start));
         if let Some((at, _)) = smallest
             && !missing.is_zero()
         {
-            rows.push(take(self.places.remove(at), &mut missing));
+            rows.push(take(places.remove(at), &mut missing));
         }
-        let mut rest = self.places.iter();
+        let mut rest = places.iter();
         while !missing.is_zero() {
             match rest.next() {
                 Some(place) => rows.push(take(*place, &mut missing)),
@@ -225,97 +233,48 @@ impl Choice<'_> {
     }
 
     /// Each row takes as many of the physical volumes' largest runs as there are stripes, as long as the shortest of them.
-    fn striped(&mut self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
+    fn striped(&self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
+        let mut places: Places = free_places(self.vg, self.request).into_iter().collect();
         let mut missing = per_stripe;
-        let mut rows = Vec::new();
-        if let Some(row) = self.continued(stripes, &mut missing) {
-            rows.push(row);
-        }
+        let mut rows: Vec<Row> = self.continued(&mut places, stripes, &mut missing).into_iter().collect();
         while !missing.is_zero() {
-            if self.request.policy == Policy::Anywhere {
-                self.split_until(stripes);
-            }
-            let chosen = self.distinct(stripes);
+            // No two on one physical volume, unless that is allowed.
+            let mut chosen = match self.request.policy {
+                Policy::Anywhere => {
+                    places.split_until(stripes);
+                    places.largest(stripes)
+                }
+                _ => places.largest(1),
+            };
+            chosen.truncate(stripes);
             if chosen.len() < stripes && self.will_do(&rows) {
                 break;
             }
-            rows.push(self.row(&chosen, stripes, &mut missing)?);
+            rows.push(self.row(&mut places, &chosen, stripes, &mut missing)?);
         }
         self.check_contiguous(rows)
     }
 
-    /// The row of these runs, as long as the shortest of them; there must be one for each stripe.
-    fn row(&mut self, chosen: &[usize], stripes: usize, missing: &mut Extents) -> Result<Row> {
-        let shortest =
-            chosen.iter().filter_map(|&at| self.places.get(at)).map(|place| place.run.length).min();
+    /// The row of the beginnings of these runs, as long as the shortest of them; there must be one for each stripe.
+    fn row(
+        &self,
+        places: &mut Places,
+        chosen: &[Place],
+        stripes: usize,
+        missing: &mut Extents,
+    ) -> Result<Row> {
+        let shortest = chosen.iter().map(|place| place.run.length).min();
         let length = shortest.filter(|_| chosen.len() == stripes).ok_or_else(|| self.no_space())?;
         let length = length.min(*missing);
         *missing = *missing - length;
-        Ok(self.cut(chosen, length))
+        chosen.iter().for_each(|place| places.shorten(*place, length));
+        Ok(Row { length, areas: chosen.iter().map(|place| (place.pv, place.run.start)).collect() })
     }
 
     /// The row that continues every stripe of the volume that grows, if each of them has room behind it.
-    fn continued(&mut self, stripes: usize, missing: &mut Extents) -> Option<Row> {
-        if self.tail.len() != stripes {
-            return None;
-        }
-        let behind = |(pv, end): &(usize, Extents)| {
-            self.places.iter().position(|place| place.pv == *pv && place.run.start == *end)
-        };
-        let chosen: Vec<_> = self.tail.iter().map(behind).collect::<Option<_>>()?;
-        let shortest =
-            chosen.iter().filter_map(|&at| self.places.get(at)).map(|place| place.run.length).min()?;
-        let length = shortest.min(*missing);
-        *missing = *missing - length;
-        Some(self.cut(&chosen, length))
-    }
-
-    /// A row of the beginnings of these runs.
-    fn cut(&mut self, chosen: &[usize], length: Extents) -> Row {
-        let mut areas = Vec::new();
-        for &at in chosen {
-            if let Some(Place { pv, run }) = self.places.get_mut(at) {
-                areas.push((*pv, run.start));
-                *run = Run { start: run.start + length, length: run.length - length };
-            }
-        }
-        self.places.retain(|place| !place.run.length.is_zero());
-        self.places.sort_by_key(|place| (Reverse(place.run.length), place.pv, place.run.start));
-        Row { length, areas }
-    }
-
-    /// Halves the largest run until there are so many, or none can be halved: stripes may then lie side by side.
-    fn split_until(&mut self, stripes: usize) {
-        while self.places.len() < stripes {
-            let Some(Place { pv, run }) =
-                self.places.first().copied().filter(|one| one.run.length > Extents(1))
-            else {
-                return;
-            };
-            let half = Extents(run.length.get() / 2);
-            let parts = [
-                Run { start: run.start, length: run.length - half },
-                Run { start: run.start + (run.length - half), length: half },
-            ];
-            self.places.splice(..1, parts.map(|run| Place { pv, run }));
-            self.places.sort_by_key(|place| (Reverse(place.run.length), place.pv, place.run.start));
-        }
-    }
-
-    /// The largest runs, no two on one physical volume (unless that is allowed).
-    fn distinct(&self, stripes: usize) -> Vec<usize> {
-        let mut used = Vec::new();
-        let mut chosen = Vec::new();
-        for (at, place) in self.places.iter().enumerate() {
-            if chosen.len() == stripes {
-                break;
-            }
-            if self.request.policy == Policy::Anywhere || !used.contains(&place.pv) {
-                used.push(place.pv);
-                chosen.push(at);
-            }
-        }
-        chosen
+    fn continued(&self, places: &mut Places, stripes: usize, missing: &mut Extents) -> Option<Row> {
+        let chosen: Vec<_> = self.tail.iter().map(|(pv, end)| places.at(*pv, *end)).collect::<Option<_>>()?;
+        self.row(places, &chosen, stripes, missing).ok()
     }
 
     fn no_space(&self) -> Error {

@@ -4,10 +4,11 @@
 //! volumes that can hold it in one piece (of equal tags only one for several stripes), and goes on in the metadata's order.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::{Choice, Row};
+use super::places::Places;
+use super::{Choice, Place, Row, free_places};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::model::{Area, Pv, SegmentKind};
 use crate::lvm::name::Tag;
@@ -45,49 +46,36 @@ impl ClingTag {
 
 impl Choice<'_> {
     /// Every stripe stays on the physical volumes that it is on, and one that is on none on one alone; by tags also on others.
-    pub(super) fn clinging(&mut self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
+    pub(super) fn clinging(&self, stripes: usize, per_stripe: Extents) -> Result<Vec<Row>> {
+        let mut places: Places = free_places(self.vg, self.request).into_iter().collect();
         let mut missing = per_stripe;
-        let mut rows: Vec<Row> = self.continued(stripes, &mut missing).into_iter().collect();
+        let mut rows: Vec<Row> = self.continued(&mut places, stripes, &mut missing).into_iter().collect();
         let by_tags = !self.request.cling_tags.is_empty();
         let mut homes = self.homes();
         if homes.len() != stripes && by_tags {
-            let first = self.first(stripes, missing);
-            homes = first.iter().filter_map(|at| Some(vec![self.places.get(*at)?.pv])).collect();
-            rows.push(self.row(&first, stripes, &mut missing)?);
+            let first = self.first(&places, stripes, missing);
+            homes = first.iter().map(|place| BTreeSet::from([place.pv])).collect();
+            rows.push(self.row(&mut places, &first, stripes, &mut missing)?);
         } else if homes.len() != stripes {
-            homes = self.roomiest(stripes);
+            homes = places.roomiest(stripes).into_iter().map(|pv| BTreeSet::from([pv])).collect();
         }
+        let related = if by_tags { self.related(&homes) } else { Vec::new() };
         while !missing.is_zero() {
-            let mut chosen = self.on(&homes);
+            let mut chosen = on(&places, &homes);
             if chosen.len() < stripes && by_tags {
-                chosen = self.on(&self.related(&homes));
+                chosen = on(&places, &related);
             }
             if chosen.len() < stripes && self.will_do(&rows) {
                 break;
             }
-            rows.push(self.row(&chosen, stripes, &mut missing)?);
+            rows.push(self.row(&mut places, &chosen, stripes, &mut missing)?);
         }
         Ok(rows)
     }
 
-    /// For each of these sets of physical volumes the largest run on the first of them that has one.
-    fn on(&self, homes: &[Vec<usize>]) -> Vec<usize> {
-        let mut chosen: Vec<(usize, usize)> = Vec::new();
-        for home in homes {
-            let is_alone = home.iter().all(|pv| home.first() == Some(pv));
-            let is_free = |at: usize, pv: usize| {
-                chosen.iter().all(|taken| taken.0 != at && (taken.1 != pv || is_alone))
-            };
-            let places = self.places.iter().map(|place| place.pv).enumerate();
-            let free = places.filter(|(at, pv)| home.contains(pv) && is_free(*at, *pv));
-            chosen.extend(free.min_by_key(|(at, pv)| (*pv, *at)));
-        }
-        chosen.into_iter().map(|(at, _)| at).collect()
-    }
-
     /// These physical volumes, and those that bear a tag of one of them.
-    fn related(&self, homes: &[Vec<usize>]) -> Vec<Vec<usize>> {
-        let with_others = |home: &Vec<usize>| {
+    fn related(&self, homes: &[BTreeSet<usize>]) -> Vec<BTreeSet<usize>> {
+        let with_others = |home: &BTreeSet<usize>| {
             let is_in = |pv: &usize| home.contains(pv) || home.iter().any(|own| self.is_tied(*own, *pv));
             (0..self.vg.pvs.len()).filter(is_in).collect()
         };
@@ -101,51 +89,50 @@ impl Choice<'_> {
 
     /// Where a volume begins that is nowhere yet: on physical volumes that hold its stripes in one piece, or the most of them; no two
     /// of one tag.
-    fn first(&self, stripes: usize, per_stripe: Extents) -> Vec<usize> {
+    fn first(&self, places: &Places, stripes: usize, per_stripe: Extents) -> Vec<Place> {
+        let is_enough = |place: &Place| place.run.length >= per_stripe;
         // Of each physical volume the smallest run that is large enough, or the largest.
-        let mut best = BTreeMap::<usize, (usize, Extents)>::new();
-        for (at, place) in self.places.iter().enumerate() {
-            let length = place.run.length;
-            if length >= per_stripe || !best.contains_key(&place.pv) {
-                best.insert(place.pv, (at, length.min(per_stripe)));
+        let best = |pv| places.on(pv).take_while(is_enough).last().or_else(|| places.on(pv).next());
+        let mut order: Vec<_> = (0..self.vg.pvs.len()).filter_map(best).collect();
+        order.sort_by_key(|place| (Reverse(place.run.length.min(per_stripe)), place.pv));
+        let mut chosen: Vec<Place> = Vec::new();
+        for place in order {
+            if chosen.len() < stripes && !chosen.iter().any(|other| self.is_tied(other.pv, place.pv)) {
+                chosen.push(place);
             }
         }
-        let mut order: Vec<_> = best.into_iter().collect();
-        order.sort_by_key(|(pv, (_, length))| (Reverse(*length), *pv));
-        let mut chosen: Vec<(usize, usize)> = Vec::new();
-        for (pv, (at, _)) in order {
-            if chosen.len() < stripes && !chosen.iter().any(|(other, _)| self.is_tied(*other, pv)) {
-                chosen.push((pv, at));
-            }
-        }
-        chosen.into_iter().map(|(_, at)| at).collect()
+        chosen
     }
 
     /// The physical volumes that each stripe of the volume that grows is on.
-    fn homes(&self) -> Vec<Vec<usize>> {
+    fn homes(&self) -> Vec<BTreeSet<usize>> {
         let lv = self.request.grows.as_ref().and_then(|name| self.vg.lv(name));
-        let mut homes: Vec<Vec<usize>> = vec![Vec::new(); self.tail.len()];
+        let mut homes = vec![BTreeSet::new(); self.tail.len()];
         let segments = lv.iter().flat_map(|lv| &lv.segments);
         for segment in segments {
             let SegmentKind::Striped { areas, .. } = &segment.kind else { continue };
             // Parts of another number of stripes say nothing about these.
             for (home, area) in homes.iter_mut().zip(areas).filter(|_| areas.len() == self.tail.len()) {
                 if let Area::Pv { pv, .. } = area {
-                    home.push(*pv);
+                    home.insert(*pv);
                 }
             }
         }
         homes
     }
+}
 
-    /// So many physical volumes, those with the most room.
-    fn roomiest(&self, stripes: usize) -> Vec<Vec<usize>> {
-        let mut room = BTreeMap::<usize, Extents>::new();
-        for place in &self.places {
-            *room.entry(place.pv).or_insert(Extents::ZERO) += place.run.length;
-        }
-        let mut pvs: Vec<_> = room.into_iter().collect();
-        pvs.sort_by_key(|(pv, room)| (Reverse(*room), *pv));
-        pvs.into_iter().take(stripes).map(|(pv, _)| vec![pv]).collect()
+/// For each of these sets of physical volumes the largest run on the first of them that has one; no two on one physical volume,
+/// unless there is no other to be on.
+fn on(places: &Places, homes: &[BTreeSet<usize>]) -> Vec<Place> {
+    let mut chosen: Vec<Place> = Vec::new();
+    for home in homes {
+        let is_free = |place: &Place| match home.len() {
+            1 => !chosen.contains(place),
+            _ => chosen.iter().all(|taken| taken.pv != place.pv),
+        };
+        let place = home.iter().find_map(|pv| places.on(*pv).find(is_free));
+        chosen.extend(place);
     }
+    chosen
 }

@@ -411,3 +411,23 @@ proptest! {
         }
     }
 }
+
+/// Every second extent of two disks is taken.
+#[test]
+fn stripes_over_many_pieces_cost_a_pass_and_not_one_for_each_row() {
+    crate::work::assert_linear("stripes over many pieces", |rows| {
+        let piece = |pv: usize, number: u64| Segment {
+            start: Extents(number),
+            length: Extents(1),
+            kind: SegmentKind::Striped {
+                stripe_size: None,
+                areas: vec![Area::Pv { pv, start: Extents(2 * number) }],
+            },
+            tags: Vec::new(),
+        };
+        let vg = group(&[2 * rows, 2 * rows]);
+        let vg = with(&vg, 1, (0..rows).map(|number| piece(0, number)).collect());
+        let vg = with(&vg, 2, (0..rows).map(|number| piece(1, number)).collect());
+        crate::work::of(|| allocate(&vg, &striped(2 * rows, 2)).unwrap())
+    });
+}
