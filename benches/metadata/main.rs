@@ -117,7 +117,7 @@ fn reading(criterion: &mut Criterion) {
         let tree = Tree::parse_shared(&text).expect("it was written");
         let import = |tree| {
             let vg = Vg::from_tree(tree).expect("it was written");
-            assert!(check::refusal(&vg, &Host::default()).is_none() && check::validate(&vg).is_ok());
+            assert!(check::refusal(&vg, &Host::default()).is_none() && check::validate(None, &vg).is_ok());
             vg
         };
         group.bench_function(id, |bench| bench.iter_batched(|| tree.clone(), import, BatchSize::LargeInput));

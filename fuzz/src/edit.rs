@@ -70,7 +70,7 @@ pub fn run(data: &[u8]) -> bool {
 
 fn changed(before: &Vg, after: &Vg, edits: &[Edit]) {
     assert_eq!((before.seqno, before.id), (after.seqno, after.id));
-    check::validate(after).expect("what was applied is valid");
+    check::validate(Some(before), after).expect("what was applied is valid");
     view(after);
     extents(after);
     same(after, &reread(after));

@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) -> bool {
 fn read(vg: &Vg) {
     view(vg);
     let refusal = check::refusal(vg, &Host::default());
-    let valid = check::validate(vg).is_ok();
+    let valid = check::validate(None, vg).is_ok();
     if refusal.is_none() {
         extents(vg);
     }

@@ -41,7 +41,7 @@ impl Vg {
         check::check_new_vg_name(&new.name)?;
         extent_size(new.extent_size.bytes())?;
         let vg = Self::from_text(write::vg(new, pvs).as_bytes())?;
-        check::validate(&vg)?;
+        check::validate(None, &vg)?;
         Ok(vg)
     }
 
@@ -49,7 +49,8 @@ impl Vg {
     pub fn apply(&self, edits: &[Edit]) -> Result<Self> {
         let mut next = self.clone();
         let mut runs = edits.chunk_by(goes_along);
-        let result = runs.try_for_each(|run| next.change(run)).and_then(|()| check::validate(&next));
+        let result =
+            runs.try_for_each(|run| next.change(run)).and_then(|()| check::validate(Some(self), &next));
         result.map_err(|error| error.at(Context::Vg(self.name.to_string())))?;
         Ok(next)
     }

@@ -237,8 +237,9 @@ fn bad_snapshots(vg: &Vg) -> Option<String> {
     None
 }
 
-/// Checks a volume group before it is written.
-pub fn validate(vg: &Vg) -> Result<()> {
+/// Checks a volume group before it is written; `before` is what it was, if it was there. One that has more than it may since its
+/// limit was lowered may have no more.
+pub fn validate(before: Option<&Vg>, vg: &Vg) -> Result<()> {
     let refuse = |kind, text: String| Err(Error::new(kind, text));
     let full = |most: u64, what: &str, way: &str| {
         let text = format!("volume group {} may have {most} {what} only", vg.name);
@@ -252,11 +253,13 @@ pub fn validate(vg: &Vg) -> Result<()> {
         return refuse(Kind::Internal, format!("after this change volume group {} {text}", vg.name));
     }
     check_countable(vg)?;
-    let visible = || vg.lvs.iter().filter(|lv| vg.visible(&lv.name)).count() as u64;
-    if vg.max_lv != 0 && visible() > vg.max_lv {
+    let visible = |vg: &Vg| vg.lvs.iter().filter(|lv| vg.visible(&lv.name)).count() as u64;
+    let grew = |count: &dyn Fn(&Vg) -> u64| before.is_none_or(|before| count(vg) > count(before));
+    if vg.max_lv != 0 && visible(vg) > vg.max_lv && grew(&visible) {
         return full(vg.max_lv, "volumes", "--maxlogicalvolumes");
     }
-    if vg.max_pv != 0 && vg.pvs.len() as u64 > vg.max_pv {
+    let devices = |vg: &Vg| vg.pvs.len() as u64;
+    if vg.max_pv != 0 && devices(vg) > vg.max_pv && grew(&devices) {
         return full(vg.max_pv, "devices", "--maxphysicalvolumes");
     }
     Ok(())

@@ -108,10 +108,34 @@ fn limits_of_a_volume_group_are_kept() {
     let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "snapshots").unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
     let with =
-        |old: &str, new: &str| validate(&Vg::from_text(text.replacen(old, new, 1).as_bytes()).unwrap());
+        |old: &str, new: &str| validate(None, &Vg::from_text(text.replacen(old, new, 1).as_bytes()).unwrap());
     // Two origins and three snapshots are seen.
     assert!(with("max_lv = 0", "max_lv = 5").is_ok());
     assert_eq!(with("max_lv = 0", "max_lv = 4").unwrap_err().kind(), Kind::NoSpace);
     assert!(with("max_pv = 0", "max_pv = 2").is_ok());
     assert_eq!(with("max_pv = 0", "max_pv = 1").unwrap_err().kind(), Kind::NoSpace);
+}
+
+/// What is there already is no creation: volumes can be removed from a group that has more than it may.
+#[test]
+fn a_group_over_its_limit_of_volumes_can_still_be_reduced() {
+    let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "snapshots").unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap().replacen("max_lv = 0", "max_lv = 1", 1);
+    let vg = Vg::from_text(text.as_bytes()).unwrap();
+    let tag = "t".parse().unwrap();
+    assert!(vg.apply(&[crate::lvm::edit::Edit::AddVgTag { tag }]).is_ok());
+}
+
+/// What it has too many of stays so many; what it has not enough of may not come.
+#[test]
+fn a_group_over_its_limit_of_volumes_gets_no_more() {
+    let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "snapshots").unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap().replacen("max_lv = 0", "max_lv = 1", 1);
+    let vg = Vg::from_text(text.as_bytes()).unwrap();
+    let store = "logs-1".parse().unwrap();
+    let fewer = vg.apply(&[crate::lvm::edit::Edit::DetachSnapshot { store }]).unwrap();
+    assert!(validate(Some(&vg), &fewer).is_ok());
+    let more = "logs-1".parse().unwrap();
+    let more = fewer.apply(&[crate::lvm::edit::Edit::RemoveLv { lv: more }]).unwrap();
+    assert_eq!(validate(Some(&more), &vg).unwrap_err().kind(), Kind::NoSpace);
 }
