@@ -47,6 +47,9 @@ impl Vg {
 
     /// The volume group after all of `edits`, in order; one that is not possible is the error and nothing has happened.
     pub fn apply(&self, edits: &[Edit]) -> Result<Self> {
+        if !edits.is_empty() {
+            check::check_writable(self)?;
+        }
         let mut next = self.clone();
         let mut runs = edits.chunk_by(goes_along);
         let result =

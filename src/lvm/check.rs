@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use super::free::used_runs;
 use super::model::{Area, Lv, SegmentKind, Vg, Words};
-use super::name::{LvName, NAME_MAX, VgName};
+use super::name::{LvName, NAME_MAX, Tag, VgName};
 use super::scan::OpenVg;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Extents;
@@ -69,12 +69,13 @@ impl From<Refusal> for Error {
 /// Why this volume group, as its text has it, may not be changed by this host; nothing if it may. The first of
 /// several reasons is given, the one that LVM2 would stop at.
 pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
-    let partial = || unknown_segments(vg).or_else(|| moving(vg)).or_else(|| missing(vg));
+    let unchangeable = || unknown_segments(vg).or_else(|| moving(vg)).or_else(|| unwritable(vg));
+    let partial = || unchangeable().or_else(|| missing(vg));
     let damaged =
         || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore".into())));
     let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
     let allows_activation = whole.is_none();
-    let is_known = allows_activation && unknown_segments(vg).is_none() && moving(vg).is_none();
+    let is_known = allows_activation && unchangeable().is_none();
     let (what, hint) = whole.or_else(partial)?;
     Some(Refusal {
         vg: vg.name.clone(),
@@ -99,7 +100,7 @@ fn ownership(vg: &Vg, host: &Host) -> Found {
     if let Some(owner) = vg.system_id.as_deref().filter(|owner| !host.owns(owner)) {
         return Some((format!("belongs to another host, with system id {owner}"), None));
     }
-    if let Some(kind) = vg.lock_type.as_deref().filter(|kind| !matches!(*kind, "" | "none")) {
+    if let Some(kind) = shared_locks(vg) {
         return Some((format!("is shared between hosts with {kind} locks"), None));
     }
     if vg.status.has("CLUSTERED") {
@@ -109,6 +110,10 @@ fn ownership(vg: &Vg, host: &Host) -> Found {
         return found("is read-only", Some("make it writable with LVM2's vgchange"));
     }
     None
+}
+
+fn shared_locks(vg: &Vg) -> Option<&str> {
+    vg.lock_type.as_deref().filter(|kind| !matches!(*kind, "" | "none"))
 }
 
 fn unknown_words(vg: &Vg) -> Found {
@@ -159,6 +164,36 @@ fn moving(vg: &Vg) -> Found {
         format!("is in the middle of LVM2's pvmove: {} moves extents{from}{to}", moved.name),
         Some(hint.into()),
     ))
+}
+
+/// What LVM2 reads and uses, and never writes.
+fn unwritable(vg: &Vg) -> Found {
+    let invalid = |what: &str, text: &str| {
+        Some((format!("has {what} of a form that LVM2 does not write, {text}"), None))
+    };
+    let bad_tag = |tags: &[Tag]| tags.iter().find(|tag| !tag.is_valid()).cloned();
+    let is_shared = shared_locks(vg).is_some();
+    if vg.has_lock_args && !is_shared {
+        return Some(("has lock_args and no lock_type".to_owned(), None));
+    }
+    if let Some(lv) = vg.lvs.iter().find(|lv| lv.has_lock_args && !is_shared) {
+        return Some((format!("has a volume with lock_args, {}, and no lock_type", lv.name), None));
+    }
+    if let Some(lv) = vg.lvs.iter().find(|lv| !lv.name.is_valid()) {
+        return invalid("a volume name", lv.name.as_str());
+    }
+    let of_segments = |lv: &Lv| lv.segments.iter().find_map(|segment| bad_tag(&segment.tags));
+    let of_lv = |lv: &Lv| bad_tag(&lv.tags).or_else(|| of_segments(lv));
+    let tag = bad_tag(&vg.tags).or_else(|| vg.pvs.iter().find_map(|pv| bad_tag(&pv.tags)));
+    let tag = tag.or_else(|| vg.lvs.iter().find_map(|lv| of_lv(lv)))?;
+    invalid("a tag", tag.as_str())
+}
+
+/// An error if LVM2 would not write this volume group whatever is changed in it.
+pub(super) fn check_writable(vg: &Vg) -> Result<()> {
+    let Some((what, _)) = unwritable(vg) else { return Ok(()) };
+    let text = format!("volume group {} {what}", vg.name);
+    Err(Error::new(Kind::Refused, text).at(Context::Vg(vg.name.to_string())))
 }
 
 fn missing(vg: &Vg) -> Found {

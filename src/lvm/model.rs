@@ -36,6 +36,8 @@ pub struct Vg {
     pub system_id: Option<String>,
     /// `sanlock`, `dlm` or `idm` for a shared volume group; `none` or nothing for a local one.
     pub lock_type: Option<String>,
+    /// True if it says how its lock is found, which only a shared one may.
+    pub has_lock_args: bool,
     /// The most logical volumes; 0 for no limit.
     pub max_lv: u64,
     /// The most physical volumes; 0 for no limit.
@@ -101,6 +103,8 @@ pub struct Lv {
     pub tags: Vec<Tag>,
     /// When and where it was created.
     pub created: Option<Creation>,
+    /// True if it says how its lock is found, which only a volume of a shared group may.
+    pub has_lock_args: bool,
     /// How its extents are chosen, if not as the group says.
     pub allocation: Option<Policy>,
     /// Its extents, gapless from 0.
@@ -408,6 +412,7 @@ impl Lv {
             flags: words,
             tags: Vec::new(),
             created: None,
+            has_lock_args: false,
             allocation: None,
             segments: Vec::new(),
         }

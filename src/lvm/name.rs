@@ -1,11 +1,12 @@
 //! Names, tags and uuids: what LVM2 allows in them.
 //!
-//! A value of these types obeys the rules for *reading*: character set and length. Creating asks for more: some
-//! names belong to volumes that LVM2 makes by itself ([`LvName::check_new`]). Rules that look at more than one name
+//! A value that was parsed obeys the rules for *writing*: character set and length. Creating asks for more: some names belong to
+//! volumes that LVM2 makes by itself ([`LvName::check_new`]). What is found in metadata may be anything, as LVM2 reads it: other bytes
+//! are then spelled as device-mapper does (`\x20`), so that no name is ever a path. Rules that look at more than one name
 //! (uniqueness, the length of a device-mapper name) are in [`super::check`].
 
-use std::borrow::Borrow;
-use std::fmt;
+use std::borrow::{Borrow, Cow};
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -27,6 +28,11 @@ macro_rules! name {
             /// The bare text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// True if LVM2 would write it.
+            pub fn is_valid(&self) -> bool {
+                $check(self.as_str()).is_ok()
             }
         }
 
@@ -101,7 +107,23 @@ fn check_tag(text: &str) -> std::result::Result<(), &'static str> {
     }
 }
 
-const fn is_name_byte(byte: u8) -> bool {
+/// The text, with each byte that is not allowed as `\x` and its number; also the dots of what is a directory's name.
+pub(super) fn spelled(text: &[u8], is_allowed: fn(u8) -> bool) -> Cow<'_, str> {
+    let is_directory = matches!(text, b"." | b"..");
+    match std::str::from_utf8(text) {
+        Ok(plain) if !is_directory && text.iter().all(|&byte| is_allowed(byte)) => Cow::Borrowed(plain),
+        _ => Cow::Owned(text.iter().fold(String::new(), |mut spelled, &byte| {
+            if is_allowed(byte) && !is_directory {
+                spelled.push(char::from(byte));
+            } else {
+                let _ = write!(spelled, "\\x{byte:02x}");
+            }
+            spelled
+        })),
+    }
+}
+
+pub(super) const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'+' | b'-')
 }
 
@@ -117,6 +139,11 @@ const RESERVED_PARTS: [&str; 17] = [
 ];
 
 impl LvName {
+    /// What a text says, whether LVM2 would write it or not.
+    pub(super) fn found(text: &[u8]) -> Self {
+        Self(Arc::from(spelled(text, is_name_byte)))
+    }
+
     /// Refuses a name that LVM2 keeps for volumes that it makes by itself, such as `snapshot3` or `x_tdata`.
     pub fn check_new(&self) -> Result<()> {
         let name = self.as_str();
@@ -143,6 +170,11 @@ impl LvName {
 }
 
 impl Tag {
+    /// What a text says, whether LVM2 would write it or not.
+    pub(super) fn found(text: &[u8]) -> Self {
+        Self(Arc::from(spelled(text, is_tag_byte)))
+    }
+
     /// Refuses a tag that LVM2 reads but whose creation it documents as wrong: too long, or with a leading hyphen.
     pub fn check_new(&self) -> Result<()> {
         let why = match self.as_str() {

@@ -14,7 +14,7 @@ use super::alloc::Policy;
 use super::config::{Node, Scalar, Section, Tree};
 use super::index::Index;
 use super::model::{Creation, Lv, Pv, Stamp, Vg, Words};
-use super::name::{LvName, Tag, Uuid, VgName};
+use super::name::{LvName, Tag, Uuid, VgName, is_name_byte, spelled};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Extents, Sectors};
 
@@ -131,10 +131,11 @@ fn vg_fields(node: Node<'_>) -> Result<Vg> {
         tags: section.find("tags").map(tags).transpose()?.unwrap_or_default(),
         system_id: section.find("system_id").map(text).transpose()?,
         lock_type: section.find("lock_type").map(text).transpose()?,
-        max_lv: number(need("max_lv")?)?,
-        max_pv: number(need("max_pv")?)?,
+        has_lock_args: section.find("lock_args").is_some(),
+        max_lv: counted(need("max_lv")?)?,
+        max_pv: counted(need("max_pv")?)?,
         allocation: section.find("allocation_policy").map(policy).transpose()?.flatten(),
-        metadata_copies: section.find("metadata_copies").map(number).transpose()?.unwrap_or_default(),
+        metadata_copies: section.find("metadata_copies").map(counted).transpose()?.unwrap_or_default(),
         pvs: Vec::new(),
         lvs: Vec::new(),
         historical: Vec::new(),
@@ -153,7 +154,11 @@ fn read_members(vg: &mut Vg, node: Node<'_>) -> Result<()> {
     lvs.and_then(Node::section).map_or(Ok(()), check_names)?;
     vg.index.lvs.reserve(lvs.and_then(Node::section).map_or(0, |section| section.nodes().len()));
     for (place, node) in members(lvs).enumerate() {
-        let name = LvName::from_str(&lossy(node.key())).map_err(|error| node.error(error))?;
+        // LVM2 takes a slash for a section within another, in quotes too.
+        if node.key().contains(&b'/') {
+            return Err(node.error("bad volume name: it has a slash"));
+        }
+        let name = LvName::found(&node.key());
         vg.index.lvs.insert(name, place);
     }
     let mut reader = Reader::new(&vg.pvs, &vg.index.lvs);
@@ -231,10 +236,14 @@ impl<'a> Reader<'a> {
             tags: fields.tags.map(tags).transpose()?.unwrap_or_default(),
             created: match (fields.creation_time, fields.creation_host) {
                 (None, None) => None,
-                (Some(time), Some(host)) => Some(Creation { time: number(time)?, host: self.host(host)? }),
+                // A time that cannot be is no reason to read nothing.
+                (Some(time), Some(host)) => {
+                    Some(Creation { time: integer(time)?.cast_unsigned(), host: self.host(host)? })
+                }
                 (Some(time), None) => return Err(time.error("creation_host is missing")),
                 (None, Some(host)) => return Err(host.error("creation_time is missing")),
             },
+            has_lock_args: fields.lock_args.is_some(),
             allocation: fields.allocation.map(policy).transpose()?.flatten(),
             segments: self.segments(node, fields.segments)?,
         })
@@ -242,8 +251,7 @@ impl<'a> Reader<'a> {
 
     /// The name that is already there, shared.
     fn lv_name(&self, text: &[u8]) -> Option<LvName> {
-        let text = std::str::from_utf8(text).ok()?;
-        self.lvs.get_key_value(text).map(|(name, _)| name.clone())
+        self.lvs.get_key_value(&*spelled(text, is_name_byte)).map(|(name, _)| name.clone())
     }
 
     fn words(&mut self, node: Node<'_>) -> Result<Words> {
@@ -281,6 +289,7 @@ struct LvFields<'t> {
     creation_time: Option<Node<'t>>,
     creation_host: Option<Node<'t>>,
     minor: Option<Node<'t>>,
+    lock_args: Option<Node<'t>>,
     allocation: Option<Node<'t>>,
     segment_count: Option<Node<'t>>,
     segments: Vec<(Node<'t>, Section<'t>)>,
@@ -303,6 +312,7 @@ impl<'t> LvFields<'t> {
                 b"creation_time" => &mut fields.creation_time,
                 b"creation_host" => &mut fields.creation_host,
                 b"minor" => &mut fields.minor,
+                b"lock_args" => &mut fields.lock_args,
                 b"allocation_policy" => &mut fields.allocation,
                 b"segment_count" => &mut fields.segment_count,
                 _ => continue,
@@ -330,8 +340,22 @@ fn lossy(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
 }
 
 fn number(node: Node<'_>) -> Result<u64> {
-    let value = node.value().and_then(|value| value.integer());
-    value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| node.error("not a number from 0"))
+    u64::try_from(integer(node)?).map_err(|_| node.error("not a number from 0"))
+}
+
+/// A number that nothing on disk depends on: as LVM2 reads it, its lowest 32 bits.
+fn counted(node: Node<'_>) -> Result<u64> {
+    Ok(integer(node)?.cast_unsigned() & u64::from(u32::MAX))
+}
+
+/// LVM2 takes the first of a list for the one.
+fn integer(node: Node<'_>) -> Result<i64> {
+    let value = node.value();
+    let first = || match value?.scalars().next()? {
+        Scalar::Integer(value) => Some(value),
+        Scalar::Text(_) | Scalar::Float(_) => None,
+    };
+    value.and_then(|value| value.integer()).or_else(first).ok_or_else(|| node.error("not a number from 0"))
 }
 
 fn text(node: Node<'_>) -> Result<String> {
@@ -348,21 +372,22 @@ fn uuid(node: Node<'_>) -> Result<Uuid> {
     Uuid::from_text(&value).ok_or_else(|| node.error("not a uuid"))
 }
 
-fn strings<'t>(node: Node<'t>) -> Result<Vec<Cow<'t, str>>> {
+fn each_string<T>(node: Node<'_>, read: impl Fn(&[u8]) -> T) -> Result<Vec<T>> {
     let value = node.value().ok_or_else(|| node.error("not a list of strings"))?;
     let string = |scalar| match scalar {
-        Scalar::Text(text) => Ok(lossy(text)),
+        Scalar::Text(text) => Ok(read(&text)),
         Scalar::Integer(_) | Scalar::Float(_) => Err(node.error("not a list of strings")),
     };
     value.scalars().map(string).collect()
 }
 
 fn words(node: Node<'_>) -> Result<Words> {
-    Ok(strings(node)?.iter().map(|word| &**word).collect())
+    let words = each_string(node, |word| String::from_utf8_lossy(word).into_owned())?;
+    Ok(words.iter().map(String::as_str).collect())
 }
 
 fn tags(node: Node<'_>) -> Result<Vec<Tag>> {
-    strings(node)?.iter().map(|tag| tag.parse().map_err(|error| node.error(error))).collect()
+    each_string(node, Tag::found)
 }
 
 #[cfg(test)]

@@ -116,6 +116,27 @@ fn limits_of_a_volume_group_are_kept() {
     assert_eq!(with("max_pv = 0", "max_pv = 1").unwrap_err().kind(), Kind::NoSpace);
 }
 
+/// lvm2 lists such a group and activates its volumes; it writes nothing ("has invalid form").
+#[test]
+fn a_group_with_a_tag_or_a_name_that_lvm2_would_not_write_is_listed_and_refused() {
+    let listed = |old: &str, new: &str| {
+        let (_, text) = SAMPLES.iter().find(|(name, _)| *name == "plain").unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.contains(old), "{old}");
+        Vg::from_text(text.replacen(old, new, 1).as_bytes())
+            .map(|vg| refusal(&vg, &Host::default()).is_some())
+    };
+    assert!(matches!(listed("tags = [\"vgtag\"]", "tags = [\"vg tag\"]"), Ok(true)), "a tag of the group");
+    assert!(matches!(listed("\"pvtag\"", "\"pv,tag\""), Ok(true)), "a tag of a device");
+    assert!(matches!(listed("\nlinear {", "\n\"lin ear\" {"), Ok(true)), "a volume's name");
+}
+
+/// lvm2 writes nothing: "has lock_args without lock_type".
+#[test]
+fn a_group_with_lock_arguments_and_no_lock_type_is_refused() {
+    assert!(reason("empty", "extent_size", "lock_args = \"x\"\nextent_size").is_some());
+}
+
 /// What is there already is no creation: volumes can be removed from a group that has more than it may.
 #[test]
 fn a_group_over_its_limit_of_volumes_can_still_be_reduced() {
@@ -138,4 +159,10 @@ fn a_group_over_its_limit_of_volumes_gets_no_more() {
     let more = "logs-1".parse().unwrap();
     let more = fewer.apply(&[crate::lvm::edit::Edit::RemoveLv { lv: more }]).unwrap();
     assert_eq!(validate(Some(&more), &vg).unwrap_err().kind(), Kind::NoSpace);
+}
+
+#[test]
+fn a_volume_with_lock_arguments_is_refused_where_the_group_has_no_lock_type() {
+    let reason = reason("plain", "segment_count", "lock_args = \"1.0.0:128\"\nsegment_count").unwrap();
+    assert!(reason.contains("lock_args"), "{reason}");
 }

@@ -281,3 +281,26 @@ fn a_section_that_another_node_is_found_for_is_damage() {
         );
     }
 }
+
+fn changed(name: &str, old: &str, new: &str) -> Result<Vg> {
+    let (_, text) = SAMPLES.iter().find(|(known, _)| *known == name).unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains(old), "{old}");
+    Vg::from_text(text.replacen(old, new, 1).as_bytes())
+}
+
+/// LVM2 takes the lowest 32 bits of a count, the first of a list, and any time.
+#[test]
+fn numbers_that_lvm2_reads_oddly_are_no_damage() {
+    assert_eq!(
+        changed("plain", "extent_size = 8192", "extent_size = [8192, 1]").unwrap().extent_size,
+        Sectors(8192)
+    );
+    let most = |number: &str| changed("plain", "max_lv = 0", &format!("max_lv = {number}")).unwrap().max_lv;
+    assert_eq!((most("-1"), most("4294967299"), most("[7]")), (u64::from(u32::MAX), 3, 7));
+    assert!(changed("plain", "metadata_copies = 0", "metadata_copies = -1").is_ok());
+    assert!(changed("plain", "creation_time = 1", "creation_time = -1").is_ok());
+    assert!(changed("plain", "extent_size = 8192", "extent_size = [\"8192\"]").is_err());
+    assert!(changed("plain", "extent_size = 8192", "extent_size = []").is_err());
+    assert!(changed("plain", "seqno = ", "seqno = -").is_err());
+}
