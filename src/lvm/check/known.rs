@@ -47,24 +47,32 @@ const SEGMENT_TYPES: [&str; 35] = [
     "raid6_n_6",
 ];
 
-const SEGMENT_FLAGS: [&str; 8] = [
+/// Of RAID only.
+const RAID_FLAGS: [&str; 5] = [
     "RESHAPE",
     "RESHAPE_DATA_OFFSET",
     "RESHAPE_DELTA_DISKS_PLUS",
     "RESHAPE_DELTA_DISKS_MINUS",
     "REMOVE_AFTER_RESHAPE",
-    "METADATA_FORMAT",
-    "CROP_METADATA",
-    "CACHE_USES_CACHEVOL",
 ];
 
 /// Fields beside the volume group at the top of the text: LVM2 takes the first of a name.
 pub(super) const TOP_FIELDS: [&str; 6] =
     ["contents", "version", "description", "creation_host", "creation_host_system_id", "creation_time"];
 
-/// A type with its flags: `cache+CACHE_USES_CACHEVOL`.
-pub(super) fn is_segment_type(text: &str) -> bool {
+/// A type with its flags: `cache+CACHE_USES_CACHEVOL`. LVM2 takes a volume with a flag of another type for corrupt.
+pub(in crate::lvm) fn is_segment_type(text: &str) -> bool {
     let mut parts = text.split('+');
-    parts.next().is_some_and(|name| SEGMENT_TYPES.contains(&name))
-        && parts.all(|flag| SEGMENT_FLAGS.contains(&flag))
+    parts
+        .next()
+        .is_some_and(|name| SEGMENT_TYPES.contains(&name) && parts.all(|flag| flags_of(name).contains(&flag)))
+}
+
+fn flags_of(name: &str) -> &'static [&'static str] {
+    match name {
+        "cache" | "cache-pool" => &["METADATA_FORMAT", "CACHE_USES_CACHEVOL"],
+        "thin-pool" => &["CROP_METADATA"],
+        _ if name.starts_with("raid") => &RAID_FLAGS,
+        _ => &[],
+    }
 }

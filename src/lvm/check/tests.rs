@@ -137,6 +137,12 @@ fn a_group_with_lock_arguments_and_no_lock_type_is_refused() {
     assert!(reason("empty", "extent_size", "lock_args = \"x\"\nextent_size").is_some());
 }
 
+/// lvm2 takes the group for corrupt: "sets METADATA_FORMAT flag for linear segment".
+#[test]
+fn a_segment_with_the_flag_of_another_type_is_refused() {
+    assert!(reason("plain", "type = \"striped\"", "type = \"striped+METADATA_FORMAT\"").is_some());
+}
+
 /// What is there already is no creation: volumes can be removed from a group that has more than it may.
 #[test]
 fn a_group_over_its_limit_of_volumes_can_still_be_reduced() {
