@@ -13,7 +13,7 @@ use super::scan::OpenVg;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Extents;
 
-mod known;
+pub(super) mod known;
 
 /// What a host is to volume groups that have an owner.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

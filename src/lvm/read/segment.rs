@@ -2,6 +2,7 @@
 
 use super::{Reader, number, tags, text};
 use crate::error::Result;
+use crate::lvm::check::known;
 use crate::lvm::config::{Node, Scalar, Section};
 use crate::lvm::model::{Area, Segment, SegmentKind};
 use crate::lvm::name::LvName;
@@ -68,7 +69,7 @@ impl Reader<'_> {
         let kind = match type_name.as_deref() {
             Some(b"striped" | b"linear") => self.striped(node, &fields, length)?,
             Some(b"snapshot") => self.snapshot(node, &fields)?,
-            _ => self.other(text(type_node)?, &fields, length)?,
+            _ => self.other(node, text(type_node)?, &fields, length)?,
         };
         Ok(Segment {
             start: Extents(number(need(fields.start, "start_extent")?)?),
@@ -118,7 +119,18 @@ impl Reader<'_> {
     }
 
     /// Only `mirrors` and `stripes` refer to physical volumes.
-    fn other(&self, type_name: String, fields: &Fields<'_>, length: Extents) -> Result<SegmentKind> {
+    fn other(
+        &self,
+        node: Node<'_>,
+        type_name: String,
+        fields: &Fields<'_>,
+        length: Extents,
+    ) -> Result<SegmentKind> {
+        let missing =
+            needed(&type_name).iter().find(|keys| !keys.iter().any(|key| fields.find(key).is_some()));
+        if let Some([key, ..]) = missing {
+            return Err(node.error(format!("{key} is missing")));
+        }
         let mut areas = Vec::new();
         for key in ["mirrors", "stripes"] {
             if let Some(node) = fields.find(key) {
@@ -165,5 +177,19 @@ impl Reader<'_> {
             Some(name) => Ok(Area::Lv { name, start }),
             None => Err(node.error(format!("there is no volume {}", String::from_utf8_lossy(key)))),
         }
+    }
+}
+
+/// The fields, one of each row, without which LVM2 reads nothing of the whole group.
+fn needed(type_name: &str) -> &'static [&'static [&'static str]] {
+    match type_name.split('+').next() {
+        Some("thin") => &[&["thin_pool"], &["transaction_id"], &["device_id"]],
+        Some("thin-pool") => &[&["metadata"], &["pool"], &["transaction_id"], &["chunk_size"]],
+        Some("mirror") => &[&["mirror_count"], &["mirrors"]],
+        Some("raid0") => &[&["stripe_count", "device_count"], &["raid0_lvs"]],
+        Some(name) if known::is_segment_type(name) && name.starts_with("raid") => {
+            &[&["device_count", "stripe_count"], &["raids"]]
+        }
+        _ => &[],
     }
 }

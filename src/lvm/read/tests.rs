@@ -304,3 +304,26 @@ fn numbers_that_lvm2_reads_oddly_are_no_damage() {
     assert!(changed("plain", "extent_size = 8192", "extent_size = []").is_err());
     assert!(changed("plain", "seqno = ", "seqno = -").is_err());
 }
+
+#[test]
+fn segments_without_what_lvm2_insists_on_are_damage() {
+    for (name, key) in [
+        ("thin", "thin_pool"),
+        ("thin", "device_id"),
+        ("thin", "transaction_id"),
+        ("thin", "chunk_size"),
+        ("thin", "pool"),
+        ("raid", "mirror_count"),
+        ("raid", "mirrors"),
+        ("raid", "device_count"),
+        ("raid", "raids"),
+    ] {
+        let error = changed(name, &format!("\n{key} = "), &format!("\nx{key} = ")).unwrap_err();
+        assert!(error.to_string().contains(&format!("{key} is missing")), "{name}: {error}");
+    }
+    let raid0 = |fields: &str| {
+        changed("plain", "type = \"striped\"", &format!("{fields}\ntype = \"raid0\"")).map(drop)
+    };
+    assert!(raid0("raid0_lvs = []").is_ok());
+    assert!(raid0("").unwrap_err().to_string().contains("raid0_lvs is missing"));
+}
