@@ -90,7 +90,7 @@ impl Session<'_> {
         let is_root = |lv: &&Arc<Lv>| matches!(vg.role(&lv.name), Some(Role::Plain | Role::Origin));
         for lv in vg.lvs.iter().filter(is_root).filter(|lv| vg.visible(&lv.name)) {
             let left = |why: &str| format!("{}/{} is left alone: {why}", vg.name, lv.name);
-            match lv.foreign_layout() {
+            match vg.foreign_kind(lv) {
                 Some(kind) => notes.push(left(&format!("it is {kind}"))),
                 // What lvm2's `lvchange -ky` sets.
                 None if lv.flags.has(LvFlag::ActivationSkip.word()) => {

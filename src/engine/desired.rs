@@ -123,6 +123,9 @@ impl Stacks<'_> {
 
     /// The table of a volume's own extents.
     fn data(&self, lv: &Lv) -> Result<Table<Below>> {
+        if let Some(oddity) = self.vg.oddity(lv) {
+            return Err(not_ours(self.vg, lv, oddity));
+        }
         let lines = lv.segments.iter().map(|segment| {
             let target = self.mapped(lv, segment)?;
             let (start, length) = (self.sectors(segment.start), self.sectors(segment.length));
@@ -188,4 +191,39 @@ pub fn families<'a>(vg: &'a Vg, names: impl IntoIterator<Item = &'a LvName>) -> 
         members.extend(vg.lv(root).into_iter().chain(stores).map(|lv| (lv.name.clone(), lv.as_ref())));
     }
     members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = include_str!("../../tests/data/metadata/snapshots.vg");
+
+    /// The devices of one family of the sample, after `old` became `new` in its text.
+    fn family(root: &str, old: &str, new: &str) -> Result<usize> {
+        assert!(GROUP.contains(old), "{old}");
+        let vg = Vg::from_text(GROUP.replacen(old, new, 1).as_bytes())?;
+        let roots = BTreeSet::from([root.parse()?]);
+        let disks = [Some(DevNo { major: 8, minor: 0 }), Some(DevNo { major: 8, minor: 16 })];
+        let (nothing, dev) = (BTreeSet::new(), Path::new("/dev"));
+        let activation =
+            Activation { roots: &roots, disks: &disks, waiting: &nothing, beginning: &nothing, dev };
+        desired(&vg, &activation).map(|tree| tree.0.len())
+    }
+
+    #[test]
+    fn a_chunk_size_that_cannot_be_keeps_its_own_family_down_only() {
+        let odd = |root| family(root, "chunk_size = 8\n", "chunk_size = 9\n");
+        assert!(odd("db").unwrap_err().to_string().contains("no power of two"));
+        assert_eq!(odd("logs").unwrap(), family("logs", "vg0", "vg0").unwrap());
+    }
+
+    /// What is written to the lower one would be lost to the upper.
+    #[test]
+    fn a_snapshot_of_a_snapshot_keeps_its_family_down() {
+        let tower = |root| family(root, "origin = \"logs\"", "origin = \"db-1\"");
+        assert!(tower("db").unwrap_err().to_string().contains("a snapshot that has snapshots"));
+        assert!(tower("db-1").is_err());
+        assert_eq!(tower("logs").unwrap(), 1);
+    }
 }

@@ -330,7 +330,7 @@ pub(super) fn roots_in(vg: &Vg, ids: &BTreeSet<Uuid>) -> BTreeSet<LvName> {
 
 /// lvm2's RAID, thin, cache and other volumes have parts that dmsnap knows nothing of.
 fn refuse_foreign(vg: &Vg, lv: &Lv) -> Result<()> {
-    lv.foreign_layout().map_or(Ok(()), |layout| {
+    vg.foreign_kind(lv).map_or(Ok(()), |layout| {
         let cause = format!("{}/{} is of a kind that dmsnap does not build: {layout}", vg.name, lv.name);
         Err(Error::new(Kind::Refused, cause).hint("use lvm2 for it"))
     })

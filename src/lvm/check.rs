@@ -265,9 +265,6 @@ fn bad_snapshots(vg: &Vg) -> Option<String> {
         if snapshot.merging && !merging.insert(&snapshot.origin) {
             return Some(format!("has two snapshots to be merged into {}", snapshot.origin));
         }
-        if !snapshot.chunk_size.get().is_power_of_two() {
-            return Some(format!("has a snapshot, {}, whose chunk size is no power of two", snapshot.store));
-        }
     }
     None
 }

@@ -39,6 +39,28 @@ impl Vg {
         self.snapshot_of_store(name).map_or_else(|| name.clone(), |snapshot| snapshot.origin.clone())
     }
 
+    /// What the volume is that dmsnap cannot build, in words, by its own layout or as what it is to others.
+    pub fn foreign_kind(&self, lv: &Lv) -> Option<String> {
+        lv.foreign_layout().or_else(|| self.oddity(lv).map(ToOwned::to_owned))
+    }
+
+    /// What LVM2 reads and no device can be made of.
+    pub fn oddity(&self, lv: &Lv) -> Option<&'static str> {
+        let is_snapshot = |name: &LvName| self.snapshot_of_store(name).is_some();
+        let snapshot = self.snapshot_of_store(&lv.name);
+        if !lv.name.is_valid() {
+            Some("its name is none that LVM2 would write")
+        } else if snapshot.is_some_and(|snapshot| is_snapshot(&snapshot.origin)) {
+            Some("a snapshot of a snapshot")
+        } else if snapshot.is_some() && self.snapshots_of(&lv.name).next().is_some() {
+            Some("a snapshot that has snapshots")
+        } else if snapshot.is_some_and(|snapshot| !snapshot.chunk_size.get().is_power_of_two()) {
+            Some("a snapshot whose chunk size is no power of two")
+        } else {
+            None
+        }
+    }
+
     /// The volumes whose devices dmsnap builds: those that people use, with all their snapshots. Whatever lvm2 made of other
     /// segment types, and what that consists of, is not among them.
     pub fn built_here(&self) -> impl Iterator<Item = &Lv> {
@@ -46,8 +68,8 @@ impl Vg {
             let root = self.root_of(&lv.name);
             let is_used = matches!(self.role(&root), Some(Role::Plain | Role::Origin)) && self.visible(&root);
             is_used
-                && lv.foreign_layout().is_none()
-                && self.lv(&root).is_some_and(|root| root.foreign_layout().is_none())
+                && self.foreign_kind(lv).is_none()
+                && self.lv(&root).is_some_and(|root| self.foreign_kind(root).is_none())
         })
     }
 }
