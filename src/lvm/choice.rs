@@ -69,6 +69,8 @@ pub struct Choice {
     majors: Option<BTreeSet<u32>>,
     /// What the devices file lists; none: it is not obeyed.
     entries: Option<Vec<Entry>>,
+    /// Directories that a device must have a name in; none: any.
+    scan: Vec<PathBuf>,
     scan_lvs: bool,
     smallest: Bytes,
 }
@@ -82,6 +84,7 @@ impl Choice {
             filters: [("global_filter", global), ("filter", filter)],
             majors: drivers.map(|text| majors(text, &rules.types)),
             entries: devices_file.map(entry::parse),
+            scan: rules.scan.clone(),
             scan_lvs: rules.scan_lvs,
             smallest: rules.smallest,
         })
@@ -107,6 +110,13 @@ impl Choice {
         }
         if listed.size < self.smallest && self.smallest > LEAST_PV {
             return refused("is smaller than devices/pv_min_size", "name a larger device");
+        }
+        let is_scanned = |alias: &PathBuf| self.scan.iter().any(|directory| alias.starts_with(directory));
+        if !self.scan.is_empty() && !aliases.iter().any(is_scanned) {
+            return refused(
+                "has no name in a directory of devices/scan in lvm.conf",
+                "add its directory there",
+            );
         }
         match &self.entries {
             Some(entries) if !entries.iter().any(|entry| entry.is(listed, aliases, identity)) => {
@@ -175,7 +185,9 @@ impl Choice {
 
     /// False if no name of a device makes a difference: names need not be looked for then.
     pub fn asks_for_names(&self) -> bool {
-        self.entries.is_some() || self.filters.iter().any(|(_, filter)| !filter.is_empty())
+        self.entries.is_some()
+            || !self.scan.is_empty()
+            || self.filters.iter().any(|(_, filter)| !filter.is_empty())
     }
 }
 

@@ -64,6 +64,8 @@ pub struct DeviceRules {
     pub types: Vec<String>,
     /// The list of devices to use, if it is to be used (`devices/use_devicesfile`, `devices/devicesfile`).
     pub devices_file: Option<PathBuf>,
+    /// Directories that a device must have a name in; none: any (`devices/scan`).
+    pub scan: Vec<PathBuf>,
     /// Physical volumes may be on logical volumes (`devices/scan_lvs`).
     pub scan_lvs: bool,
     /// The least size (`devices/pv_min_size`).
@@ -190,6 +192,7 @@ impl DeviceRules {
             // Names and numbers of partitions take turns.
             types: reader.texts_among_numbers("devices/types"),
             devices_file: use_file.then(|| directory.join("devices").join(name)),
+            scan: directories(reader),
             scan_lvs: reader.flag("devices/scan_lvs", false),
             smallest: smallest.max(LEAST_PV),
         })
@@ -207,6 +210,16 @@ fn cling_tags(reader: &mut Reader) -> Vec<ClingTag> {
     }
     notes.into_iter().for_each(|note| reader.note(note));
     tags
+}
+
+/// Every device has a name where devices have their names.
+fn directories(reader: &mut Reader) -> Vec<PathBuf> {
+    let mut scan: Vec<_> = reader.texts("devices/scan").into_iter().map(PathBuf::from).collect();
+    let dev = reader.text("devices/dir").map_or_else(|| PathBuf::from("/dev"), PathBuf::from);
+    if scan.contains(&dev) {
+        scan.clear();
+    }
+    scan
 }
 
 impl Copies {

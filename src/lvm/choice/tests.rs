@@ -183,3 +183,21 @@ fn a_device_is_listed_by_the_best_of_its_identities() {
         assert!(text.contains(expected), "{text} {expected}");
     }
 }
+
+/// LVM2 knows devices by what it finds in these directories and below.
+#[test]
+fn only_devices_with_a_name_in_a_directory_to_be_scanned_are_looked_at() {
+    let judge = |conf: &str, aliases: &[&str]| {
+        let aliases: Vec<_> = aliases.iter().map(PathBuf::from).collect();
+        let choice = Choice::new(&rules(conf), None, None).unwrap();
+        assert!(choice.asks_for_names() || conf.contains("\"/dev\"") || conf.is_empty());
+        choice.against(&listed(&aliases[0].to_string_lossy(), 8), &aliases, &|_| None).map(|why| why.what)
+    };
+    let disks = "devices { scan = [ \"/dev/disk/by-id/\", \"/dev/mapper\" ] }";
+    assert_eq!(judge(disks, &["/dev/sda", "/dev/disk/by-id/a"]), None);
+    assert_eq!(judge(disks, &["/dev/mapper/sub/x"]), None);
+    assert!(judge(disks, &["/dev/sda", "/dev/mapperx"]).unwrap().contains("devices/scan"));
+    for conf in ["", "devices { scan = \"/dev\" }", "devices { scan = [ \"/dev/mapper\", \"/dev\" ] }"] {
+        assert_eq!(judge(conf, &["/dev/sda"]), None, "{conf}");
+    }
+}
