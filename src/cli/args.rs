@@ -1,14 +1,18 @@
 //! What may be said on the command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::setup::Labelling;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::lvm::{LvName, Policy, Tag, VgName};
 use crate::units::{Bytes, ChunkSize, Resize, Size};
+
+mod place;
+
+use place::group_name;
+pub use place::{NewName, Place, VolumePath};
 
 /// Snapshots of volumes on LVM-formatted disks, by device-mapper itself.
 #[derive(Debug, Parser)]
@@ -244,9 +248,10 @@ pub enum Vg {
     /// Give a volume group another name, its volumes in use or not
     Rename {
         /// The volume group; its uuid where two have one name
+        #[arg(value_parser = group_name)]
         vg: VgName,
         /// Its new name
-        #[arg(value_name = "NEW")]
+        #[arg(value_name = "NEW", value_parser = group_name)]
         to: VgName,
     },
     /// Remove a volume group without volumes; its devices stay physical volumes
@@ -291,7 +296,7 @@ pub enum Volume {
         volume: VolumePath,
         /// Its new name
         #[arg(value_name = "NEW")]
-        to: LvName,
+        to: NewName,
     },
     /// Remove volumes
     #[command(visible_alias = "rm")]
@@ -411,48 +416,5 @@ impl SnapshotCreate {
     /// The chunk size, checked.
     pub fn chunk(&self) -> Result<ChunkSize> {
         ChunkSize::new(self.chunk_size)
-    }
-}
-
-/// `VG/NAME`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumePath {
-    /// The volume group.
-    pub vg: VgName,
-    /// The volume.
-    pub name: LvName,
-}
-
-impl FromStr for VolumePath {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let text = text.strip_prefix("/dev/").unwrap_or(text);
-        let Some((vg, name)) = text.split_once('/') else {
-            return Err(Error::new(Kind::Usage, format!("\"{text}\" names no volume")).hint("write VG/NAME"));
-        };
-        Ok(Self { vg: vg.parse()?, name: name.parse()? })
-    }
-}
-
-/// `VG` or `VG/NAME`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The volume group.
-    pub vg: VgName,
-    /// The volume.
-    pub name: Option<LvName>,
-}
-
-impl FromStr for Place {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let text = text.strip_prefix("/dev/").unwrap_or(text);
-        let (vg, name) = match text.split_once('/') {
-            Some((vg, name)) => (vg, Some(name.parse()?)),
-            None => (text, None),
-        };
-        Ok(Self { vg: vg.parse()?, name })
     }
 }

@@ -45,7 +45,7 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             output.made("volumes", &engine.extend_volume(&growth, mode)?, &COLUMNS)
         }
         Volume::Rename { volume, to } => {
-            output.done(&engine.rename_volume(&volume.vg, &volume.name, to, mode)?)
+            output.done(&engine.rename_volume(&volume.vg, &volume.name, to.within(&volume.vg)?, mode)?)
         }
         Volume::Remove { volumes, with_snapshots } => {
             let remove =
