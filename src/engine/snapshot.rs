@@ -8,11 +8,11 @@ use super::operation::{Change, Mode, Report};
 use super::resize::last_layout;
 use super::session::{Aim, Session};
 use super::view::SnapshotView;
-use super::volume::{acknowledge, extents_of, in_words, refuse_taken};
+use super::volume::{acknowledge, allocate_noted, extents_of, in_words, refuse_taken};
 use crate::cow::size::{covering, least};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName, allocate};
-use crate::units::{ChunkSize, Extents, Size, Whole};
+use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName};
+use crate::units::{Bytes, ChunkSize, Extents, Size, Whole};
 
 /// Snapshots to be made at one instant, all or none.
 #[derive(Debug, Clone)]
@@ -100,8 +100,12 @@ impl Session<'_> {
         refuse_taken(vg, name)?;
         let extents = store_extents(vg, lv, new, &mut change.notes)?;
         let (on, cling_tags) = (self.pvs_on(&new.on)?, self.cling_tags());
-        let request = Request { extents, on, policy: vg.policy(None), cling_tags, ..Request::default() };
-        let segments = like_origin(vg, lv, &request)?;
+        let at_most = matches!(new.size, Some(Size::Percent(_, Whole::Free | Whole::Vg)));
+        let request =
+            Request { extents, on, policy: vg.policy(None), cling_tags, at_most, ..Request::default() };
+        let segments = like_origin(vg, lv, &request, &mut change.notes)?;
+        let taken: Extents = segments.iter().map(|segment| segment.length).sum();
+        check_holds(taken.sectors(vg.extent_size).bytes(), new.chunk)?;
         let purpose = Purpose::Store(new.chunk);
         change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose });
         let (writable, mark) = (!new.read_only, Mark::PendingSnapshot);
@@ -161,12 +165,12 @@ impl Session<'_> {
 }
 
 /// A store is as fast as its origin only if it lies on as many disks. Where there is no room for that, it lies in any way.
-fn like_origin(vg: &Vg, origin: &Lv, request: &Request) -> Result<Vec<Segment>> {
+fn like_origin(vg: &Vg, origin: &Lv, request: &Request, notes: &mut Vec<String>) -> Result<Vec<Segment>> {
     let (stripes, stripe_size) = last_layout(origin);
     let alike = Request { stripes, stripe_size, ..request.clone() };
-    allocate(vg, &alike).or_else(|error| match stripes {
+    allocate_noted(vg, &alike, notes).or_else(|error| match stripes {
         0 | 1 => Err(error),
-        _ => allocate(vg, request),
+        _ => allocate_noted(vg, request, notes),
     })
 }
 
@@ -189,18 +193,24 @@ fn store_extents(vg: &Vg, origin: &Lv, new: &NewSnapshots, notes: &mut Vec<Strin
         }
         size => extents_of(vg, size, None, notes)?,
     };
-    let least = least(new.chunk);
     let asked = match size {
         Size::Absolute(bytes) => bytes,
         Size::Percent(..) => wanted.sectors(vg.extent_size).bytes(),
     };
-    if asked < least.bytes() {
-        return Err(Error::new(Kind::Usage, format!("a store of {asked} holds no copy"))
-            .hint(format!("give at least {least}, three chunks")));
-    }
+    check_holds(asked, new.chunk)?;
     if wanted > most {
         let most_bytes = most.sectors(vg.extent_size).bytes();
         notes.push(format!("a store of {most_bytes} can hold everything, more is not taken"));
     }
     Ok(wanted.min(most))
+}
+
+/// An error if a store of this size holds no copy.
+fn check_holds(size: Bytes, chunk: ChunkSize) -> Result<()> {
+    let least = least(chunk);
+    if size >= least.bytes() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Usage, format!("a store of {size} holds no copy"))
+        .hint(format!("give at least {least}, three chunks")))
 }

@@ -202,6 +202,23 @@ fn a_percentage_below_three_chunks_is_refused() {
     assert_eq!(lab.kernel.calls().len(), calls);
 }
 
+/// As a volume's: the rest of the group may be on another disk.
+#[test]
+fn a_stores_percentage_of_the_group_is_an_upper_limit() {
+    for size in ["100%FREE", "30%VG"] {
+        let lab = Lab::new();
+        for (name, disk) in [("db", "/dev/sda"), ("other", "/dev/sdb")] {
+            let new = NewVolume { on: vec![disk.into()], ..volume(name, 100) };
+            lab.engine().create_volume(&new, MODE).unwrap();
+        }
+        let size = Some(size.parse().unwrap());
+        let new = NewSnapshots { size, on: vec!["/dev/sdb".into()], ..cut(&[("db", "s")]) };
+        let made = lab.engine().create_snapshots(&new, MODE).unwrap();
+        assert_eq!(lab.free(), Bytes::mib(27), "{:?}", new.size);
+        assert!(made.notes.iter().any(|note| note.contains("there is room for")), "{:?}", made.notes);
+    }
+}
+
 /// A kernel whose snapshots go in the moment between being found and being asked how they are: lists take no lock.
 struct Fleeting(SimKernel);
 
