@@ -58,6 +58,26 @@ stripes = [ "pv0", 1 ]
 }
 }'
 
+# What lvm2 reads and uses, and never writes: the volumes can be activated, but for what has no name that can be one.
+both_refuse "has lock_args and no lock_type" yes 'extent_size' $'lock_args = "x"\nextent_size'
+both_refuse "a volume with lock_args" yes 'segment_count' $'lock_args = "1.0.0:128"\nsegment_count'
+both_refuse 'a form that LVM2 does not write, a\x20b' yes 'extent_size' $'tags = ["a b"]\nextent_size'
+both_refuse 'a form that LVM2 does not write, a\x2cb' yes 'segment_count' $'tags = ["a,b"]\nsegment_count'
+both_refuse 'a form that LVM2 does not write, w\x20x' yes 'logical_volumes {' 'logical_volumes {
+"w x" {
+id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
+status = ["READ", "WRITE", "VISIBLE"]
+segment_count = 1
+segment1 {
+start_extent = 0
+extent_count = 1
+type = "striped"
+stripe_count = 1
+stripes = [ "pv0", 2 ]
+}
+}'
+both_refuse "segments of type striped+METADATA_FORMAT" no 'type = "striped"' 'type = "striped+METADATA_FORMAT"'
+
 # A local lock type and words in `flags` bind nobody.
 restore
 forge text /dev/ubda 'extent_size' $'lock_type = "none"\nextent_size'
@@ -73,3 +93,24 @@ for key in creation_time creation_host; do
     lvm2_says 'vgs vg'
     [[ ${said[*]} == *"$key"* ]] || fail "lvm2 reads it: ${said[*]}"
 done
+
+# Numbers that are none to a stricter reader: a list of one, a limit below 0, a time before all.
+for pair in 'extent_size = 8192|extent_size = [8192]' 'max_lv = 0|max_lv = -1' 'creation_time = 1|creation_time = -1'; do
+    restore
+    forge text /dev/ubda "${pair%|*}" "${pair#*|}"
+    lvm2_says 'vgs vg'
+    [[ ${said[*]} == *wz--n-* ]] || fail "lvm2 does not read ${pair#*|}: ${said[*]}"
+    dmsnap volume create vg/y --size 4M
+    lvm2_content vg
+    dmsnap -q volume remove vg/y
+done
+
+# A group that has more volumes than it may gets no more, and is changed otherwise.
+restore
+dmsnap volume create vg/y --size 4M
+forge text /dev/ubda 'max_lv = 0' 'max_lv = 1'
+dmsnap volume rename vg/y vg/z
+lvm2_says 'lvrename vg/z vg/y'
+[[ ${said[*]} == *Renamed* ]] || fail "lvm2 does not rename in it: ${said[*]}"
+dmsnap volume remove vg/y
+fails_with 5 "may have 1 volumes only" dmsnap volume create vg/z --size 4M
