@@ -230,11 +230,12 @@ impl FromStr for Bytes {
     }
 }
 
+/// Binary with and without a B behind, as LVM2 has it.
 fn unit_bytes(unit: &str) -> Option<u64> {
     let lower = unit.to_ascii_lowercase();
-    let letter = lower.strip_suffix("ib").unwrap_or(&lower);
+    let letter = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
     Some(match letter {
-        "b" if lower == "b" => 1,
+        "" if lower == "b" => 1,
         "s" if lower == "s" => SECTOR_BYTES,
         "k" => 1 << 10,
         "" if lower.is_empty() => 1 << 20,
@@ -339,6 +340,8 @@ mod tests {
             ("10G", 10 << 30),
             ("10g", 10 << 30),
             ("512MiB", 512 << 20),
+            ("10MB", 10 << 20),
+            ("8kb", 8 << 10),
             ("64k", 64 << 10),
             ("4096b", 4096),
             ("8s", 4096),
@@ -352,6 +355,10 @@ mod tests {
         ];
         for (text, bytes) in cases {
             assert_eq!(text.parse::<Bytes>().unwrap(), Bytes(bytes), "{text}");
+        }
+        // LVM2 takes these, and passes over what it does not understand in them.
+        for odd in ["1e1", "0x10M", "8MBx", "8bb", "8sb", "8ib"] {
+            assert!(odd.parse::<Bytes>().is_err(), "{odd}");
         }
     }
 
