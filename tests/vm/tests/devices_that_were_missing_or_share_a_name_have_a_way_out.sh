@@ -26,7 +26,7 @@ equal "missing, for lvm2" 1 "$(missing)"
 
 # It has missed a change, and holds a volume: nobody uses it before somebody says so.
 hide
-fails_with 7 "dmsnap vg extend VG --restore-missing DEV" dmsnap volume create vg/new --size 4M
+fails_with 7 "dmsnap vg extend vg --restore-missing /dev/ubdb" dmsnap volume create vg/new --size 4M
 fails_with 5 "while PVs are missing" lvcreate -q -n new -L 4M vg
 fails_with 2 "was not missing" dmsnap vg extend vg --restore-missing /dev/ubda
 dmsnap vg extend vg --restore-missing /dev/ubdb
