@@ -3,7 +3,12 @@
 # Where rustup puts cargo, for shells that do not know it yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-.PHONY: demo test test-long soak soak-smp build lint fmt deps vm bench fuzz
+PREFIX = /usr/local
+BINARY = target/release/dmsnap
+RULES = $(PREFIX)/lib/udev/rules.d
+UNITS = $(PREFIX)/lib/systemd/system
+
+.PHONY: demo test test-long soak soak-smp build install lint fmt deps vm bench fuzz
 
 # A snapshot of a busy volume, told step by step in a guest, beside lvm2.
 demo: deps
@@ -39,6 +44,20 @@ soak-smp: deps
 
 build: deps
 	cargo build --locked --release
+
+# What `make build` made, with rules of udev, units of systemd, completions and man pages, below DESTDIR.
+install:
+	install -Dm755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/dmsnap
+	install -d $(DESTDIR)$(RULES) $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/share/man/man1
+	for file in udev/*.rules deploy/systemd/*.service; do \
+	    case $$file in *.rules) at=$(DESTDIR)$(RULES) ;; *) at=$(DESTDIR)$(UNITS) ;; esac; \
+	    sed 's#/usr/bin/dmsnap#$(PREFIX)/bin/dmsnap#' $$file >$$at/$${file##*/} || exit; \
+	done
+	$(BINARY) man $(DESTDIR)$(PREFIX)/share/man/man1
+	for shell in bash/bash-completion/completions/dmsnap zsh/zsh/site-functions/_dmsnap fish/fish/vendor_completions.d/dmsnap.fish; do \
+	    file=$(DESTDIR)$(PREFIX)/share/$${shell#*/}; \
+	    install -d $${file%/*} && $(BINARY) completions $${shell%%/*} >$$file || exit; \
+	done
 
 lint: deps
 	cargo fmt --check

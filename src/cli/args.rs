@@ -99,6 +99,15 @@ pub enum Command {
         /// Volume groups or volumes; none: all
         #[arg(value_name = "VG[/NAME]")]
         places: Vec<Place>,
+        /// As at boot: only what is to be active without being named
+        ///
+        /// Groups of which a device is missing wait, flags and lists of lvm2's that keep volumes from it are obeyed, and where lvm2's
+        /// own rules of udev do it nothing is done.
+        #[arg(long, conflicts_with = "places")]
+        auto: bool,
+        /// Only groups that have a physical volume on this device
+        #[arg(long, value_name = "DEV", requires = "auto")]
+        on: Option<PathBuf>,
     },
     /// Take volumes and their snapshots out of use
     Deactivate {
@@ -129,6 +138,14 @@ pub enum Command {
         /// Print the metadata text only; of a store its exceptions, chunk of the origin and chunk of the store
         #[arg(long)]
         raw: bool,
+    },
+    /// Print what rules of udev want to know of a device-mapper device
+    #[command(hide = true)]
+    Udev {
+        /// `DM_NAME`
+        name: String,
+        /// `DM_COOKIE` of the event, which carries flags
+        number: Option<u32>,
     },
     /// Print the completion script for a shell
     Completions {

@@ -13,6 +13,7 @@ use output::Output;
 
 mod activation;
 pub mod args;
+mod boot;
 mod check;
 mod each;
 mod inspect;
@@ -52,12 +53,20 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Vg(command) => vg::run(command, &engine()?, mode, output),
         Command::Volume(command) => volume::run(command, &engine()?, mode, output),
         Command::Snapshot(command) => snapshot::run(command, &engine()?, mode, output),
-        Command::Activate { places } => activation::activate(places, &engine()?, mode, output),
+        Command::Activate { auto: true, on, .. } => {
+            let settings = settings::read(cli.config.as_deref())?;
+            match boot::left_to_lvm2(&settings::read_lvm2(&settings)?) {
+                Some(note) => boot::nothing(note, output),
+                None => boot::activate(on.as_deref(), &engine()?, mode, output),
+            }
+        }
+        Command::Activate { places, .. } => activation::activate(places, &engine()?, mode, output),
         Command::Deactivate { places } => activation::deactivate(places, &engine()?, mode, output),
         Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
         Command::Repair { vgs, from: Some(device) } => check::settle(vgs, device, &engine()?, mode, output),
         Command::Repair { vgs, from: None } => check::repair(vgs, &engine()?, mode, output),
         Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
+        Command::Udev { name, number } => boot::properties(name, *number, output),
         Command::Completions { shell } => program::completions(*shell, output),
         Command::Man { directory } => program::man(directory),
         Command::Version => program::version(output),

@@ -54,6 +54,16 @@ impl DmName {
         Self::new(text)
     }
 
+    /// The volume group, the volume and the layer that an LVM device's name is made of; nothing if it is not made of two or three.
+    pub fn parts(&self) -> Option<(String, String, Option<String>)> {
+        // A NUL stands for a doubled hyphen: no name has one.
+        let marked = self.0.replace("--", "\0");
+        let mut parts = marked.split('-').map(|part| part.replace('\0', "-"));
+        let (vg, lv, layer) = (parts.next()?, parts.next()?, parts.next());
+        let are_names = !vg.is_empty() && !lv.is_empty() && layer.as_deref() != Some("");
+        (are_names && parts.next().is_none()).then_some((vg, lv, layer))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -154,7 +164,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_name_that_is_not_a_volumes_has_no_parts() {
+        for text in ["db", "a-", "-a", "a-b-", "a-b-real-x", "a--b"] {
+            assert_eq!(DmName::new(text).unwrap().parts(), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_device_name_is_made_of_the_parts_that_it_says(
+            vg in "[a-b][ab+.]{0,4}(-[ab]){0,2}",
+            lv in "[a-b][ab_-]{0,3}[ab]",
+            layer in prop::option::of("real|cow"),
+        ) {
+            let name = DmName::for_volume(&vg, &lv, layer.as_deref()).unwrap();
+            prop_assert_eq!(name.parts(), Some((vg, lv, layer)));
+        }
+
         #[test]
         fn volumes_of_different_names_have_different_devices(
             one in ("[a-b][ab-]{0,4}", "[a-b][ab-]{0,4}"),

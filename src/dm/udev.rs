@@ -17,6 +17,16 @@ const DISABLE_DISK_RULES: u16 = 0x04;
 const DISABLE_OTHER_RULES: u16 = 0x08;
 const LOW_PRIORITY: u16 = 0x10;
 const PRIMARY_SOURCE: u16 = 0x40;
+
+const NAMES: [(u16, &str); 6] = [
+    (0x01, "DM_UDEV_DISABLE_DM_RULES_FLAG"),
+    (DISABLE_SUBSYSTEM_RULES, "DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG"),
+    (DISABLE_DISK_RULES, "DM_UDEV_DISABLE_DISK_RULES_FLAG"),
+    (DISABLE_OTHER_RULES, "DM_UDEV_DISABLE_OTHER_RULES_FLAG"),
+    (LOW_PRIORITY, "DM_UDEV_LOW_PRIORITY_FLAG"),
+    (PRIMARY_SOURCE, "DM_UDEV_PRIMARY_SOURCE_FLAG"),
+];
+
 impl UdevFlags {
     /// A volume that people see: every rule applies.
     pub const fn visible() -> Self {
@@ -43,6 +53,17 @@ impl UdevFlags {
         self.0
     }
 
+    /// The flags in the number that an event carries as `DM_COOKIE`.
+    pub const fn of_event(number: u32) -> Self {
+        Self((number >> 16) as u16)
+    }
+
+    /// The properties that rules know the flags by, those that are set.
+    pub fn properties(self) -> Vec<&'static str> {
+        let named = NAMES.iter().filter(|(bit, _)| self.0 & bit != 0);
+        named.map(|(_, name)| *name).collect()
+    }
+
     /// The event number that carries the flags into an ioctl, with cookie number 0.
     pub const fn event_number(self) -> u32 {
         (self.0 as u32) << 16
@@ -65,5 +86,16 @@ mod tests {
         assert_eq!(UdevFlags::snapshot().event_number(), 0x0050_0000);
         assert_eq!(UdevFlags::hidden().event_number(), 0x004e_0000);
         assert_eq!(UdevFlags::unchanged().event_number(), 0);
+    }
+
+    #[test]
+    fn the_rules_get_the_flags_that_were_sent() {
+        for flags in
+            [UdevFlags::visible(), UdevFlags::snapshot(), UdevFlags::hidden(), UdevFlags::unchanged()]
+        {
+            assert_eq!(UdevFlags::of_event(flags.event_number() | 0x1234), flags);
+        }
+        let named = UdevFlags::snapshot().properties();
+        assert_eq!(named, ["DM_UDEV_LOW_PRIORITY_FLAG", "DM_UDEV_PRIMARY_SOURCE_FLAG"]);
     }
 }

@@ -84,7 +84,7 @@ impl Session<'_> {
     }
 
     /// Every volume that can be active; notes name the others that people see.
-    fn all(&self, notes: &mut Vec<String>) -> BTreeSet<LvName> {
+    pub(super) fn all(&self, notes: &mut Vec<String>) -> BTreeSet<LvName> {
         let vg = self.vg();
         let mut roots = BTreeSet::new();
         let is_root = |lv: &&Arc<Lv>| matches!(vg.role(&lv.name), Some(Role::Plain | Role::Origin));

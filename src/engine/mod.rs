@@ -16,6 +16,7 @@ use crate::lvm::Scanner;
 use crate::lvm::lock::Locks;
 
 pub mod activation;
+mod automatic;
 pub mod blank;
 pub mod converge;
 pub mod desired;

@@ -49,6 +49,11 @@ pub struct Settings {
     pub areas: Areas,
     /// The tags of physical volumes by which volumes cling to a site (`allocation/cling_tag_list`).
     pub cling_tags: Vec<ClingTag>,
+    /// LVM2's rules of udev activate groups when their devices appear (`global/event_activation`).
+    pub event_activation: bool,
+    /// What is activated without being named: `VG`, `VG/LV` or `@TAG`; none: everything
+    /// (`activation/auto_activation_volume_list`).
+    pub auto_activation: Option<Vec<String>>,
     /// What a person should know: values that cannot be used, and settings that dmsnap does not obey.
     pub notes: Vec<String>,
 }
@@ -115,6 +120,8 @@ impl Settings {
             copies: Copies::read(&mut reader, directory),
             areas: Areas::read(&mut reader),
             cling_tags: cling_tags(&mut reader),
+            event_activation: reader.flag("global/event_activation", true),
+            auto_activation: auto_activation(&mut reader),
             notes: Vec::new(),
         };
         for path in ["activation/volume_list", "activation/read_only_volume_list"] {
@@ -154,6 +161,12 @@ fn note_unobeyed(reader: &mut Reader) {
             reader.note(format!("{path} is not obeyed: {why}"));
         }
     }
+}
+
+/// A list that is set and empty means nothing.
+fn auto_activation(reader: &mut Reader) -> Option<Vec<String>> {
+    let path = "activation/auto_activation_volume_list";
+    reader.is_set(path).then(|| reader.texts(path))
 }
 
 impl Areas {

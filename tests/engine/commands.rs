@@ -7,13 +7,14 @@ use clap::CommandFactory;
 use dmsnap::cli::args::Cli;
 
 /// They change nothing.
-const QUIET: [&str; 9] = [
+const QUIET: [&str; 10] = [
     "check",
     "completions",
     "inspect",
     "man",
     "pv list",
     "snapshot list",
+    "udev",
     "version",
     "vg list",
     "volume list",

@@ -169,3 +169,16 @@ fn a_system_id_derived_from_the_machines_is_systemds() {
     assert_eq!(id("0123456789abcdef\n"), None);
     assert_eq!(id("uninitialized\n"), None);
 }
+
+#[test]
+fn what_is_activated_by_itself_is_a_list_and_without_one_everything() {
+    assert_eq!(parse("", "").auto_activation, None);
+    assert!(parse("", "").event_activation);
+    let list = |text: &str| parse(&format!("activation {{ auto_activation_volume_list = {text} }}"), "");
+    assert_eq!(list("[]").auto_activation, Some(vec![]));
+    assert_eq!(
+        list("[ \"vg\", \"@site\" ]").auto_activation,
+        Some(vec!["vg".to_owned(), "@site".to_owned()])
+    );
+    assert!(!parse("global { event_activation = 0 }", "").event_activation);
+}

@@ -46,6 +46,18 @@ pub const ALL: &[Operation] = &[
         happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_some(),
     },
     Operation {
+        command: "activate",
+        name: "activation that nobody asked for",
+        prepare: |lab| {
+            snap(lab, "a");
+            idle(lab);
+        },
+        run: |engine, mode| engine.activate_by_itself(&vg(), mode).map(drop),
+        kept: &["a"],
+        next: Next::Repair,
+        happened: |lab| lab.kernel.info(&DmName::new("vg--0-idle").unwrap()).unwrap().is_some(),
+    },
+    Operation {
         command: "repair",
         name: "a repair of what a dead process left",
         prepare: |lab| {
