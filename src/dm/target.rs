@@ -155,6 +155,14 @@ impl<D> Target<D> {
         }
     }
 
+    /// The size of the chunks of the store that it has.
+    pub fn chunk_of_store(&self) -> Option<Sectors> {
+        match self {
+            Self::Snapshot { chunk, .. } | Self::Merge { chunk, .. } => Some(*chunk),
+            _ => None,
+        }
+    }
+
     /// The same with other names for the devices, which may not all be there.
     pub fn try_map<E, F>(self, mut rename: impl FnMut(D) -> Result<E, F>) -> Result<Target<E>, F> {
         Ok(match self {

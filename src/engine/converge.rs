@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::plan::{Plan, Step};
 use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, layers_below, rank};
-use crate::dm::{DmName, DmUuid, Freeze, SwitchStep, Table, Target, UdevFlags};
+use crate::dm::{DmName, DmUuid, Freeze, Line, SwitchStep, Table, Target, UdevFlags};
 use crate::error::{Error, Kind, Result};
 
 /// The plan that turns `found` into `wanted`. Devices of `found` that are not wanted are removed.
@@ -47,8 +47,20 @@ impl Pair<'_> {
     /// It is live, with another table than the metadata wants.
     fn is_changed(&self) -> bool {
         self.found.is_some_and(|found| {
-            found.info.live && (found.table != self.node.table || found.info.read_only != self.node.read_only)
+            let is_right = does_the_same(&found.table, &self.node.table);
+            found.info.live && !(is_right && found.info.read_only == self.node.read_only)
         })
+    }
+
+    /// True for an origin whose live table tells its snapshots of writes to this data.
+    fn feeds(&self, real: &Below) -> bool {
+        self.found.is_some_and(|found| data_of_origin(&found.table) == Some(real))
+    }
+
+    /// True for a snapshot whose live table is told of them.
+    fn is_fed_through(&self, real: &Below) -> bool {
+        let live = self.found.filter(|found| found.info.live).and_then(|found| first_target(&found.table));
+        matches!(live, Some(Target::Snapshot { origin, .. }) if origin == real)
     }
 
     fn is_suspended(&self) -> bool {
@@ -266,23 +278,47 @@ fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
     })
 }
 
+/// Whether a live table is the wanted one. Of a store that has a header the kernel takes the chunk size from there, whatever a table
+/// asks for, and says it in its table: loading another one would change nothing.
+fn does_the_same(found: &Table<Below>, wanted: &Table<Below>) -> bool {
+    let same = |(found, wanted): (&Line<Below>, &Line<Below>)| {
+        let target = match (&found.target, &wanted.target) {
+            (
+                Target::Snapshot { origin, cow, .. },
+                Target::Snapshot { origin: wanted_origin, cow: wanted_cow, .. },
+            )
+            | (
+                Target::Merge { origin, cow, .. },
+                Target::Merge { origin: wanted_origin, cow: wanted_cow, .. },
+            ) => (origin, cow) == (wanted_origin, wanted_cow),
+            (found, wanted) => found == wanted,
+        };
+        target && (found.start, found.length) == (wanted.start, wanted.length)
+    };
+    found.0.len() == wanted.0.len() && found.0.iter().zip(&wanted.0).all(same)
+}
+
 /// The live origins that gain a snapshot, and the snapshots that they gain.
 ///
-/// A snapshot that the metadata calls valid cannot be joined to an origin that was written to without it: its content is lost.
+/// A snapshot that the metadata calls valid cannot be joined to an origin that was written to without it: its content is lost. Nor
+/// can one whose origin runs with a table that somebody has loaded and that does not feed it, be the snapshot's own table right.
 fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a DmUuid>)> {
     let mut cut = BTreeSet::new();
     let mut beginning = BTreeSet::new();
     let live = pairs.iter().filter(|pair| !pair.is_new());
     let origins: BTreeMap<&Below, &Pair<'a>> =
         live.filter_map(|pair| Some((data_of_origin(&pair.node.table)?, pair))).collect();
-    for pair in pairs.iter().filter(|pair| pair.is_new()) {
+    for pair in pairs {
         let Some(Target::Snapshot { origin: real, .. }) = first_target(&pair.node.table) else { continue };
         let Some(origin) = origins.get(real) else { continue };
-        if !pair.node.begins {
+        let is_fed = pair.is_fed_through(real) && origin.feeds(real);
+        if !pair.node.begins && !is_fed {
             return Err(untracked(pair.node, origin.node));
         }
-        cut.insert(origin.uuid);
-        beginning.insert(pair.uuid);
+        if pair.is_new() {
+            cut.insert(origin.uuid);
+            beginning.insert(pair.uuid);
+        }
     }
     Ok((cut, beginning))
 }

@@ -13,12 +13,12 @@ use super::session::Session;
 use super::tree::Present;
 use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
 use super::{Engine, World};
-use crate::dm::{Info, Status};
+use crate::dm::{Info, Slot, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::free::FreeMap;
 use crate::lvm::scan::{Finding, OpenPv, OpenVg, Scan};
 use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
-use crate::units::{Bytes, Extents};
+use crate::units::{Bytes, Extents, Sectors};
 
 /// Which objects are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -239,6 +239,8 @@ fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<Sna
 struct Seen {
     info: Info,
     status: Option<Status>,
+    /// The store's header outweighs the metadata.
+    chunk: Option<Sectors>,
 }
 
 fn seen(
@@ -257,14 +259,18 @@ fn seen(
     };
     // A suspended device's status would wait for its store.
     let speaks = speaks.filter(|info| info.live && !info.suspended);
-    let status = match speaks.map(|info| world.kernel.status(&info.name)) {
-        Some(Ok(lines)) => lines.into_iter().next(),
+    let Some(speaks) = speaks else { return Ok(Some(Seen { info, status: None, chunk: None })) };
+    let told = world.kernel.status(&speaks.name);
+    let told = told.and_then(|status| Ok((status, world.kernel.table(&speaks.name, Slot::Live)?)));
+    match told {
+        Ok((status, table)) => {
+            let chunk = table.0.first().and_then(|line| line.target.chunk_of_store());
+            Ok(Some(Seen { info, status: status.into_iter().next(), chunk }))
+        }
         // It went since it was found.
-        Some(Err(error)) if error.kind() == Kind::NotFound => return Ok(None),
-        Some(Err(error)) => return Err(error),
-        None => None,
-    };
-    Ok(Some(Seen { info, status }))
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn snapshot_view(
@@ -282,6 +288,7 @@ fn snapshot_view(
         }
         _ => None,
     };
+    let chunk = seen.as_ref().and_then(|seen| seen.chunk);
     let in_use_by = match &seen {
         Some(seen) if seen.info.open_count > 0 => world.devices.mounts(seen.info.number)?,
         _ => Vec::new(),
@@ -296,7 +303,7 @@ fn snapshot_view(
         used_bytes: usage.map(|(used, ..)| used),
         metadata_bytes: usage.map(|(.., metadata)| metadata),
         used_percent: usage.map(|(used, total, metadata)| used_percent(used, total, metadata)),
-        chunk_bytes: snapshot.chunk_size.bytes(),
+        chunk_bytes: chunk.unwrap_or(snapshot.chunk_size).bytes(),
         state: snapshot_state(store, snapshot.merging, seen.as_ref()),
         read_only: !store.writable(),
         created_at: store.created.as_ref().and_then(|created| rfc3339(created.time)),

@@ -179,6 +179,37 @@ fn stray_inactive_tables_are_cleared_before_anything_else() {
 }
 
 #[test]
+fn a_snapshot_whose_origin_runs_with_a_table_that_feeds_nothing_is_not_trusted() {
+    let wanted = with_snapshots(&["s"]);
+    let replaced: [(&str, Target<Below>); 3] = [
+        ("o", linear(0)),
+        ("o", Target::Linear { device: layer("o-real"), offset: Sectors(0) }),
+        ("s", linear(8)),
+    ];
+    for (text, target) in replaced {
+        let mut found = reached(&wanted);
+        found.nodes.get_mut(&uuid(text)).unwrap().table.0[0].target = target;
+        let error = converge(&found, &wanted).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+        assert!(error.to_string().starts_with("o is in use without its snapshot s: "), "{error}");
+        // Without the snapshot the volume can be put right, and with a dead one nothing is lost.
+        let lines = lines(&found, &plain());
+        assert!(lines.contains(&"remove s".to_owned()), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_chunk_size_that_the_kernel_took_from_a_stores_header_is_right() {
+    let wanted = with_snapshots(&["s"]);
+    let mut found = reached(&wanted);
+    match &mut found.nodes.get_mut(&uuid("s")).unwrap().table.0[0].target {
+        Target::Snapshot { chunk, .. } => *chunk = Sectors(8),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lines(&found, &wanted), Vec::<String>::new());
+}
+
+#[test]
 fn a_device_left_suspended_with_the_right_table_is_resumed_first() {
     let mut found = reached(&with_snapshots(&["s"]));
     for node in found.nodes.values_mut() {
