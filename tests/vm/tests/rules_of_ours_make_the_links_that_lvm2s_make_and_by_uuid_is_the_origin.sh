@@ -9,7 +9,7 @@ udevadm control --reload
 links() {
     udevadm settle
     find /dev/mapper /dev/vg-0 /dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-id -type l -printf '%p ' -exec readlink -f {} \; |
-        grep '/dev/dm-' | sort
+        { grep '/dev/dm-' || true; } | sort
 }
 
 # What udev itself knows, which is what units of systemd wait for.
