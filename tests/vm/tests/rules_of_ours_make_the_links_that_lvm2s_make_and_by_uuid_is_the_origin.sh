@@ -8,8 +8,11 @@ udevadm control --reload
 # Every link that udev knows of, and where it leads.
 links() {
     udevadm settle
-    find /dev/mapper /dev/vg-0 /dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-id -type l -printf '%p ' -exec readlink -f {} \; |
-        { grep '/dev/dm-' || true; } | sort
+    # Some of these directories go with their last link.
+    {
+        find /dev/mapper /dev/vg-0 /dev/disk/by-uuid /dev/disk/by-label /dev/disk/by-id -type l -printf '%p ' \
+            -exec readlink -f {} \; 2>/dev/null || true
+    } | sed -n '/\/dev\/dm-/p' | sort
 }
 
 # What udev itself knows, which is what units of systemd wait for.
