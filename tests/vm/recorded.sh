@@ -68,17 +68,20 @@ recorded() {
 
 # Brings /dev/ubdc to so many instants of what was recorded, drawn by lot, and looks at each.
 replay() { # INSTANTS|all
-    local most=() line seen=0 out in
+    local most=() line seen=0 of=none out in process status=0
     [ "$1" = all ] || most=(--most "$1")
     coproc replayed { exec "$TOOLS/replay" /dev/ubdb /dev/ubdc --seed "$RANDOM" --from after-0 "${most[@]}"; }
     # shellcheck disable=SC2154 # coproc makes them
-    out=${replayed[0]} in=${replayed[1]}
+    out=${replayed[0]} in=${replayed[1]} process=$replayed_PID
     while IFS= read -r line <&$out; do
+        of=${line##*\"of\":} of=${of%%[,\}]*}
         look_at "$line"
         seen=$((seen + 1))
         echo >&$in
     done
-    [ $seen -gt 0 ] || fail "there was no instant to look at"
+    wait $process || status=$?
+    equal "status of what brings the disk to its instants" 0 $status
+    equal "instants that were looked at" "$of" $seen
     echo "tally: $seen instants replayed, $operations commands recorded"
 }
 
