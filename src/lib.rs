@@ -22,6 +22,7 @@ pub mod cow;
 pub mod dm;
 pub mod engine;
 pub mod error;
+mod held;
 pub mod lvm;
 pub mod steps;
 pub mod units;

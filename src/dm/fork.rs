@@ -54,21 +54,20 @@ fn alone(child: &mut dyn FnMut()) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Closes every file but these two.
-pub fn close_all_but(files: [RawFd; 2]) {
-    let [low, high] = files.map(|file| libc::c_uint::try_from(file).unwrap_or(0));
-    let (low, high) = (low.min(high), low.max(high));
-    close_range(high + 1, libc::c_uint::MAX);
-    if low + 1 < high {
-        close_range(low + 1, high - 1);
+/// Closes every file but these, which come in order.
+pub fn close_all_but(files: &[RawFd]) {
+    let mut first = 0;
+    for file in files.iter().filter_map(|file| libc::c_uint::try_from(*file).ok()) {
+        if first < file {
+            close_range(first, file - 1);
+        }
+        first = file + 1;
     }
-    if low > 0 {
-        close_range(0, low - 1);
-    }
+    close_range(first, libc::c_uint::MAX);
 }
 
 fn close_range(first: libc::c_uint, last: libc::c_uint) {
-    // SAFETY: three numbers. Nothing in this process uses a file that is closed here: it has only the two.
+    // SAFETY: three numbers. Nothing in this process uses a file that is closed here: it knows those that are kept.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     // Before Linux 5.9 there is no such call.
     if closed != 0 {

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 
 use super::fork::{self, Shared, Thread};
 use super::switch::Reached;
+use crate::held;
 
 /// Who has the switch.
 const PARENT: u32 = 0;
@@ -82,15 +83,19 @@ fn reached(words: &Shared) -> Option<Reached> {
 }
 
 impl Watchdog {
-    /// Starts one, which keeps of all files only `control`.
+    /// Starts one, which keeps of all files only `control` and the locks: whoever waits for them waits for its rescue.
     pub fn start(budget: Duration, control: &impl AsRawFd, charge: &mut dyn Charge) -> io::Result<Self> {
         let words = Shared::new()?;
         let (ours, its) = UnixStream::pair()?;
         ours.set_read_timeout(Some(PATIENCE))?;
         let parent = Thread::current();
-        let child = fork::fork(&mut || {
-            fork::close_all_but([its.as_raw_fd(), control.as_raw_fd()]);
-            Child { words: &words, socket: &its, parent }.live(budget, charge);
+        let child = held::with(|locks| {
+            let mut kept = [&[its.as_raw_fd(), control.as_raw_fd()], locks].concat();
+            kept.sort_unstable();
+            fork::fork(&mut || {
+                fork::close_all_but(&kept);
+                Child { words: &words, socket: &its, parent }.live(budget, charge);
+            })
         })?;
         Ok(Self { words, socket: Some(ours), child, lost: false })
     }

@@ -17,6 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::name::VgName;
 use crate::error::{Error, Kind, Result};
+use crate::held::Held;
 
 /// Who else may hold the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct Locks {
 pub struct Guard {
     path: PathBuf,
     file: Option<Flock<File>>,
+    /// Until the lock is let go.
+    held: Option<Held>,
 }
 
 impl Locks {
@@ -140,7 +143,7 @@ fn hold(path: &Path, mode: Mode, until: Option<Instant>) -> std::result::Result<
             errno => Failure::Io(path.to_owned(), errno.into()),
         })?;
         if is_current(path, &file) {
-            return Ok(Guard { path: path.to_owned(), file: Some(file) });
+            return Ok(Guard::new(path, file));
         }
     }
 }
@@ -187,9 +190,17 @@ fn is_current(path: &Path, file: &File) -> bool {
     }
 }
 
+impl Guard {
+    fn new(path: &Path, file: Flock<File>) -> Self {
+        Self { path: path.to_owned(), held: Some(Held::new(&*file)), file: Some(file) }
+    }
+}
+
 impl Drop for Guard {
-    /// The last holder unlinks the file: whoever can lock it alone is that.
+    /// The last holder unlinks the file: whoever can lock it alone is that. A process that was forked meanwhile and has the file
+    /// still open holds the same lock, and it is gone for both.
     fn drop(&mut self) {
+        self.held = None;
         let Some(lock) = self.file.take() else { return };
         let alone = lock.relock(FlockArg::LockExclusiveNonblock).is_ok();
         if alone && is_current(&self.path, &lock) {
@@ -241,6 +252,26 @@ mod tests {
         assert!(directory.path().join("V_vg0").exists());
         drop(other);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    fn forked_processes_keep(path: &Path) -> bool {
+        let link = |file: &i32| std::fs::read_link(format!("/proc/self/fd/{file}")).unwrap_or_default();
+        crate::held::with(|files| files.iter().any(|file| link(file) == path))
+    }
+
+    #[test]
+    fn a_forked_process_has_the_lock_until_it_is_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("V_vg0");
+        let locks = Locks::new(directory.path());
+        let held = locks.vg(&vg(), Mode::Exclusive, Wait::No).unwrap();
+        assert!(forked_processes_keep(&path));
+        // As a process that was forked and has not ended yet.
+        let copy = held.file.as_ref().unwrap().try_clone().unwrap();
+        drop(held);
+        assert!(!forked_processes_keep(&path) && !path.exists());
+        locks.vg(&vg(), Mode::Exclusive, Wait::No).unwrap();
+        drop(copy);
     }
 
     #[test]
@@ -338,7 +369,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let own = locks.vg(&vg(), Mode::Exclusive, Wait::No).unwrap();
         // Letting go of the old file does not unlink the new one.
-        drop(Guard { path: path.clone(), file: Some(stale) });
+        drop(Guard::new(&path, stale));
         assert!(path.exists());
         assert_eq!(locks.vg(&vg(), Mode::Shared, Wait::No).unwrap_err().kind(), Kind::Locked);
         drop(own);

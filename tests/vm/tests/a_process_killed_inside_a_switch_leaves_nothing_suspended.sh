@@ -33,6 +33,22 @@ with() { [ "$(names snapshot vg)" = "$1" ] || dmsnap -q snapshot create vg/origi
 as_it_is() { true; }
 
 killed_inside "without first" snapshot create vg/origin --name first --size 16M
+
+# Whoever comes between the death and the rescue finds the group locked.
+without first
+halt_before ${inside[0]} snapshot create vg/origin --name first --size 16M
+watchdog=$(pgrep -P $process)
+kill -STOP $watchdog
+kill -KILL $process
+wait $process 2>/dev/null || true
+is_suspended || fail "nothing is suspended"
+status=0
+dmsnap -q --no-wait repair vg || status=$?
+equal "status of whoever does not wait" 8 $status
+kill -CONT $watchdog
+dmsnap -q repair vg >/dev/null
+nothing_suspended || fail "whoever waited for the lock came too early"
+
 with first
 if [ -n "$DMSNAP_LONG" ]; then
     killed_inside "without second first" snapshot create vg/origin --name second --size 16M
