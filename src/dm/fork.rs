@@ -78,15 +78,15 @@ fn close_range(first: libc::c_uint, last: libc::c_uint) {
     }
 }
 
-/// Three words that a process and those forked from it both see.
+/// Four words that a process and those forked from it both see.
 pub struct Shared {
-    page: NonNull<[AtomicU32; 3]>,
+    page: NonNull<[AtomicU32; 4]>,
 }
 
 const PAGE: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 
 impl Shared {
-    /// Three zeroes.
+    /// Four zeroes.
     pub fn new() -> nix::Result<Self> {
         let (access, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED);
         // SAFETY: a new mapping where the kernel likes takes nothing from anybody.
@@ -96,9 +96,9 @@ impl Shared {
 }
 
 impl Deref for Shared {
-    type Target = [AtomicU32; 3];
+    type Target = [AtomicU32; 4];
 
-    fn deref(&self) -> &[AtomicU32; 3] {
+    fn deref(&self) -> &[AtomicU32; 4] {
         // SAFETY: the mapping is larger, zeroed, begins at a page, and lives as long as self; it is never borrowed exclusively.
         unsafe { self.page.as_ref() }
     }

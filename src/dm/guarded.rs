@@ -173,6 +173,9 @@ struct Guarded<'a, 'b> {
 impl Guarded<'_, '_> {
     fn goes_back(&self) -> Done {
         self.watchdog.goes_back();
+        if self.watchdog.has_taken() {
+            return Err(Refusal::Taken);
+        }
         Ok(self.witness.before()?)
     }
 }

@@ -8,6 +8,7 @@
 //! more, or dies and the watchdog does. It writes nothing, allocates nothing and knows no locks.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,7 +55,7 @@ pub trait Charge {
 /// The parent's side.
 pub struct Watchdog {
     words: Shared,
-    socket: Option<UnixStream>,
+    socket: UnixStream,
     child: Pid,
     /// It does not answer: it is not waited for.
     lost: bool,
@@ -68,17 +69,22 @@ fn step(words: &Shared) -> &AtomicU32 {
     &words[1]
 }
 
+/// What the step was when the watchdog took the switch: it goes by that, whatever the parent still says.
+fn taken_at(words: &Shared) -> &AtomicU32 {
+    &words[3]
+}
+
 /// Not 0 from the first step on.
 fn begun(words: &Shared) -> &AtomicU32 {
     &words[2]
 }
 
-/// How far the parent came; none before its first step.
-fn reached(words: &Shared) -> Option<Reached> {
+/// How far the parent came, as a word says it; none before its first step.
+fn reached(words: &Shared, said: fn(&Shared) -> &AtomicU32) -> Option<Reached> {
     if begun(words).load(Ordering::SeqCst) == 0 {
         return None;
     }
-    let word = step(words).load(Ordering::SeqCst);
+    let word = said(words).load(Ordering::SeqCst);
     Some(Reached { step: usize::try_from(word & !BACK).ok()?, back: word & BACK != 0 })
 }
 
@@ -97,12 +103,12 @@ impl Watchdog {
                 Child { words: &words, socket: &its, parent }.live(budget, charge);
             })
         })?;
-        Ok(Self { words, socket: Some(ours), child, lost: false })
+        Ok(Self { words, socket: ours, child, lost: false })
     }
 
     /// Waits until it is ready, and says that the switch begins: what was said before was a rehearsal.
     pub fn begin(&mut self) -> io::Result<()> {
-        self.lost = !self.hear();
+        self.lost = !self.is_told();
         if self.lost {
             return Err(Errno::ETIMEDOUT.into());
         }
@@ -131,13 +137,13 @@ impl Watchdog {
     /// to end it once more before it says [`Watchdog::done`].
     pub fn dismiss(&mut self) -> bool {
         let dismissed = exchange(&self.words, PARENT, NOBODY);
-        self.lost |= !dismissed && !self.hear();
+        self.lost |= !dismissed && !self.is_told();
         dismissed
     }
 
-    /// How far the parent came.
+    /// How far the parent came, as the watchdog saw it, so that both go the same way.
     pub fn reached(&self) -> Option<Reached> {
-        reached(&self.words)
+        reached(&self.words, if self.lost { step } else { taken_at })
     }
 
     /// Nothing is suspended any more.
@@ -145,14 +151,30 @@ impl Watchdog {
         owner(&self.words).store(NOBODY, Ordering::SeqCst);
     }
 
-    /// Waits for its word, not without limit; false if none comes.
-    fn hear(&self) -> bool {
-        let mut word = [0];
+    /// Waits for its word; false if none comes.
+    fn is_told(&self) -> bool {
+        matches!(self.hear(), Ok(1))
+    }
+
+    /// Hangs up, and waits for it to end; false if it does not.
+    fn has_ended(&self) -> bool {
+        let _ = self.socket.shutdown(Shutdown::Write);
         loop {
-            match self.socket.as_ref().map(|mut socket| socket.read(&mut word)) {
-                Some(Ok(1)) => return true,
-                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                _ => return false,
+            match self.hear() {
+                Ok(0) => return true,
+                // A word that came too late.
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// What comes from it, not waited for without limit: 1 for a word, 0 for its end.
+    fn hear(&self) -> io::Result<usize> {
+        loop {
+            match (&self.socket).read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                heard => return heard,
             }
         }
     }
@@ -164,10 +186,10 @@ fn exchange(words: &Shared, from: u32, to: u32) -> bool {
 }
 
 impl Drop for Watchdog {
-    /// It goes, and leaves no zombie behind; it still ends a switch of which nobody said that it is over.
+    /// It goes, and leaves no zombie behind; it still ends a switch of which nobody said that it is over. One that is stopped does not
+    /// go: it is ended, and not waited for without limit.
     fn drop(&mut self) {
-        self.socket = None;
-        if !self.lost {
+        if !self.lost && self.has_ended() {
             while waitpid(self.child, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
             return;
         }
@@ -202,24 +224,27 @@ impl Child<'_> {
             if !exchange(self.words, PARENT, WATCHDOG) {
                 return;
             }
+            taken_at(self.words).store(step(self.words).load(Ordering::SeqCst), Ordering::SeqCst);
             self.parent.kick();
             if self.parent_lives_at(Instant::now() + SECOND_KICK) {
                 self.parent.kick();
             }
-            self.rescue(charge);
+            self.rescue(charge, taken_at);
             self.speak();
             while self.parent_lives_at(Instant::now() + KICKS) {
                 self.parent.kick();
             }
         }
         // The parent is dead, unless it said that it is done.
-        if owner(self.words).load(Ordering::SeqCst) != NOBODY {
-            self.rescue(charge);
+        match owner(self.words).load(Ordering::SeqCst) {
+            NOBODY => {}
+            WATCHDOG => self.rescue(charge, taken_at),
+            _ => self.rescue(charge, step),
         }
     }
 
-    fn rescue(&self, charge: &mut dyn Charge) {
-        if let Some(reached) = reached(self.words) {
+    fn rescue(&self, charge: &mut dyn Charge, said: fn(&Shared) -> &AtomicU32) {
+        if let Some(reached) = reached(self.words, said) {
             charge.rescue(reached);
         }
     }
@@ -228,7 +253,7 @@ impl Child<'_> {
     fn parent_begins(&self) -> bool {
         loop {
             let lives = self.parent_lives_at(Instant::now() + FIRST_LOOK);
-            if reached(self.words).is_some() {
+            if reached(self.words, step).is_some() {
                 return true;
             }
             if !lives {

@@ -45,6 +45,17 @@ echo 'freeze_budget = 0.5' >/tmp/config.toml
 halt_before ${inside[0]} --config /tmp/config.toml "${snapshot[@]}"
 eventually 2 nothing_suspended
 broken_off
+
+# A watchdog that is stopped: the command waits for it half a minute, not for ever.
+if [ -n "$DMSNAP_LONG" ]; then
+    DMSNAP_FREEZE_BUDGET=3600 halt_before ${inside[0]} "${snapshot[@]}"
+    kill -STOP $(pgrep -P $process)
+    kill -CONT $process
+    eventually 60 halted_or_ended $process
+    wait $process || fail "the command fails: $(</tmp/said)"
+    equal "processes left" "" "$(pgrep -x dmsnap || true)"
+    dmsnap -q snapshot remove vg/s
+fi
 kill $writer
 wait $writer
 umount origin
