@@ -126,10 +126,14 @@ impl Thread {
 
     /// Interrupts the system call that it waits in, if that can be interrupted.
     pub fn kick(self) {
+        self.kick_with(Some(KICK));
+    }
+
+    /// The same with another signal; none only looks whether the thread is there.
+    pub fn kick_with(self, signal: Option<Signal>) {
+        let signal = signal.map_or(0, |signal| signal as libc::c_int);
         // SAFETY: three numbers; whoever has [`Quiet`] has a handler for the signal.
-        unsafe {
-            libc::syscall(libc::SYS_tgkill, self.process.as_raw(), self.thread.as_raw(), KICK as libc::c_int)
-        };
+        unsafe { libc::syscall(libc::SYS_tgkill, self.process.as_raw(), self.thread.as_raw(), signal) };
     }
 }
 

@@ -215,6 +215,7 @@ impl Child<'_> {
         let _ = nix::unistd::setsid();
         spare_from_oom_killer();
         charge.rehearse();
+        self.rehearse();
         // Without the right to it what is needed is in memory all the same, just now.
         let _ = fork::lock_memory();
         if !self.speak() || !self.parent_begins() {
@@ -241,6 +242,12 @@ impl Child<'_> {
             WATCHDOG => self.rescue(charge, taken_at),
             _ => self.rescue(charge, step),
         }
+    }
+
+    /// Goes through what it may have to do itself, without doing it.
+    fn rehearse(&self) {
+        exchange(self.words, NOBODY, NOBODY);
+        self.parent.kick_with(None);
     }
 
     fn rescue(&self, charge: &mut dyn Charge, said: fn(&Shared) -> &AtomicU32) {

@@ -1,7 +1,8 @@
 # disks: 256M
 # timeout: 180
 
-"$TOOLS/dm_smoke" /dev/ubda names tables snapshot merge failed-switch failed-resume frozen busy nodes many no-control
+"$TOOLS/dm_smoke" /dev/ubda frozen
+"$TOOLS/dm_smoke" /dev/ubda names tables snapshot merge failed-switch failed-resume busy nodes many no-control
 
 # Blocks of 512 and of 4096 bytes.
 truncate -s 64M /tmp/disk
