@@ -26,7 +26,7 @@ impl Executed {
 /// Runs every step in order; the first that fails ends it, named in the error's context.
 pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Result<Executed> {
     let mut run = Run::new(plan, kernel, devices);
-    run.steps(&plan.prepare)?;
+    run.prepare()?;
     let executed = run.switch()?;
     run.steps(&plan.cleanup)?;
     Ok(executed)
@@ -36,14 +36,19 @@ pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Resul
 /// nothing of any plan is suspended any more.
 pub fn execute_apart(plans: &[&Plan], kernel: &dyn Kernel, devices: &dyn Devices) -> Vec<Result<Executed>> {
     let mut runs: Vec<_> = plans.iter().map(|plan| Run::new(plan, kernel, devices)).collect();
-    let prepared: Vec<_> = runs.iter_mut().map(|run| run.steps(&run.plan.prepare)).collect();
-    let switched: Vec<_> =
-        prepared.into_iter().zip(&runs).map(|(prepared, run)| prepared.and_then(|()| run.switch())).collect();
+    let prepared: Vec<_> = runs.iter_mut().map(Run::prepare).collect();
+    let switched = prepared.into_iter().zip(&mut runs);
+    let switched: Vec<_> = switched.map(|(prepared, run)| prepared.and_then(|()| run.switch())).collect();
     let clean_up = |(run, executed): (&mut Run<'_>, Result<Executed>)| {
         let executed = executed?;
         run.steps(&run.plan.cleanup).map(|()| executed)
     };
     runs.iter_mut().zip(switched).map(clean_up).collect()
+}
+
+/// True for what helps only the switch that follows at once: a file system is soon dirty again, and other plans switch before this one.
+fn is_fleeting(step: &Step) -> bool {
+    matches!(step, Step::Sync { .. })
 }
 
 struct Run<'a> {
@@ -59,7 +64,13 @@ impl<'a> Run<'a> {
         Self { plan, kernel, devices, numbers: known.collect() }
     }
 
-    fn switch(&self) -> Result<Executed> {
+    /// What stays as it is until the switch.
+    fn prepare(&mut self) -> Result<()> {
+        self.steps(self.plan.prepare.iter().filter(|step| !is_fleeting(step)))
+    }
+
+    fn switch(&mut self) -> Result<Executed> {
+        self.steps(self.plan.prepare.iter().filter(|step| is_fleeting(step)))?;
         if self.plan.switch.is_empty() {
             return Ok(Executed::default());
         }
@@ -69,7 +80,7 @@ impl<'a> Run<'a> {
         Ok(Executed { frozen })
     }
 
-    fn steps(&mut self, steps: &[Step]) -> Result<()> {
+    fn steps(&mut self, steps: impl IntoIterator<Item = &'a Step>) -> Result<()> {
         for step in steps {
             tracing::debug!(step = %self.plan.text(step), "device-mapper");
             self.step(step).map_err(|error| error.at(Context::Step(self.plan.text(step))))?;

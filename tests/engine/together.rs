@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, cut, differ, growth, has, has_volume, lv, vg, volume};
 use dmsnap::block::mem::{Event, Operation};
-use dmsnap::dm::Freeze;
 use dmsnap::dm::sim::Call;
+use dmsnap::dm::{DmName, Freeze};
 use dmsnap::engine::resize::Growth;
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::volume::NewVolume;
@@ -124,6 +124,28 @@ fn what_shares_a_commit_does_not_share_a_freeze() {
         assert!(suspended.len() <= 1, "{suspended:?}");
     }
     lab.assert_short_switches();
+}
+
+/// Whoever waits for others' switches is written to meanwhile.
+#[test]
+fn a_file_system_is_written_back_directly_before_its_own_freeze() {
+    let lab = lab_with_volumes(3);
+    for name in ["v0", "v1", "v2"] {
+        lab.devices.mount(&DmName::new(lab.top(name)).unwrap(), format!("/mnt/{name}"));
+    }
+    lab.kernel.forget_calls();
+    let acts = (0..3).map(|number| create(&format!("v{number}"), &format!("s{number}"))).collect();
+    kinds(at_once(&lab, &lab.engine(), acts)).iter().for_each(|kind| assert_eq!(*kind, None));
+    let calls = lab.kernel.calls();
+    let switching = |call: &&Call| matches!(call, Call::Sync(_) | Call::Suspend(_, Freeze::FileSystem));
+    let order: Vec<_> = calls.iter().filter(switching).map(ToString::to_string).collect();
+    let wanted: Vec<_> = (0..3)
+        .flat_map(|number| {
+            let name = lab.top(&format!("v{number}"));
+            [format!("sync the file system on {name}"), format!("suspend {name} and its file system")]
+        })
+        .collect();
+    assert_eq!(order, wanted);
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub enum Call {
     Create(DmName, DmUuid),
     Load(DmName, Table<DevNo>, bool),
     Clear(DmName),
+    /// The file system mounted from it is written back.
+    Sync(DmName),
     Suspend(DmName, Freeze),
     Resume(DmName, UdevFlags),
     Remove(DmName, UdevFlags),
@@ -31,6 +33,7 @@ impl fmt::Display for Call {
                 write!(f, "load {name}: {lines}{}", if *read_only { " (read-only)" } else { "" })
             }
             Self::Clear(name) => write!(f, "clear {name}"),
+            Self::Sync(name) => write!(f, "sync the file system on {name}"),
             Self::Suspend(name, Freeze::FileSystem) => write!(f, "suspend {name} and its file system"),
             Self::Suspend(name, Freeze::Io) => write!(f, "suspend {name}"),
             Self::Resume(name, _) => write!(f, "resume {name}"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::call::Call;
 use super::io::Content;
 use super::{SimKernel, State};
 use crate::block::mem::MemDevices;
@@ -160,6 +161,12 @@ impl Devices for SimDevices {
     }
 
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
+        if self.lock_mounts().contains_key(&number) {
+            let mut state = self.kernel.state();
+            let name =
+                state.nodes.iter().find(|(_, node)| node.number == number).map(|(name, _)| name.clone());
+            name.into_iter().for_each(|name| state.note(&Call::Sync(name)));
+        }
         self.disks.sync_mounted(number)
     }
 
