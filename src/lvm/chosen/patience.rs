@@ -11,6 +11,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::SigSet;
+
 use crate::block::sysfs::SysDevices;
 use crate::block::{Access, DevNo, Device, Devices};
 use crate::error::{Context, Error, Kind, Result};
@@ -168,7 +170,11 @@ impl Workers {
 /// A thread that does one thing after the other, and ends when nobody asks any more.
 fn worker() -> Sender<Job> {
     let (jobs, asked) = channel::<Job>();
-    std::thread::spawn(move || asked.into_iter().for_each(|job| job()));
+    std::thread::spawn(move || {
+        // A signal waits for whoever has a reason to be asked: a thread that switches lets none end the process meanwhile.
+        let _ = SigSet::all().thread_block();
+        asked.into_iter().for_each(|job| job());
+    });
     jobs
 }
 
@@ -185,6 +191,8 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::Signal;
+
     use super::*;
     use crate::block::Listed;
     use crate::block::mem::MemDevices;
@@ -255,6 +263,18 @@ mod tests {
         host.add("/dev/sda", Bytes::mib(4));
         let nowhere = SysDevices { sys: "/nonexistent".into(), dev: "/nonexistent".into() };
         (Patience::new(Arc::new(Slow { host, dead: dead.clone() }), nowhere, limit), dead)
+    }
+
+    #[test]
+    fn no_signal_reaches_a_thread_that_waits_for_devices() {
+        let (patience, _) = patience(Duration::from_secs(60));
+        let limit = Duration::from_secs(60);
+        let asked = || Ok(SigSet::thread_get_mask().unwrap());
+        let until = Instant::now() + limit;
+        let mask = patience.workers.within(Path::new("/dev/sda"), until, limit, asked).unwrap();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            assert!(mask.contains(signal), "{signal}");
+        }
     }
 
     #[test]
