@@ -66,7 +66,7 @@ impl Session<'_> {
         let (lv, role) = self.named(&growth.name)?;
         if role == Role::Cow {
             return Err(Error::new(Kind::Usage, format!("{}/{} is a snapshot", vg.name, lv.name))
-                .hint(format!("`dmsnap snapshot extend {}/{}` makes its store larger", vg.name, lv.name)));
+                .hint(format!("LVM2's `lvextend {}/{}` makes its store larger", vg.name, lv.name)));
         }
         if growth.resize_fs {
             self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
