@@ -16,6 +16,9 @@ mod pair;
 mod plan;
 mod side;
 
+/// In so many plans there is some of everything.
+const ENOUGH: u64 = 40;
+
 fn tried(disk: &Path, plan: &[Change], all: &mut Counts) -> std::result::Result<(), String> {
     let mut pair = Pair::new(disk).map_err(|error| format!("{error} {:?}", error.chain()))?;
     let done = pair.run(plan);
@@ -68,6 +71,12 @@ fn main() -> ExitCode {
             eprintln!("{why}");
             return ExitCode::FAILURE;
         }
+    }
+    if plans >= ENOUGH
+        && let Some(what) = counts.nothing_of()
+    {
+        eprintln!("{plans} plans, and in none of them {what}: what is compared is not what is meant to be");
+        return ExitCode::FAILURE;
     }
     let Counts { made, skipped, refused, merging, invalid, grown, held } = counts;
     println!(

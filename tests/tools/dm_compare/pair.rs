@@ -34,6 +34,22 @@ pub struct Counts {
     pub held: u64,
 }
 
+impl Counts {
+    /// What never was, in words.
+    pub fn nothing_of(&self) -> Option<&'static str> {
+        let all = [
+            (self.made, "is a change made"),
+            (self.skipped, "would a change have to wait"),
+            (self.refused, "is a change refused"),
+            (self.merging, "is there a merge"),
+            (self.invalid, "is a snapshot invalid"),
+            (self.grown, "does a table grow"),
+            (self.held, "is a device opened"),
+        ];
+        all.into_iter().find_map(|(count, what)| (count == 0).then_some(what))
+    }
+}
+
 impl Pair {
     pub fn new(disk: &Path) -> Result<Self> {
         let devices = SysDevices::default();
