@@ -192,6 +192,8 @@ impl Pair {
             let same = match (&real, &simulated) {
                 (Ok(real), Ok(simulated)) => real == simulated,
                 (Err(_), Err(_)) => true,
+                // A device that has got its first table, but not live yet: the real kernel opens it, and it has no size.
+                (Ok(real), Err(_)) => real.is_empty(),
                 _ => false,
             };
             if !same {
