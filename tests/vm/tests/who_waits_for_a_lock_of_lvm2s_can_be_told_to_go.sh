@@ -41,7 +41,8 @@ set +m
 # A holder dies.
 flock -x $locks/V_vg sleep 60 &
 holder=$!
-eventually 10 test -e $locks/V_vg
+held() { ! flock -n $locks/V_vg true; }
+eventually 10 held
 "$DMSNAP" volume create vg/x --size 4M &
 waiter=$!
 eventually 10 waits $waiter
