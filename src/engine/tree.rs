@@ -96,12 +96,10 @@ impl FoundTree {
         for device in expected {
             let info = present.find(&device.uuid)?;
             let has = |name: &DmName| info.as_ref().is_some_and(|info| info.name == *name);
-            if !has(&device.name) && present.has_name(&device.name)? {
-                squatted.insert(device.name.clone());
-            }
-            for (name, link) in device.names() {
-                let is_gone = !has(name) && !present.has_name(name)?;
-                if is_gone && !paths.is_retracted(name, link.as_deref()) {
+            for (name, link) in device.names().filter(|(name, _)| !has(name)) {
+                if present.has_name(name)? {
+                    squatted.extend((*name == device.name).then(|| name.clone()));
+                } else if !paths.is_retracted(name, link.as_deref()) {
                     stale.insert(name.clone(), link.clone());
                 }
             }
