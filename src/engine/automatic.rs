@@ -38,9 +38,7 @@ impl Engine {
     pub fn groups_on(&self, device: &Path) -> Result<Vec<VgName>> {
         let number = self.world.devices.lookup(device)?.number;
         let scan = self.scan()?;
-        let is_on = |open: &&OpenVg| {
-            open.pvs.iter().any(|pv| pv.device().is_some_and(|device| device.number() == number))
-        };
+        let is_on = |open: &&OpenVg| open.pv_on(number).is_some();
         Ok(scan.vgs.iter().filter(is_on).map(|open| open.vg.name.clone()).collect())
     }
 }

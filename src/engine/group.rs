@@ -126,9 +126,7 @@ impl Engine {
         for (path, listed) in devices.iter().zip(&listed) {
             self.refuse_unusable(path, listed)?;
             let number = listed.number;
-            if let Some(open) =
-                scan.vgs.iter().find(|open| open.pvs.iter().any(|pv| pv.number() == Some(number)))
-            {
+            if let Some(open) = scan.vgs.iter().find(|open| open.pv_on(number).is_some()) {
                 return Err(belongs(path, &open.vg.name));
             }
             let found = scan.orphans.iter().find(|pv| pv.number() == Some(number));

@@ -188,8 +188,7 @@ impl Engine {
     }
 
     fn judge(&self, scan: &mut Scan, path: &Path, listed: &Listed, labelling: Labelling) -> Result<Taken> {
-        let holds = |open: &&OpenVg| open.pvs.iter().any(|pv| pv.number() == Some(listed.number));
-        if let Some(open) = scan.vgs.iter().find(holds) {
+        if let Some(open) = scan.vgs.iter().find(|open| open.pv_on(listed.number).is_some()) {
             return Err(belongs(path, &open.vg.name));
         }
         let orphan = scan.orphans.iter().position(|pv| pv.number() == Some(listed.number));

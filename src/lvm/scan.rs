@@ -193,6 +193,11 @@ impl Scan {
 }
 
 impl OpenVg {
+    /// Its physical volume on this device.
+    pub fn pv_on(&self, number: DevNo) -> Option<&OpenPv> {
+        self.pvs.iter().find(|pv| pv.number() == Some(number))
+    }
+
     /// Opens the devices anew. A device that is another one by now, or cannot be opened, is an error.
     pub fn reopen(&mut self, devices: &dyn Devices, access: Access) -> Result<()> {
         for pv in &mut self.pvs {
