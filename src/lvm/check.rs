@@ -69,14 +69,14 @@ impl From<Refusal> for Error {
 /// Why this volume group, as its text has it, may not be changed by this host; nothing if it may. The first of
 /// several reasons is given, the one that LVM2 would stop at.
 pub fn refusal(vg: &Vg, host: &Host) -> Option<Refusal> {
-    let unchangeable = || unknown_segments(vg).or_else(|| moving(vg)).or_else(|| unwritable(vg));
-    let partial = || unchangeable().or_else(|| missing(vg));
     let damaged =
         || damage(vg).map(|text| (text, Some("restore the metadata with LVM2's vgcfgrestore".into())));
     let whole = ownership(vg, host).or_else(|| unknown_words(vg)).or_else(damaged);
     let allows_activation = whole.is_none();
-    let is_known = allows_activation && unchangeable().is_none();
-    let (what, hint) = whole.or_else(partial)?;
+    let unchangeable =
+        whole.or_else(|| unknown_segments(vg)).or_else(|| moving(vg)).or_else(|| unwritable(vg));
+    let is_known = unchangeable.is_none();
+    let (what, hint) = unchangeable.or_else(|| missing(vg))?;
     Some(Refusal {
         vg: vg.name.clone(),
         reason: format!("volume group {} {what}", vg.name),
