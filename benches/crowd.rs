@@ -1,7 +1,7 @@
 //! What operations gain that share their commits: snapshots of 64 volumes on the simulated kernel, one after the other and at once,
 //! on disks in memory whose flushes take a millisecond. In a guest, on the real kernel: `benches/crowd.sh`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -55,7 +55,6 @@ fn engine(locks: &Path) -> Engine {
         host: Host { name: "bench".into(), system: "Linux bench".into() },
         owner: dmsnap::lvm::Host::default(),
         lvm2: Settings { hints: false, ..Settings::of_nothing(Path::new("")) },
-        dev: PathBuf::from("/dev"),
     });
     let group = NewGroup {
         name: vg(),

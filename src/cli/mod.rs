@@ -46,18 +46,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
     let mode = Mode { dry_run: cli.dry_run, no_wait: cli.no_wait };
-    let engine =
-        || -> Result<Engine> { Ok(Engine::new(world::real(&settings::read(cli.config.as_deref())?)?)) };
+    let settings = || {
+        let settings = settings::read(cli.config.as_deref())?;
+        settings::read_lvm2(&settings).map(|lvm2| (settings, lvm2))
+    };
+    let engine_of = |(settings, lvm2)| world::real(&settings, lvm2).map(Engine::new);
+    let engine = || engine_of(settings()?);
     match &cli.command {
         Command::Pv(command) => pv::run(command, &engine()?, mode, output),
         Command::Vg(command) => vg::run(command, &engine()?, mode, output),
         Command::Volume(command) => volume::run(command, &engine()?, mode, output),
         Command::Snapshot(command) => snapshot::run(command, &engine()?, mode, output),
         Command::Activate { auto: true, on, .. } => {
-            let settings = settings::read(cli.config.as_deref())?;
-            match boot::left_to_lvm2(&settings::read_lvm2(&settings)?) {
+            let settings = settings()?;
+            match boot::left_to_lvm2(&settings.1) {
                 Some(note) => boot::nothing(note, output),
-                None => boot::activate(on.as_deref(), &engine()?, mode, output),
+                None => boot::activate(on.as_deref(), &engine_of(settings)?, mode, output),
             }
         }
         Command::Activate { places, .. } => activation::activate(places, &engine()?, mode, output),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use nix::sys::signal::Signal;
 
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use crate::block::Devices;
 use crate::block::sysfs::SysDevices;
 use crate::dm::Kernel;
@@ -24,13 +24,12 @@ use crate::steps::Steps;
 const FAIL_POINTS: [(&str, Signal); 2] =
     [("DMSNAP_KILL_AT", Signal::SIGKILL), ("DMSNAP_STOP_AT", Signal::SIGSTOP)];
 
-/// This host, for root.
-pub fn real(settings: &Settings) -> Result<World> {
+/// This host, for root; `lvm2` is what lvm2's configuration asks for.
+pub fn real(settings: &Settings, lvm2: lvm::Settings) -> Result<World> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::new(Kind::Internal, "only root may open block devices and device-mapper")
             .hint("run dmsnap as root"));
     }
-    let lvm2 = settings::read_lvm2(settings)?;
     let host = host()?;
     let (owner, note) = lvm2.system_id.host(&host.name, |path| std::fs::read_to_string(path).ok());
     if let Some(note) = note {
@@ -39,7 +38,6 @@ pub fn real(settings: &Settings) -> Result<World> {
     let nodes = Nodes { dev: lvm2.dev.clone(), ..Nodes::default() };
     let control = Control::new(nodes).freezing_for(settings.freeze_budget()?);
     let (kernel, devices) = parts(Arc::new(control), Arc::new(devices(&lvm2)?))?;
-    let dev = lvm2.dev.clone();
     Ok(World {
         kernel,
         devices,
@@ -49,7 +47,6 @@ pub fn real(settings: &Settings) -> Result<World> {
         host,
         owner,
         lvm2,
-        dev,
     })
 }
 

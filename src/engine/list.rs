@@ -188,7 +188,7 @@ pub(super) fn vg_view(open: &OpenVg) -> VgView {
 
 fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<VolumeView>> {
     let vg = &open.vg;
-    let naming = Naming::new(vg, &world.dev);
+    let naming = Naming::new(vg, &world.lvm2.dev);
     let mut listed = select.among(&vg.lvs, |lv| &lv.name);
     listed.retain(|lv| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none());
     listed.retain(|lv| vg.role(&lv.name) != Some(Role::Hidden));
@@ -250,7 +250,7 @@ fn seen(
     snapshot: &Snapshot,
     store: &Lv,
 ) -> Result<Option<Seen>> {
-    let naming = Naming::new(vg, &world.dev);
+    let naming = Naming::new(vg, &world.lvm2.dev);
     let Some(info) = present.find(&naming.uuid(&store.id, Layer::Top))? else { return Ok(None) };
     // While it is merged the origin's device speaks for the store.
     let speaks = match vg.lv(&snapshot.origin) {
@@ -313,7 +313,7 @@ fn snapshot_view(
         eta_full_seconds: None,
         in_use_by: in_use_by.iter().map(|place| place.display().to_string()).collect(),
         tags: user_tags(store),
-        device: seen.map(|_| Naming::new(vg, &world.dev).link(&store.name)),
+        device: seen.map(|_| Naming::new(vg, &world.lvm2.dev).link(&store.name)),
     })
 }
 

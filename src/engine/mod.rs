@@ -6,7 +6,7 @@
 //! knows no terminal.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -65,8 +65,6 @@ pub struct World {
     pub owner: crate::lvm::Host,
     /// What lvm2's own configuration asks for.
     pub lvm2: crate::lvm::Settings,
-    /// Where links to volumes are: `/dev`.
-    pub dev: PathBuf,
 }
 
 /// What the metadata says of the host that wrote it.
@@ -95,7 +93,8 @@ impl Engine {
         Self { world, tasks, scanner: Scanner::default(), told: Mutex::default() }
     }
 
+    /// Where links to volumes are: `/dev`.
     fn dev(&self) -> &Path {
-        &self.world.dev
+        &self.world.lvm2.dev
     }
 }

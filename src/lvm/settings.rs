@@ -107,16 +107,17 @@ impl Settings {
     pub fn parse(directory: &Path, conf: Option<&[u8]>, local: Option<&[u8]>) -> Result<Self> {
         let files = [("lvmlocal.conf", local), ("lvm.conf", conf)];
         let mut reader = Reader::new(directory, &files)?;
+        let dev = PathBuf::from(reader.text("devices/dir").unwrap_or_else(|| "/dev".into()));
         let settings = Self {
             locking_dir: reader.text("global/locking_dir").unwrap_or_else(|| "/run/lock/lvm".into()).into(),
             wait_for_locks: reader.flag("global/wait_for_locks", true),
             writers_first: reader.flag("global/prioritise_write_locks", true),
-            dev: reader.text("devices/dir").unwrap_or_else(|| "/dev".into()).into(),
             metadata_read_only: reader.flag("global/metadata_read_only", false),
             use_lvmlockd: reader.flag("global/use_lvmlockd", false),
             hints: reader.text("devices/hints").as_deref() != Some("none"),
             system_id: SystemId::read(&mut reader),
-            devices: DeviceRules::read(&mut reader, directory)?,
+            devices: DeviceRules::read(&mut reader, directory, &dev)?,
+            dev,
             copies: Copies::read(&mut reader, directory),
             areas: Areas::read(&mut reader),
             cling_tags: cling_tags(&mut reader),
@@ -187,7 +188,7 @@ impl Areas {
 }
 
 impl DeviceRules {
-    fn read(reader: &mut Reader, directory: &Path) -> Result<Self> {
+    fn read(reader: &mut Reader, directory: &Path, dev: &Path) -> Result<Self> {
         let name = reader.text("devices/devicesfile").unwrap_or_else(|| "system.devices".to_owned());
         // A name with a slash would lead out of the directory; LVM2 refuses it too.
         let is_name = !name.is_empty() && !name.contains('/');
@@ -205,7 +206,7 @@ impl DeviceRules {
             // Names and numbers of partitions take turns.
             types: reader.texts_among_numbers("devices/types"),
             devices_file: use_file.then(|| directory.join("devices").join(name)),
-            scan: directories(reader),
+            scan: directories(reader, dev),
             scan_lvs: reader.flag("devices/scan_lvs", false),
             smallest: smallest.max(LEAST_PV),
         })
@@ -226,10 +227,9 @@ fn cling_tags(reader: &mut Reader) -> Vec<ClingTag> {
 }
 
 /// Every device has a name where devices have their names.
-fn directories(reader: &mut Reader) -> Vec<PathBuf> {
+fn directories(reader: &mut Reader, dev: &Path) -> Vec<PathBuf> {
     let mut scan: Vec<_> = reader.texts("devices/scan").into_iter().map(PathBuf::from).collect();
-    let dev = reader.text("devices/dir").map_or_else(|| PathBuf::from("/dev"), PathBuf::from);
-    if scan.contains(&dev) {
+    if scan.iter().any(|scanned| scanned == dev) {
         scan.clear();
     }
     scan

@@ -126,7 +126,6 @@ impl Lab {
             host: Host { name: "lab".into(), system: "Linux lab".into() },
             owner: dmsnap::lvm::Host::default(),
             lvm2: self.settings(),
-            dev: "/dev".into(),
         })
     }
 

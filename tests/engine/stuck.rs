@@ -96,7 +96,6 @@ fn a_host_that_changes_no_metadata_activates_beside_what_a_dead_process_left() {
         host: Host { name: "lab".into(), system: "Linux lab".into() },
         owner: dmsnap::lvm::Host::default(),
         lvm2: dmsnap::lvm::Settings { metadata_read_only: true, ..lab.settings() },
-        dev: "/dev".into(),
     });
     engine.activate(&vg(), &[lv("idle")], MODE).unwrap();
 }

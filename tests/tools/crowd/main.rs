@@ -9,7 +9,7 @@
 //! line that is.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -54,7 +54,6 @@ fn engine() -> Engine {
         host: Host { name: "guest".into(), system: "Linux guest".into() },
         owner: dmsnap::lvm::Host::default(),
         lvm2: Settings::of_nothing(Path::new("")),
-        dev: PathBuf::from("/dev"),
     })
 }
 
