@@ -286,6 +286,13 @@ pub enum Size {
     Percent(u32, Whole),
 }
 
+impl Size {
+    /// True for a part of what there is room for: less is taken where so much cannot be had.
+    pub fn is_upper_limit(self) -> bool {
+        matches!(self, Self::Percent(_, Whole::Free | Whole::Vg))
+    }
+}
+
 impl FromStr for Size {
     type Err = Error;
 

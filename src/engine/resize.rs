@@ -18,7 +18,7 @@ use super::volume::{allocate_noted, extents_of};
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName};
-use crate::units::{Extents, Resize, Sectors, Size};
+use crate::units::{Extents, Resize, Sectors};
 
 /// A volume to be made larger.
 #[derive(Debug, Clone)]
@@ -84,7 +84,8 @@ impl Session<'_> {
         }
         let on = self.pvs_on(&growth.on)?;
         let grows = Some(lv.name.clone());
-        let at_most = matches!(growth.size, Resize::To(Size::Percent(..)) | Resize::By(Size::Percent(..)));
+        let (Resize::To(size) | Resize::By(size)) = growth.size;
+        let at_most = size.is_upper_limit();
         let (policy, cling_tags) = (vg.policy(Some(lv)), self.cling_tags());
         let request = Request { extents: more, stripes, stripe_size, on, policy, cling_tags, grows, at_most };
         let added = allocate_noted(vg, &request, &mut change.notes)?;

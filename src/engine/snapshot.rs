@@ -100,7 +100,7 @@ impl Session<'_> {
         refuse_taken(vg, name)?;
         let extents = store_extents(vg, lv, new, &mut change.notes)?;
         let (on, cling_tags) = (self.pvs_on(&new.on)?, self.cling_tags());
-        let at_most = matches!(new.size, Some(Size::Percent(_, Whole::Free | Whole::Vg)));
+        let at_most = new.size.is_some_and(Size::is_upper_limit);
         let request =
             Request { extents, on, policy: vg.policy(None), cling_tags, at_most, ..Request::default() };
         let segments = like_origin(vg, lv, &request, &mut change.notes)?;

@@ -124,7 +124,7 @@ impl Session<'_> {
             policy: new.policy.unwrap_or(vg.policy(None)),
             cling_tags: self.cling_tags(),
             grows: None,
-            at_most: matches!(new.size, Size::Percent(..)),
+            at_most: new.size.is_upper_limit(),
         };
         let segments = allocate_noted(vg, &request, &mut change.notes)?;
         change.blanks.push(Blank {
@@ -180,8 +180,7 @@ impl Session<'_> {
             if !seen.insert(number) {
                 return Err(named_twice(path));
             }
-            let pv = self.open.pvs.iter().find(|pv| pv.number() == Some(number));
-            pv.map(|pv| pv.id).ok_or_else(|| {
+            self.open.pv_on(number).map(|pv| pv.id).ok_or_else(|| {
                 let vg = &self.open.vg.name;
                 Error::new(Kind::NotFound, format!("{} is no physical volume of {vg}", path.display()))
                     .hint("`dmsnap pv list` shows which are")
