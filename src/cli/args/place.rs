@@ -18,7 +18,7 @@ impl FromStr for VolumePath {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let text = text.strip_prefix("/dev/").unwrap_or(text);
+        let text = without_dev(text);
         let Some((vg, name)) = text.split_once('/') else {
             return Err(Error::new(Kind::Usage, format!("\"{text}\" names no volume")).hint("write VG/NAME"));
         };
@@ -28,7 +28,11 @@ impl FromStr for VolumePath {
 
 /// A volume group's name, or the path that its volumes have theirs under, as lvm2 takes it.
 pub(super) fn group_name(text: &str) -> Result<VgName> {
-    text.strip_prefix("/dev/").unwrap_or(text).parse()
+    without_dev(text).parse()
+}
+
+fn without_dev(text: &str) -> &str {
+    text.strip_prefix("/dev/").unwrap_or(text)
 }
 
 /// `NAME`, or `VG/NAME` as lvm2 takes it.
@@ -77,7 +81,7 @@ impl FromStr for Place {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let text = text.strip_prefix("/dev/").unwrap_or(text);
+        let text = without_dev(text);
         let (vg, name) = match text.split_once('/') {
             Some((vg, name)) => (vg, Some(name.parse()?)),
             None => (text, None),
