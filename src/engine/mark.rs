@@ -2,8 +2,8 @@
 //!
 //! Tags are the one private thing that lvm2 keeps. A volume or snapshot marked pending was never acknowledged, one marked
 //! deleting is as good as gone: the next command takes it away. One marked changing stays, and the next command sees to its
-//! devices; after a rename the mark has the old name, whose paths may still be there. Volumes and snapshots are marked differently: what is a snapshot by now and was to be a volume, or the other way,
-//! was put to use by lvm2.
+//! devices; after a rename the mark has the old name, whose paths may still be there. Volumes and snapshots are marked differently:
+//! what is a snapshot by now and was to be a volume, or the other way, was put to use by lvm2.
 
 use std::str::FromStr;
 
@@ -62,14 +62,16 @@ impl Mark {
 
 /// The edits between which a volume's devices may not be what the metadata says.
 pub fn changing(lv: &LvName) -> (Edit, Edit) {
-    let tag = Mark::Changing.tag();
-    (Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: lv.clone(), tag })
+    tagging(lv, Mark::Changing.tag())
 }
 
 /// The same for a volume that is renamed.
 pub fn renaming(from: &LvName, to: &LvName) -> (Edit, Edit) {
-    let tag = renaming_tag(from.as_str());
-    (Edit::AddLvTag { lv: to.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: to.clone(), tag })
+    tagging(to, renaming_tag(from.as_str()))
+}
+
+fn tagging(lv: &LvName, tag: Tag) -> (Edit, Edit) {
+    (Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() }, Edit::RemoveLvTag { lv: lv.clone(), tag })
 }
 
 /// The same for a whole group.
