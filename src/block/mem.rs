@@ -20,7 +20,7 @@ mod set;
 
 pub use image::Image;
 pub use log::{Event, Log, Record};
-pub use powercut::Remains;
+pub use powercut::{Remains, mixed};
 pub use set::{Attributes, MemDevices};
 
 /// The calls that can be made to fail. Zeroing is a write.

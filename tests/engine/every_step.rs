@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::lab::Lab;
 use crate::operations::cut_ones;
-use crate::tally::{Tally, is_long, mixed, seed};
+use crate::tally::{Tally, is_long, seed};
 use crate::trial::{Cut, Point, Trial, steps, watched_steps};
 use crate::user::User;
+use dmsnap::block::mem::mixed;
 use dmsnap::error::{Error, Kind};
 
 /// At every instant of every operation the disks and the kernel's tables keep the invariants, whatever the user writes.

@@ -4,10 +4,10 @@ use crate::checker::kernel::World;
 use crate::checker::rules::{Findings, Metadata};
 use crate::lab::{Lab, MODE};
 use crate::operations::{Next, cut_ones, operations};
-use crate::tally::{Tally, is_long, mixed, seed};
+use crate::tally::{Tally, is_long, seed};
 use crate::trial::{Point, State, Trial, snapshots, steps};
 use crate::user::User;
-use dmsnap::block::mem::Remains;
+use dmsnap::block::mem::{Remains, mixed};
 use dmsnap::steps::Steps;
 
 /// So many of the contents that the disks may have are tried after each event; all of them in a long run.

@@ -8,14 +8,6 @@ pub fn is_long() -> bool {
     std::env::var_os("DMSNAP_LONG").is_some_and(|value| value == "1")
 }
 
-/// splitmix64: the seeds of samples.
-pub fn mixed(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 /// The seed of this run's samples; `DMSNAP_SEED` sets it.
 pub fn seed() -> u64 {
     std::env::var("DMSNAP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)

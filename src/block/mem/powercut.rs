@@ -59,7 +59,7 @@ impl MemDevices {
                 _ if loose.len() <= 2 => 1,
                 _ => 2,
             };
-            all.sort_by_cached_key(|outcome| (class(outcome), mix(seed ^ mix(hash(outcome)))));
+            all.sort_by_cached_key(|outcome| (class(outcome), mixed(seed ^ mixed(hash(outcome)))));
             all.truncate(count);
             all
         })
@@ -124,7 +124,7 @@ fn subsets(count: usize, seed: u64) -> Vec<Outcome> {
     all.extend((0..count).map(|lost| chosen(&|index| index != lost)));
     all.extend((0..count).map(|kept| chosen(&|index| index == kept)));
     all.extend(
-        (0..RANDOM_SUBSETS).map(|n| chosen(&|index| mix(seed << 32 | n << 16 | index as u64) & 1 == 1)),
+        (0..RANDOM_SUBSETS).map(|n| chosen(&|index| mixed(seed << 32 | n << 16 | index as u64) & 1 == 1)),
     );
     all
 }
@@ -159,7 +159,7 @@ fn sectors(event: &Event) -> u64 {
 }
 
 /// A different bit pattern for each input (splitmix64): a sample that is the same in each run.
-fn mix(input: u64) -> u64 {
+pub fn mixed(input: u64) -> u64 {
     let mut z = input.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

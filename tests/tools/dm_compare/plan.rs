@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dmsnap::block::mem::mixed;
 use dmsnap::units::Sectors;
 
 /// Each place of the disk is this large, and devices that have grown are.
@@ -65,16 +66,13 @@ impl fmt::Display for Change {
     }
 }
 
-/// splitmix64: a seed names a plan.
+/// A seed names a plan.
 pub struct Random(pub u64);
 
 impl Random {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
+        self.0 = mixed(self.0);
+        self.0 % end
     }
 
     fn index(&mut self, end: usize) -> usize {
