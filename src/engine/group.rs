@@ -16,7 +16,7 @@ use crate::block::Access;
 use crate::dm::DmUuid;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, OpenVg, Scan, Uuid, Vg, VgName, check_removable, remove_vg, wipe_label};
+use crate::lvm::{Edit, OpenVg, Scan, Uuid, Vg, VgName, remove_vg, wipe_label};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -97,7 +97,7 @@ impl Engine {
         let _global = self.lock_set(mode)?;
         let mut session = self.session(vg, mode)?;
         let recovery = session.recover(mode)?;
-        check_removable(&session.open)?;
+        session.open.check_removable()?;
         if mode.dry_run {
             let planned = Some(recovery.into_iter().chain([Entry::RemoveVg(vg.clone())]).collect());
             return Ok(Report { planned, ..Report::default() });

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use super::free::{FreeMap, Run};
 use super::model::{Area, Segment, SegmentKind, Vg};
 use super::name::{LvName, Uuid};
+use super::policy::Policy;
 use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Extents, Sectors};
 use places::Places;
@@ -16,43 +17,6 @@ mod cling;
 mod places;
 
 pub use cling::ClingTag;
-
-/// How free extents are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Policy {
-    /// One piece or nothing (each stripe one piece), behind what is there already.
-    Contiguous,
-    /// Each stripe on one physical volume, the one where it is already.
-    Cling,
-    /// As few pieces as possible.
-    #[default]
-    Normal,
-    /// As few pieces as possible; stripes may share a physical volume.
-    Anywhere,
-}
-
-impl Policy {
-    /// LVM2's word, or nothing for `inherit` and what is none. `cling_by_tags` is a part of `cling` there.
-    pub fn of_word(word: &str) -> Option<Self> {
-        match word {
-            "contiguous" => Some(Self::Contiguous),
-            "cling" | "cling_by_tags" => Some(Self::Cling),
-            "normal" => Some(Self::Normal),
-            "anywhere" => Some(Self::Anywhere),
-            _ => None,
-        }
-    }
-
-    /// LVM2's word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Contiguous => "contiguous",
-            Self::Cling => "cling",
-            Self::Normal => "normal",
-            Self::Anywhere => "anywhere",
-        }
-    }
-}
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

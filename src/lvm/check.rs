@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use super::free::used_runs;
 use super::model::{Area, Lv, SegmentKind, Vg, Words};
 use super::name::{LvName, NAME_MAX, Tag, VgName};
-use super::scan::OpenVg;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Extents;
 
@@ -340,17 +339,6 @@ pub fn check_resizeable(vg: &Vg) -> Result<()> {
     }
     let text = format!("volume group {} may not be extended or reduced", vg.name);
     Err(Error::new(Kind::Refused, text).hint("allow it with LVM2's vgchange --resizeable y"))
-}
-
-/// An error if a volume group may not be removed.
-pub fn check_removable(open: &OpenVg) -> Result<()> {
-    open.check_changeable()?;
-    let vg = &open.vg;
-    if vg.lvs.is_empty() {
-        return Ok(());
-    }
-    let text = format!("volume group {} has {} volumes", vg.name, vg.lvs.len());
-    Err(Error::new(Kind::InUse, text).hint("remove the volumes first").at(Context::Vg(vg.name.to_string())))
 }
 
 /// An error if a volume has the name, or the volume group's history keeps it.

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use super::check::check_removable;
 use super::edit::{Edit, NewVg};
 use super::label::{Location, MdaHeader, PvLabel, checksum};
 use super::model::{Stamp, Vg};
@@ -277,7 +276,7 @@ fn forget(pvs: &mut [OpenPv]) -> Result<()> {
 
 /// Removes a volume group without volumes; its physical volumes remain, unused.
 pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
-    check_removable(&open)?;
+    open.check_removable()?;
     let OpenVg { vg, mut pvs, .. } = open;
     let at = |error: Error| error.at(Context::Vg(vg.name.to_string()));
     forget(&mut pvs).and_then(|()| mark(&mut pvs, false)).map_err(at)?;

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use super::alloc::Policy;
 use super::model::{Creation, Segment};
 use super::name::{LvName, Tag, Uuid, VgName};
+use super::policy::Policy;
 use crate::units::{Extents, Sectors};
 
 /// One change.

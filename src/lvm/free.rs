@@ -1,7 +1,8 @@
 //! Which extents of which physical volume nobody uses.
 
 use super::model::{Area, SegmentKind, Vg};
-use crate::units::Extents;
+use super::name::Uuid;
+use crate::units::{Bytes, Extents};
 
 /// A run of extents on one physical volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +43,24 @@ impl FreeMap {
     /// How much is free on one.
     pub fn on(&self, pv: usize) -> Extents {
         self.pvs.get(pv).into_iter().flatten().map(|run| run.length).sum()
+    }
+}
+
+impl Vg {
+    /// The extents that no volume uses, on whichever physical volume.
+    pub fn free_extents(&self) -> Extents {
+        FreeMap::of(self).total()
+    }
+
+    /// The extents of one physical volume that no volume uses.
+    pub fn free_on(&self, id: &Uuid) -> Extents {
+        let place = self.pvs.iter().position(|pv| pv.id == *id);
+        place.map_or(Extents::ZERO, |pv| FreeMap::of(self).on(pv))
+    }
+
+    /// The size of the free extents.
+    pub fn free(&self) -> Bytes {
+        self.free_extents().sectors(self.extent_size).bytes()
     }
 }
 

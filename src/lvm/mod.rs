@@ -24,6 +24,7 @@ mod layout;
 pub mod lock;
 pub mod model;
 pub mod name;
+mod policy;
 mod read;
 mod replace;
 pub mod ring;
@@ -32,9 +33,9 @@ pub mod settings;
 pub mod span;
 mod write;
 
-pub use alloc::{ClingTag, Policy, Request, allocate};
+pub use alloc::{ClingTag, Request, allocate};
 pub use apply::extent_size;
-pub use check::{Exempt, Host, Refusal, check_removable};
+pub use check::{Exempt, Host, Refusal};
 pub use commit::{
     PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, wipe_label, write_pv,
 };
@@ -42,5 +43,6 @@ pub use edit::{Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};
 pub use model::{Area, Creation, Lv, Pv, Role, Segment, SegmentKind, Snapshot, Stamp, Vg, Words};
 pub use name::{LvName, Tag, Uuid, VgName};
+pub use policy::Policy;
 pub use scan::{Disputed, Finding, OpenMda, OpenPv, OpenVg, Present, Scan, Scanner, Version, open_vg, scan};
 pub use settings::Settings;

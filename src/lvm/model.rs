@@ -7,11 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::alloc::Policy;
 use super::config::Tree;
-use super::free::FreeMap;
 use super::index::Index;
 use super::name::{LvName, Tag, Uuid, VgName};
+use super::policy::Policy;
 use crate::error::{Error, Kind, Result};
 use crate::units::{Bytes, Extents, Sectors};
 
@@ -351,25 +350,9 @@ impl Vg {
         self.pvs.iter().map(|pv| pv.pe_count).sum()
     }
 
-    /// The extents that no volume uses, on whichever physical volume.
-    pub fn free_extents(&self) -> Extents {
-        FreeMap::of(self).total()
-    }
-
     /// The size of all extents.
     pub fn size(&self) -> Bytes {
         self.extents().sectors(self.extent_size).bytes()
-    }
-
-    /// The extents of one physical volume that no volume uses.
-    pub fn free_on(&self, id: &Uuid) -> Extents {
-        let place = self.pvs.iter().position(|pv| pv.id == *id);
-        place.map_or(Extents::ZERO, |pv| super::free::FreeMap::of(self).on(pv))
-    }
-
-    /// The size of the free extents.
-    pub fn free(&self) -> Bytes {
-        self.free_extents().sectors(self.extent_size).bytes()
     }
 
     /// How extents are chosen for this volume, or for a new one: as it says, else as the group says.

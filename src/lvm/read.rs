@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::alloc::Policy;
 use super::config::{Node, Scalar, Section, Tree};
 use super::index::Index;
 use super::model::{Creation, Lv, Pv, Stamp, Vg, Words};
 use super::name::{LvName, Tag, Uuid, VgName, is_name_byte, spelled};
+use super::policy::Policy;
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Extents, Sectors};
 

@@ -272,6 +272,17 @@ impl OpenVg {
             None => Ok(()),
         }
     }
+
+    /// An error if the volume group may not be removed.
+    pub fn check_removable(&self) -> Result<()> {
+        self.check_changeable()?;
+        let Vg { name, lvs, .. } = &self.vg;
+        if lvs.is_empty() {
+            return Ok(());
+        }
+        let text = format!("volume group {name} has {} volumes", lvs.len());
+        Err(Error::new(Kind::InUse, text).hint("remove the volumes first").at(Context::Vg(name.to_string())))
+    }
 }
 
 impl OpenPv {

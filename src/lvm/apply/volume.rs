@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::torn;
 use super::words::{LvWords, set_tags, with_tag, without_tag};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::alloc::Policy;
 use crate::lvm::check;
 use crate::lvm::config::{Place, list, quoted};
 use crate::lvm::edit::{LvFlag, NewLv};
 use crate::lvm::model::{Area, Lv, Role, Segment, SegmentKind, Vg};
 use crate::lvm::name::{LvName, Tag};
+use crate::lvm::policy::Policy;
 use crate::lvm::write::{self, LvText};
 
 impl Vg {
