@@ -13,8 +13,8 @@ use crate::dm::control::Control;
 use crate::dm::nodes::Nodes;
 use crate::engine::{Host, World};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::choice::Choice;
-use crate::lvm::chosen::{ChosenDevices, PATIENCE};
+use crate::lvm::admission::Admission;
+use crate::lvm::admitted::{AdmittedDevices, PATIENCE};
 use crate::lvm::devices_file::DevicesFile;
 use crate::lvm::{self, Locks};
 use crate::steps::Steps;
@@ -51,13 +51,13 @@ pub fn real(settings: &Settings, lvm2: lvm::Settings) -> Result<World> {
 }
 
 /// This host's devices, under lvm2's rules.
-fn devices(lvm2: &lvm::Settings) -> Result<ChosenDevices> {
+fn devices(lvm2: &lvm::Settings) -> Result<AdmittedDevices> {
     let rules = &lvm2.devices;
     let drivers = std::fs::read_to_string("/proc/devices").ok();
-    let choice = Choice::new(rules, drivers.as_deref(), None)?;
+    let admission = Admission::new(rules, drivers.as_deref(), None)?;
     let file = rules.devices_file.as_ref().map(|path| DevicesFile::new(path, &lvm2.locking_dir));
     let host = SysDevices { dev: lvm2.dev.clone(), ..SysDevices::default() };
-    ChosenDevices::new(Arc::new(host.clone()), host, choice, file, PATIENCE)
+    AdmittedDevices::new(Arc::new(host.clone()), host, admission, file, PATIENCE)
 }
 
 /// The kernel and the devices, behind the fail point if one is set.

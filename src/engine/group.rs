@@ -82,7 +82,7 @@ impl Engine {
         };
         let report = session.operate(began, mode, &format!("vg rename {vg} {to}"), change, views)?;
         if !mode.dry_run && by_id.is_none() {
-            self.world.lvm2.copies.drop_backup(vg);
+            self.world.lvm2.archives.drop_backup(vg);
         }
         Ok(report)
     }
@@ -105,7 +105,7 @@ impl Engine {
         self.archive(session.vg(), &format!("vg remove {vg}"));
         let pvs = remove_vg(session.open)?;
         let elapsed = began.elapsed();
-        self.world.lvm2.copies.drop_backup(vg);
+        self.world.lvm2.archives.drop_backup(vg);
         let objects = pvs.iter().map(|pv| pv_view(pv, None)).collect();
         Ok(Report { objects, elapsed, ..Report::default() })
     }

@@ -169,12 +169,12 @@ impl Engine {
         (self.world.random)(&mut random);
         // LVM2's are not negative.
         let random = u32::from_ne_bytes(random) >> 1;
-        self.world.lvm2.copies.archive(vg, &self.stamp(description), random);
+        self.world.lvm2.archives.archive(vg, &self.stamp(description), random);
     }
 
     /// Keeps a copy of what is in force. The same holds.
     pub(super) fn back_up(&self, vg: &Vg, description: &str) {
-        self.world.lvm2.copies.back_up(vg, &self.stamp(description));
+        self.world.lvm2.archives.back_up(vg, &self.stamp(description));
     }
 }
 

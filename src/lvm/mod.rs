@@ -4,15 +4,15 @@
 //! [`model`] is a view over it, changed by values ([`edit`]), so that whatever dmsnap does not understand
 //! survives in meaning and order. Nothing here speaks to device-mapper.
 
+pub mod admission;
+pub mod admitted;
 pub mod alloc;
 mod apply;
+mod archive;
 mod area;
 pub mod check;
-pub mod choice;
-pub mod chosen;
 pub mod commit;
 pub mod config;
-mod copies;
 pub mod devices_file;
 pub mod edit;
 pub mod free;

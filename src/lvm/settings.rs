@@ -44,7 +44,7 @@ pub struct Settings {
     /// Which devices may be physical volumes.
     pub devices: DeviceRules,
     /// Copies of the metadata in files.
-    pub copies: Copies,
+    pub archives: Archives,
     /// How many copies of the metadata there are on the disks.
     pub areas: Areas,
     /// The tags of physical volumes by which volumes cling to a site (`allocation/cling_tag_list`).
@@ -79,7 +79,7 @@ pub struct DeviceRules {
 
 /// Copies of the metadata in files, for `vgcfgrestore`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copies {
+pub struct Archives {
     /// Where the newest version of each group is kept; none: nowhere.
     pub backup: Option<PathBuf>,
     /// Where the version before each change is kept; none: nowhere.
@@ -118,7 +118,7 @@ impl Settings {
             system_id: SystemId::read(&mut reader),
             devices: DeviceRules::read(&mut reader, directory, &dev)?,
             dev,
-            copies: Copies::read(&mut reader, directory),
+            archives: Archives::read(&mut reader, directory),
             areas: Areas::read(&mut reader),
             cling_tags: cling_tags(&mut reader),
             event_activation: reader.flag("global/event_activation", true),
@@ -235,7 +235,7 @@ fn directories(reader: &mut Reader, dev: &Path) -> Vec<PathBuf> {
     scan
 }
 
-impl Copies {
+impl Archives {
     fn read(reader: &mut Reader, directory: &Path) -> Self {
         let mut place = |switch: &str, path: &str, name: &str| {
             let set = reader.text(path).map(PathBuf::from);

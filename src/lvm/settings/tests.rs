@@ -15,8 +15,8 @@ fn without_files_lvm2s_defaults_hold() {
     assert!(!settings.metadata_read_only && !settings.use_lvmlockd);
     assert_eq!(settings.system_id.source, SystemIdSource::None);
     assert_eq!(settings.devices.devices_file, None);
-    assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/etc/lvm/backup")));
-    assert_eq!((settings.copies.retain_min, settings.copies.retain_days), (10, 30));
+    assert_eq!(settings.archives.backup.as_deref(), Some(Path::new("/etc/lvm/backup")));
+    assert_eq!((settings.archives.retain_min, settings.archives.retain_days), (10, 30));
     assert_eq!((settings.areas.of_pv, settings.areas.of_vg), (1, 0));
 }
 
@@ -32,9 +32,9 @@ fn values_are_read_however_they_are_spelled() {
     assert_eq!(settings.devices.filter, ["r|.*|"]);
     assert_eq!(settings.devices.types, ["ubd", "zz"]);
     assert_eq!(settings.devices.devices_file.as_deref(), Some(Path::new("/etc/lvm/devices/system.devices")));
-    assert_eq!(settings.copies.archive, None);
-    assert_eq!(settings.copies.backup.as_deref(), Some(Path::new("/b")));
-    assert_eq!(settings.copies.retain_min, 3);
+    assert_eq!(settings.archives.archive, None);
+    assert_eq!(settings.archives.backup.as_deref(), Some(Path::new("/b")));
+    assert_eq!(settings.archives.retain_min, 3);
     assert_eq!((settings.areas.of_pv, settings.areas.of_vg), (2, 4));
 }
 
@@ -116,7 +116,7 @@ fn a_devices_file_with_a_slash_is_not_obeyed() {
 #[test]
 fn without_a_directory_there_are_no_copies() {
     let settings = Settings::of_nothing(Path::new(""));
-    assert_eq!((settings.copies.backup, settings.copies.archive), (None, None));
+    assert_eq!((settings.archives.backup, settings.archives.archive), (None, None));
 }
 
 #[test]

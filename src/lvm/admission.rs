@@ -63,7 +63,7 @@ const DRIVERS: [&str; 37] = [
 
 /// The rules, made ready.
 #[derive(Debug)]
-pub struct Choice {
+pub struct Admission {
     filters: [(&'static str, Filter); 2],
     /// Major numbers; none: any.
     majors: Option<BTreeSet<u32>>,
@@ -75,7 +75,7 @@ pub struct Choice {
     smallest: Bytes,
 }
 
-impl Choice {
+impl Admission {
     /// `drivers` is the text of `/proc/devices`, `devices_file` that of the devices file if there is one.
     pub fn new(rules: &DeviceRules, drivers: Option<&str>, devices_file: Option<&str>) -> Result<Self> {
         let global = Filter::parse("devices/global_filter", &rules.global_filter)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use super::choice::Choice;
+use super::admission::Admission;
 use super::devices_file::{DevicesFile, Version};
 use crate::block::sysfs::SysDevices;
 use crate::block::{Access, DevNo, Device, Devices, Identity, Listed, Unusable};
@@ -22,38 +22,38 @@ use patience::Patience;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Devices under rules.
-pub struct ChosenDevices {
+pub struct AdmittedDevices {
     devices: Arc<dyn Devices>,
     names: SysDevices,
-    choice: RwLock<Choice>,
+    admission: RwLock<Admission>,
     patience: Patience,
     /// The devices file, if one is obeyed.
     file: Option<DevicesFile>,
-    /// Which version of that the choice is made by.
+    /// Which version of that the admission is made by.
     read: Mutex<Option<Version>>,
     aliases: Mutex<BTreeMap<DevNo, Vec<PathBuf>>>,
 }
 
-impl ChosenDevices {
+impl AdmittedDevices {
     /// These devices, of which sysfs has the names, under these rules; a device has `patience` to answer. Where there is a devices
     /// file, what is in it counts, whenever that changes, and devices that become physical volumes are put into it.
     pub fn new(
         devices: Arc<dyn Devices>,
         names: SysDevices,
-        choice: Choice,
+        admission: Admission,
         file: Option<DevicesFile>,
         patience: Duration,
     ) -> Result<Self> {
         let patience = Patience::new(devices.clone(), names.clone(), patience);
-        let (choice, read, aliases) = (RwLock::new(choice), Mutex::default(), Mutex::default());
-        let chosen = Self { devices, names, choice, patience, file, read, aliases };
-        chosen.reread().map(|()| chosen)
+        let (admission, read, aliases) = (RwLock::new(admission), Mutex::default(), Mutex::default());
+        let admitted = Self { devices, names, admission, patience, file, read, aliases };
+        admitted.reread().map(|()| admitted)
     }
 
     /// Brings up to date what devices are judged by.
     fn refresh(&self) -> Result<()> {
         self.reread()?;
-        if self.choice().asks_for_names() {
+        if self.admission().asks_for_names() {
             *self.aliases.lock().unwrap_or_else(PoisonError::into_inner) = self.names.aliases();
         }
         Ok(())
@@ -65,14 +65,14 @@ impl ChosenDevices {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let version = file.version()?;
         if version != *read {
-            self.choice.write().unwrap_or_else(PoisonError::into_inner).list(file.read()?.as_deref());
+            self.admission.write().unwrap_or_else(PoisonError::into_inner).list(file.read()?.as_deref());
             *read = version;
         }
         Ok(())
     }
 
-    fn choice(&self) -> RwLockReadGuard<'_, Choice> {
-        self.choice.read().unwrap_or_else(PoisonError::into_inner)
+    fn admission(&self) -> RwLockReadGuard<'_, Admission> {
+        self.admission.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the devices file's text for a device, which is known by its own name there whatever name it was asked for by.
@@ -109,7 +109,7 @@ struct Known<'a> {
     identity: &'a dyn Fn(Identity) -> Option<String>,
 }
 
-impl Devices for ChosenDevices {
+impl Devices for AdmittedDevices {
     fn list(&self) -> Result<Vec<Listed>> {
         self.refresh()?;
         self.devices.list()
@@ -117,24 +117,24 @@ impl Devices for ChosenDevices {
 
     fn list_disks(&self) -> Result<Vec<Listed>> {
         self.refresh()?;
-        if self.choice().scans_lvs() { self.devices.list() } else { self.devices.list_disks() }
+        if self.admission().scans_lvs() { self.devices.list() } else { self.devices.list_disks() }
     }
 
     fn unusable(&self, listed: &Listed) -> Option<Unusable> {
-        self.known(listed, |one| self.choice().against(one.listed, one.aliases, one.identity))
+        self.known(listed, |one| self.admission().against(one.listed, one.aliases, one.identity))
     }
 
     fn admits(&self, listed: &Listed, pvid: Option<&str>) -> bool {
-        self.known(listed, |one| self.choice().admits(one.listed, one.aliases, one.identity, pvid))
+        self.known(listed, |one| self.admission().admits(one.listed, one.aliases, one.identity, pvid))
     }
 
     fn adopt(&self, listed: &Listed, pvid: &str) -> Result<()> {
-        self.relist(listed, |text, one| Choice::listing(text, one.listed, one.aliases, one.identity, pvid))
+        self.relist(listed, |text, one| Admission::listing(text, one.listed, one.aliases, one.identity, pvid))
     }
 
     fn disown(&self, listed: &Listed) -> Result<()> {
         self.relist(listed, |text, one| {
-            Choice::listing_without_pv(text, one.listed, one.aliases, one.identity)
+            Admission::listing_without_pv(text, one.listed, one.aliases, one.identity)
         })
     }
 
@@ -179,12 +179,12 @@ mod tests {
         let (host, nowhere) = (MemDevices::new(), directory.path().to_owned());
         host.add("/dev/sda", Bytes::mib(4));
         let names = SysDevices { sys: nowhere.clone(), dev: nowhere };
-        let choice = Choice::new(&Settings::default().devices, None, None).unwrap();
+        let admission = Admission::new(&Settings::default().devices, None, None).unwrap();
         let file = Some(DevicesFile::new(&path, directory.path()));
-        let chosen = ChosenDevices::new(Arc::new(host), names, choice, file, PATIENCE).unwrap();
+        let admitted = AdmittedDevices::new(Arc::new(host), names, admission, file, PATIENCE).unwrap();
         let is_usable = || {
-            let listed = chosen.list().unwrap().remove(0);
-            chosen.unusable(&listed).is_none()
+            let listed = admitted.list().unwrap().remove(0);
+            admitted.unusable(&listed).is_none()
         };
         let entry =
             |name: &str| format!("VERSION=1.1.1\nIDTYPE=devname IDNAME={name} DEVNAME={name} PVID=.\n");

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::model::{Stamp, Vg};
 use super::name::VgName;
 use super::replace::{replace_file, sync_directory, write_new};
-use super::settings::Copies;
+use super::settings::Archives;
 use crate::error::{Error, Result};
 
 /// More archived versions than there are numbers for.
@@ -24,7 +24,7 @@ const UNFINISHED: &str = ".dmsnap_";
 /// So old is no file that somebody is still writing.
 const LEFT_BEHIND: Duration = Duration::from_secs(60 * 60);
 
-impl Copies {
+impl Archives {
     /// Keeps the version that is about to be changed; `random` tells apart what two hosts keep in one directory.
     pub fn archive(&self, vg: &Vg, stamp: &Stamp, random: u32) {
         let Some(directory) = &self.archive else { return };
@@ -144,9 +144,9 @@ mod tests {
         Vg::new(&new_vg(), &[]).unwrap()
     }
 
-    fn copies(directory: &Path, retain_min: usize) -> Copies {
+    fn copies(directory: &Path, retain_min: usize) -> Archives {
         let place = |name: &str| Some(directory.join(name));
-        Copies { backup: place("backup"), archive: place("archive"), retain_min, retain_days: 0 }
+        Archives { backup: place("backup"), archive: place("archive"), retain_min, retain_days: 0 }
     }
 
     fn names(directory: &Path) -> Vec<String> {

@@ -84,17 +84,17 @@ fn the_devices_file_decides_instead_of_the_filters() {
     let rules = rules("devices { filter = [ \"r|.*|\" ] }");
     let file = "# x\nVERSION=1.1.7\nIDTYPE=sys_wwid IDNAME=naa.5_a DEVNAME=/dev/sdz PVID=x PART=1\n\
                 IDTYPE=devname IDNAME=/dev/sdb DEVNAME=/dev/sdb PVID=.\nIDTYPE=loop_file IDNAME=. PVID=y\n";
-    let choice = Choice::new(&rules, None, Some(file)).unwrap();
+    let admission = Admission::new(&rules, None, Some(file)).unwrap();
     let judge = |path: &str, identities: &[(Identity, &str)]| {
         let identity =
             |kind| identities.iter().find(|(is, _)| *is == kind).map(|(_, text)| (*text).to_owned());
-        choice.against(&listed(path, 8), &[path.into()], &identity).is_none()
+        admission.against(&listed(path, 8), &[path.into()], &identity).is_none()
     };
     assert!(judge("/dev/sda1", &[(Identity::Wwid, "naa.5 a"), (Identity::Partition, "1")]));
     assert!(!judge("/dev/sda2", &[(Identity::Wwid, "naa.5 a"), (Identity::Partition, "2")]));
     assert!(judge("/dev/sdb", &[]));
     assert!(!judge("/dev/sdc", &[]));
-    let without = Choice::new(&rules, None, None).unwrap();
+    let without = Admission::new(&rules, None, None).unwrap();
     let unusable = without.against(&listed("/dev/sdb", 8), &["/dev/sdb".into()], &|_| None).unwrap();
     assert!(unusable.what.contains("devices/filter"), "{unusable:?}");
 }
@@ -106,7 +106,7 @@ fn logical_volumes_are_looked_at_only_if_asked_for_and_never_their_layers() {
         ..listed("/dev/dm-0", 253)
     };
     let judge = |conf: &str, listed: &Listed| {
-        Choice::new(&rules(conf), None, None)
+        Admission::new(&rules(conf), None, None)
             .unwrap()
             .against(listed, &["/dev/dm-0".into()], &|_| None)
             .is_none()
@@ -118,10 +118,11 @@ fn logical_volumes_are_looked_at_only_if_asked_for_and_never_their_layers() {
 
 #[test]
 fn a_driver_that_is_unknown_and_a_device_that_is_too_small_are_named() {
-    let choice =
-        Choice::new(&rules("devices { pv_min_size = 102400 }"), Some("Block devices:\n 8 sd\n"), None)
+    let admission =
+        Admission::new(&rules("devices { pv_min_size = 102400 }"), Some("Block devices:\n 8 sd\n"), None)
             .unwrap();
-    let says = |major| choice.against(&listed("/dev/x", major), &["/dev/x".into()], &|_| None).unwrap().what;
+    let says =
+        |major| admission.against(&listed("/dev/x", major), &["/dev/x".into()], &|_| None).unwrap().what;
     assert!(says(77).contains("driver"));
     assert!(says(8).contains("pv_min_size"));
 }
@@ -131,10 +132,10 @@ fn a_name_in_the_devices_file_is_good_only_for_its_physical_volume() {
     let file = "IDTYPE=sys_wwid IDNAME=naa.5 DEVNAME=/dev/sda PVID=aaa\n\
                 IDTYPE=devname IDNAME=/dev/sdb DEVNAME=/dev/sdb PVID=bbb\n\
                 IDTYPE=devname IDNAME=/dev/sdc DEVNAME=/dev/sdc PVID=.\n";
-    let choice = Choice::new(&rules(""), None, Some(file)).unwrap();
+    let admission = Admission::new(&rules(""), None, Some(file)).unwrap();
     let admits = |path: &str, wwid: Option<&str>, pvid: Option<&str>| {
         let identity = |kind| wwid.filter(|_| kind == Identity::Wwid).map(ToOwned::to_owned);
-        choice.admits(&listed(path, 8), &[path.into()], &identity, pvid)
+        admission.admits(&listed(path, 8), &[path.into()], &identity, pvid)
     };
     let cases = [
         ("/dev/sdx", Some("naa.5"), Some("other"), true),
@@ -160,7 +161,7 @@ fn a_device_is_listed_by_the_best_of_its_identities() {
     let line = |listed: &Listed, identities: &[(Identity, &str)]| {
         let identity =
             |kind| identities.iter().find(|(is, _)| *is == kind).map(|(_, text)| (*text).to_owned());
-        Choice::listing("", listed, std::slice::from_ref(&listed.path), &identity, "p").unwrap().unwrap()
+        Admission::listing("", listed, std::slice::from_ref(&listed.path), &identity, "p").unwrap().unwrap()
     };
     let dm = |uuid: &str| Listed { dm_uuid: Some(uuid.to_owned()), ..listed("/dev/mapper/m", 253) };
     let sd = listed("/dev/sda1", 8);
@@ -189,9 +190,9 @@ fn a_device_is_listed_by_the_best_of_its_identities() {
 fn only_devices_with_a_name_in_a_directory_to_be_scanned_are_looked_at() {
     let judge = |conf: &str, aliases: &[&str]| {
         let aliases: Vec<_> = aliases.iter().map(PathBuf::from).collect();
-        let choice = Choice::new(&rules(conf), None, None).unwrap();
-        assert!(choice.asks_for_names() || conf.contains("\"/dev\"") || conf.is_empty());
-        choice.against(&listed(&aliases[0].to_string_lossy(), 8), &aliases, &|_| None).map(|why| why.what)
+        let admission = Admission::new(&rules(conf), None, None).unwrap();
+        assert!(admission.asks_for_names() || conf.contains("\"/dev\"") || conf.is_empty());
+        admission.against(&listed(&aliases[0].to_string_lossy(), 8), &aliases, &|_| None).map(|why| why.what)
     };
     let disks = "devices { scan = [ \"/dev/disk/by-id/\", \"/dev/mapper\" ] }";
     assert_eq!(judge(disks, &["/dev/sda", "/dev/disk/by-id/a"]), None);
