@@ -394,6 +394,20 @@ pub enum Snapshot {
         #[arg(value_name = "VG[/NAME]")]
         place: Option<Place>,
     },
+    /// Make a snapshot's store larger, in use
+    ///
+    /// No larger than can be of use: a store with room for every chunk of its origin cannot overflow.
+    Extend {
+        /// The snapshot
+        #[arg(value_name = "VG/NAME")]
+        snapshot: VolumePath,
+        /// To what size, or with + by how much
+        #[arg(short, long, value_name = "[+]SIZE")]
+        size: Resize,
+        /// Take extents only from these physical volumes
+        #[arg(long, value_name = "DEV")]
+        on: Vec<PathBuf>,
+    },
     /// Remove snapshots
     #[command(visible_alias = "rm")]
     Remove {

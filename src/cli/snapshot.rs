@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::args::{Snapshot, SnapshotCreate};
+use super::args::{Snapshot, SnapshotCreate, VolumePath};
 use super::each::each;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
 use super::volume::{by_group, select};
 use crate::engine::snapshot::NewSnapshots;
+use crate::engine::store::StoreGrowth;
 use crate::engine::view::SnapshotView;
 use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
@@ -39,6 +40,11 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
         }
         Snapshot::List { place } => {
             output.list("snapshots", &engine.snapshots(&select(place.as_ref()))?, &COLUMNS)
+        }
+        Snapshot::Extend { snapshot, size, on } => {
+            let VolumePath { vg, name } = snapshot.clone();
+            let growth = StoreGrowth { vg, name, size: *size, on: on.clone() };
+            output.made("snapshots", &engine.extend_snapshot(&growth, mode)?, &COLUMNS)
         }
         Snapshot::Remove { snapshots } => {
             let remove = |vg: &VgName, names: &Vec<_>| engine.remove_snapshots(vg, names, mode);

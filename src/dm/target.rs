@@ -351,6 +351,19 @@ impl<D> Table<D> {
         Self(lines)
     }
 
+    /// True if everything that `shorter` maps is mapped so here too. Both have as few lines as it takes.
+    pub fn continues(&self, shorter: &Self) -> bool
+    where
+        D: PartialEq,
+    {
+        let last = shorter.0.len().saturating_sub(1);
+        let same = |(index, (line, short)): (usize, (&Line<D>, &Line<D>))| {
+            let is_whole = line.length == short.length || index == last && line.length > short.length;
+            is_whole && line.start == short.start && line.target == short.target
+        };
+        shorter.0.len() <= self.0.len() && self.0.iter().zip(&shorter.0).enumerate().all(same)
+    }
+
     /// The devices below, in order, each as often as it is named.
     pub fn devices(&self) -> Vec<&D> {
         self.0.iter().flat_map(|line| line.target.devices()).collect()

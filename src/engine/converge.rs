@@ -63,6 +63,14 @@ impl Pair<'_> {
         matches!(live, Some(Target::Snapshot { origin, .. }) if origin == real)
     }
 
+    /// True if its table only becomes longer: what is in it stays where it is.
+    fn only_grows(&self) -> bool {
+        let goes_on = |found: &FoundNode| {
+            found.info.read_only == self.node.read_only && self.node.table.continues(&found.table)
+        };
+        self.is_changed() && self.found.is_some_and(goes_on)
+    }
+
     fn is_suspended(&self) -> bool {
         self.found.is_some_and(|found| found.info.live && found.info.suspended)
     }
@@ -79,6 +87,8 @@ struct Difference<'a> {
     cut: BTreeSet<&'a DmUuid>,
     /// Those snapshots.
     beginning: BTreeSet<&'a DmUuid>,
+    /// The stores of snapshots.
+    stores: BTreeSet<&'a DmUuid>,
     /// Paths of devices that are not there.
     stale: &'a BTreeMap<DmName, Option<PathBuf>>,
 }
@@ -100,7 +110,8 @@ impl<'a> Difference<'a> {
         let (cut, beginning) = cuts(&pairs)?;
         let gone: Vec<_> = gone.into_iter().map(|(_, node)| node).collect();
         let gone_origins = gone.iter().filter_map(|node| data_of_origin(&node.table)).collect();
-        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning, stale: &found.stale })
+        let stores = pairs.iter().filter_map(|pair| store_of(&pair.node.table)).collect();
+        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning, stores, stale: &found.stale })
     }
 
     fn layers(&self) -> BTreeMap<DmUuid, (crate::dm::DmName, Option<crate::block::DevNo>)> {
@@ -176,9 +187,11 @@ impl<'a> Difference<'a> {
         }
     }
 
-    /// True if the device's table changes while I/O waits.
+    /// True if the device's table changes while I/O waits. A store that becomes longer does so by itself, in one call: the kernel
+    /// suspends nothing above it, and who dies before that call or behind it leaves nothing suspended.
     fn switches(&self, pair: &Pair<'_>) -> bool {
-        pair.is_changed() || self.cut.contains(pair.uuid) || self.beginning.contains(pair.uuid)
+        let grows = self.stores.contains(pair.uuid) && pair.only_grows();
+        (pair.is_changed() && !grows) || self.cut.contains(pair.uuid) || self.beginning.contains(pair.uuid)
     }
 
     fn switch(&self, plan: &mut Plan) {
@@ -332,6 +345,17 @@ fn first_target(table: &Table<Below>) -> Option<&Target<Below>> {
 fn data_of_origin(table: &Table<Below>) -> Option<&Below> {
     match first_target(table) {
         Some(Target::Origin { device } | Target::Merge { origin: device, .. }) => Some(device),
+        _ => None,
+    }
+}
+
+/// The store of a snapshot, merging or not, that has this table.
+fn store_of(table: &Table<Below>) -> Option<&DmUuid> {
+    match first_target(table) {
+        Some(
+            Target::Snapshot { cow: Below::Layer(store), .. }
+            | Target::Merge { cow: Below::Layer(store), .. },
+        ) => Some(store),
         _ => None,
     }
 }

@@ -41,6 +41,7 @@ mod session;
 pub mod setup;
 pub mod snapshot;
 mod stack;
+pub mod store;
 pub mod tree;
 pub mod view;
 pub mod volume;

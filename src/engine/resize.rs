@@ -18,7 +18,7 @@ use super::volume::{allocate_noted, extents_of};
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName};
-use crate::units::{Extents, Resize, Sectors};
+use crate::units::{Bytes, Extents, Resize, Sectors};
 
 /// A volume to be made larger.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Session<'_> {
         let (lv, role) = self.named(&growth.name)?;
         if role == Role::Cow {
             return Err(Error::new(Kind::Usage, format!("{}/{} is a snapshot", vg.name, lv.name))
-                .hint(format!("LVM2's `lvextend {}/{}` makes its store larger", vg.name, lv.name)));
+                .hint(format!("`dmsnap snapshot extend {}/{}` makes its store larger", vg.name, lv.name)));
         }
         if growth.resize_fs {
             self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
@@ -77,7 +77,7 @@ impl Session<'_> {
             change.touched.insert(lv.name.clone());
         }
         let (stripes, stripe_size) = last_layout(lv);
-        let more = self.missing(lv, growth.size, stripes, &mut change.notes)?;
+        let more = self.missing(lv, growth.size, stripes, None, &mut change.notes)?;
         if more.is_zero() {
             change.notes.push(format!("{}/{} has that size already", vg.name, lv.name));
             return Ok(change);
@@ -121,13 +121,20 @@ impl Session<'_> {
     }
 
     /// The extents that a volume lacks of the size asked for. One that is larger by less than a row of its stripes was made so
-    /// large for that size.
-    fn missing(&self, lv: &Lv, size: Resize, stripes: u64, notes: &mut Vec<String>) -> Result<Extents> {
+    /// large for that size. `origin` is what a percentage of a snapshot's origin is taken of.
+    pub(super) fn missing(
+        &self,
+        lv: &Lv,
+        size: Resize,
+        stripes: u64,
+        origin: Option<Bytes>,
+        notes: &mut Vec<String>,
+    ) -> Result<Extents> {
         let vg = self.vg();
         let present = lv.extents();
         let wanted = match size {
-            Resize::By(more) => return extents_of(vg, more, None, notes),
-            Resize::To(size) => extents_of(vg, size, None, notes)?,
+            Resize::By(more) => return extents_of(vg, more, origin, notes),
+            Resize::To(size) => extents_of(vg, size, origin, notes)?,
         };
         if wanted < present && present - wanted < Extents(stripes) {
             return Ok(Extents::ZERO);

@@ -174,7 +174,7 @@ fn like_origin(vg: &Vg, origin: &Lv, request: &Request, notes: &mut Vec<String>)
     })
 }
 
-fn merging(vg: &Vg, store: &LvName, origin: &LvName) -> Error {
+pub(super) fn merging(vg: &Vg, store: &LvName, origin: &LvName) -> Error {
     Error::new(Kind::InUse, format!("{}/{store} is being merged into {}/{origin}", vg.name, vg.name))
         .hint("wait until the merge is over")
 }

@@ -15,6 +15,7 @@ mod operations;
 mod power;
 mod safety;
 mod snapshots;
+mod stores;
 mod stuck;
 mod tally;
 mod together;

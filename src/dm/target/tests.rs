@@ -151,3 +151,26 @@ proptest! {
         prop_assert_eq!(Status::parse(&kind, &status.to_string()), status);
     }
 }
+
+#[test]
+fn a_table_continues_what_is_mapped_the_same_in_it() {
+    let line = |start, length, minor, offset| Line {
+        start: Sectors(start),
+        length: Sectors(length),
+        target: Target::Linear { device: dev(minor), offset: Sectors(offset) },
+    };
+    let short = Table(vec![line(0, 8, 1, 0), line(8, 8, 2, 0)]);
+    let cases = [
+        (vec![line(0, 8, 1, 0), line(8, 8, 2, 0)], true),
+        (vec![line(0, 8, 1, 0), line(8, 16, 2, 0)], true),
+        (vec![line(0, 8, 1, 0), line(8, 8, 2, 0), line(16, 8, 1, 64)], true),
+        (vec![line(0, 8, 1, 0)], false),
+        (vec![line(0, 8, 1, 0), line(8, 4, 2, 0)], false),
+        (vec![line(0, 8, 1, 0), line(8, 16, 2, 8)], false),
+        (vec![line(0, 16, 1, 0), line(16, 8, 2, 0)], false),
+    ];
+    for (lines, continues) in cases {
+        let table = Table(lines);
+        assert_eq!(table.continues(&short), continues, "{table}");
+    }
+}

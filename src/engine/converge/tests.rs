@@ -136,6 +136,43 @@ fn a_further_snapshot_leaves_the_origins_table_alone() {
     assert_eq!(lines[suspend + 2], "| resume o");
 }
 
+/// The same tree with this device's table.
+fn with_table(mut tree: DeviceTree, device: &str, lines: Vec<Line<Below>>) -> DeviceTree {
+    tree.0.get_mut(&uuid(device)).unwrap().table = Table(lines);
+    tree
+}
+
+fn line(start: u64, length: u64, target: Target<Below>) -> Line<Below> {
+    Line { start: Sectors(start), length: Sectors(length), target }
+}
+
+#[test]
+fn a_store_grows_with_one_resume_outside_any_switch() {
+    let small = with_snapshots(&["s", "t"]);
+    let longer = vec![line(0, 9000, linear(10_000))];
+    let more = vec![line(0, 8192, linear(10_000)), line(8192, 100, linear(50_000))];
+    for table in [longer, more] {
+        let plan = converge(&reached(&small), &with_table(small.clone(), "s-cow", table)).unwrap();
+        let prepare: Vec<_> = plan.prepare.iter().map(|step| plan.text(step)).collect();
+        assert!(prepare[0].starts_with("load s-cow: 0 "), "{prepare:?}");
+        assert_eq!(prepare[1..], ["resume s-cow"]);
+        assert!(plan.switch.is_empty() && plan.cleanup.is_empty(), "{plan}");
+    }
+}
+
+#[test]
+fn a_store_that_moves_or_shrinks_and_what_is_no_store_change_in_a_switch() {
+    let tree = with_snapshots(&["s"]);
+    let moved = vec![line(0, 9000, linear(20_000))];
+    let shorter = vec![line(0, 100, linear(10_000))];
+    let grown = vec![line(0, 9000, linear(0))];
+    for (device, table) in [("s-cow", moved), ("s-cow", shorter), ("o-real", grown)] {
+        let plan = converge(&reached(&tree), &with_table(tree.clone(), device, table)).unwrap();
+        let switch: Vec<_> = plan.switch.iter().map(super::super::plan::switch_text).collect();
+        assert_eq!(switch, [format!("suspend {device}"), format!("resume {device}")]);
+    }
+}
+
 #[test]
 fn removing_one_of_two_snapshots_suspends_nothing() {
     let plan = converge(&reached(&with_snapshots(&["s", "t"])), &with_snapshots(&["s"])).unwrap();

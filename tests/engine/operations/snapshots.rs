@@ -4,6 +4,7 @@ use super::{Next, Operation};
 use crate::lab::{Lab, MODE, cut, has, idle, lv, snap, striped, vg, volume};
 use dmsnap::engine::setup::Labelling;
 use dmsnap::engine::snapshot::NewSnapshots;
+use dmsnap::engine::store::StoreGrowth;
 use dmsnap::lvm::Edit;
 use dmsnap::units::{Bytes, ChunkSize, Size};
 
@@ -125,6 +126,43 @@ pub const ALL: &[Operation] = &[
         happened: |lab| has(lab, "s"),
     },
     Operation {
+        command: "snapshot extend",
+        name: "a store that grows",
+        prepare: |lab| {
+            snap(lab, "a");
+            small(lab, "s");
+        },
+        run: |engine, mode| engine.extend_snapshot(&growth("s", "+2M"), mode).map(drop),
+        kept: &["a", "s"],
+        next: Next::Any,
+        happened: |lab| store(lab, "s") == Bytes::mib(5),
+    },
+    Operation {
+        command: "snapshot extend",
+        name: "a store that grows onto another device",
+        prepare: |lab| small(lab, "s"),
+        run: |engine, mode| {
+            let growth = StoreGrowth { on: vec!["/dev/sdb".into()], ..growth("s", "5M") };
+            engine.extend_snapshot(&growth, mode).map(drop)
+        },
+        kept: &["s"],
+        next: Next::Any,
+        happened: |lab| store(lab, "s") == Bytes::mib(5),
+    },
+    Operation {
+        command: "snapshot extend",
+        name: "a store that grows while nobody uses it",
+        prepare: |lab| {
+            idle(lab);
+            let small = NewSnapshots { size: Some(Size::Absolute(Bytes::mib(1))), ..cut(&[("idle", "j")]) };
+            lab.engine().create_snapshots(&small, MODE).unwrap();
+        },
+        run: |engine, mode| engine.extend_snapshot(&growth("j", "+1M"), mode).map(drop),
+        kept: &[],
+        next: Next::Any,
+        happened: |lab| store(lab, "j") == Bytes::mib(2),
+    },
+    Operation {
         command: "snapshot remove",
         name: "removing one of two",
         prepare: |lab| {
@@ -176,6 +214,21 @@ pub const ALL: &[Operation] = &[
         happened: |lab| !has(lab, "i"),
     },
 ];
+
+/// A snapshot of `db` whose store has room for what is written to it, and not for everything.
+fn small(lab: &Lab, name: &str) {
+    let small = NewSnapshots { size: Some(Size::Absolute(Bytes::mib(3))), ..cut(&[("db", name)]) };
+    lab.engine().create_snapshots(&small, MODE).unwrap();
+}
+
+fn growth(name: &str, size: &str) -> StoreGrowth {
+    StoreGrowth { vg: vg(), name: lv(name), size: size.parse().unwrap(), on: Vec::new() }
+}
+
+fn store(lab: &Lab, name: &str) -> Bytes {
+    let snapshots = lab.snapshots();
+    snapshots.iter().find(|snapshot| snapshot.name == name).unwrap().cow_size_bytes
+}
 
 /// Another volume, into which lvm2 has begun to merge a snapshot.
 fn merging(lab: &Lab) {
