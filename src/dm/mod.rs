@@ -23,6 +23,7 @@ pub mod udev;
 mod watchdog;
 
 pub use name::{DmName, DmUuid};
+pub use switch::Reached;
 pub use target::{Line, Status, Table, Target};
 pub use udev::UdevFlags;
 

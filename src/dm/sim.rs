@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
+    Witness,
 };
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
@@ -22,6 +23,7 @@ mod call;
 mod devices;
 mod io;
 mod node;
+mod rescue;
 mod rules;
 mod snapshot;
 mod store;
@@ -44,6 +46,8 @@ struct State {
     published: BTreeMap<DmName, (DevNo, Option<PathBuf>)>,
     missing_targets: Vec<String>,
     hook: Option<Hook>,
+    /// The last switch, while its process may not have ended it.
+    switch: Option<rescue::Begun>,
 }
 
 /// The simulated kernel. Copies are the same kernel.
@@ -79,6 +83,7 @@ impl SimKernel {
             violations: state.violations.clone(),
             published: state.published.clone(),
             missing_targets: state.missing_targets.clone(),
+            switch: state.switch.clone(),
             ..State::default()
         };
         Self { state: Arc::new(Mutex::new(fork)) }
@@ -274,7 +279,11 @@ impl Kernel for SimKernel {
     }
 
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
-        super::switch::run_singly(self, steps, &())
+        self.switch_before(steps, &())
+    }
+
+    fn switch_before(&self, steps: &[SwitchStep], witness: &dyn Witness) -> Result<SwitchReport> {
+        rescue::noted(self, steps, witness)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {

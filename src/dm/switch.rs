@@ -13,6 +13,7 @@ use crate::block::DevNo;
 use crate::error::{Error, Result};
 
 /// A device that a switch suspends, as it was before.
+#[derive(Debug, Clone)]
 pub struct Before {
     /// Its name.
     pub name: DmName,
@@ -88,16 +89,20 @@ impl<'a> Course<'a> {
             let info = kernel.info(&name)?.ok_or_else(|| no_such_device(&name))?;
             Ok(Before { name, table, read_only: info.read_only, swaps: info.inactive })
         });
-        let before = before.collect::<Result<Vec<_>>>()?;
+        Ok(Self::with(steps, before.collect::<Result<_>>()?))
+    }
+
+    /// The switch of these steps, with its devices as they were.
+    pub fn with(steps: &'a [SwitchStep], before: Vec<Before>) -> Self {
         let device = |step: &SwitchStep| before.iter().position(|device| device.name == *step.device());
-        Ok(Self {
+        Self {
             steps,
             devices: steps.iter().map(device).collect(),
             since: vec![None; before.len()],
             resumed: vec![false; before.len()],
             frozen: vec![Duration::ZERO; before.len()],
             before,
-        })
+        }
     }
 
     /// Its steps.
@@ -233,10 +238,13 @@ impl<'a> Course<'a> {
 }
 
 /// Fires each step as a single call, for kernels that have nothing to prepare.
-struct Single<'a, K: ?Sized> {
-    kernel: &'a K,
-    steps: &'a [SwitchStep],
-    witness: &'a dyn Witness,
+pub struct Single<'a, K: ?Sized> {
+    /// Asked one call at a time.
+    pub kernel: &'a K,
+    /// The switch's.
+    pub steps: &'a [SwitchStep],
+    /// Who looks on.
+    pub witness: &'a dyn Witness,
 }
 
 /// Runs the steps as single calls of `kernel`.
@@ -245,8 +253,12 @@ pub fn run_singly<K: Kernel + ?Sized>(
     steps: &[SwitchStep],
     witness: &dyn Witness,
 ) -> Result<SwitchReport> {
-    let mut course = Course::new(kernel, steps)?;
-    match course.run(&mut Single { kernel, steps, witness }) {
+    in_words(Course::new(kernel, steps)?, &mut Single { kernel, steps, witness })
+}
+
+/// Runs a switch whose calls have words for what they refuse.
+pub fn in_words(mut course: Course<'_>, calls: &mut dyn Calls) -> Result<SwitchReport> {
+    match course.run(calls) {
         Ok(()) => Ok(course.report()),
         Err((_, Refusal::Error(error))) => Err(error),
         Err((_, Refusal::Errno(errno))) => Err(Error::io("the kernel did not switch", errno)),

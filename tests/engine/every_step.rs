@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::checker::kernel::World;
 use crate::lab::Lab;
 use crate::operations::cut_ones;
 use crate::tally::{Tally, is_long, seed};
 use crate::trial::{Cut, Point, Trial, steps, watched_steps};
 use crate::user::User;
 use dmsnap::block::mem::mixed;
-use dmsnap::error::{Error, Kind};
 
 /// At every instant of every operation the disks and the kernel's tables keep the invariants, whatever the user writes.
 #[test]
@@ -69,6 +69,47 @@ fn whenever_a_process_dies_the_next_command_finishes_or_undoes() {
     tally.end();
 }
 
+/// A process dies at each step of a switch, on its way there and back, and its watchdog ends the switch.
+#[test]
+fn whenever_a_watchdog_ends_a_switch_nothing_stays_suspended_and_the_next_command_finishes_or_undoes() {
+    let mut tally = Tally::new("rescues");
+    for operation in cut_ones() {
+        let trial = Trial::new(operation);
+        for step in 1..=trial.steps {
+            let dead = trial.cut(Point::Death(step));
+            if dead.lab.kernel.reached().is_empty() {
+                continue;
+            }
+            rescued(&trial, &dead, &mut tally, &format!("dead before step {step}"));
+            let mut back = None;
+            for later in step + 1.. {
+                let dead = trial.cut(Point::Broken(step, later));
+                let taken = Some(dead.lab.kernel.taken_back());
+                if taken == back {
+                    break;
+                }
+                back = taken;
+                rescued(&trial, &dead, &mut tally, &format!("{step} refused, dead before step {later}"));
+            }
+        }
+    }
+    tally.end();
+}
+
+fn rescued(trial: &Trial, dead: &Cut, tally: &mut Tally, when: &str) {
+    let suspended = |lab: &Lab| {
+        let all = World::of(lab).devices.into_iter().filter(|device| device.suspended);
+        all.map(|device| device.name).collect::<Vec<_>>()
+    };
+    let was = suspended(&trial.lab);
+    for (reached, mut cut) in dead.rescued() {
+        let left = suspended(&cut.lab).into_iter().filter(|name| !was.contains(name));
+        let mut found: Vec<_> = left.map(|name| format!("{name} is left suspended")).collect();
+        found.extend(settled(trial, &mut cut, tally.total()));
+        tally.cut(trial.operation.name, &format!("{when}, {reached:?}"), &found);
+    }
+}
+
 /// The command that puts right what the first one left dies as well; a third one follows.
 #[test]
 fn whenever_the_next_process_dies_as_well_the_one_after_it_finishes_or_undoes() {
@@ -83,12 +124,12 @@ fn whenever_the_next_process_dies_as_well_the_one_after_it_finishes_or_undoes() 
                 let outcome = trial.next(&lab.engine_stepping(&steps), step);
                 (outcome, steps.taken())
             };
-            let whole = copy(&first);
+            let whole = first.copy();
             let (_, taken) = next(&whole.lab, &whole.user, Point::Nowhere);
             number = mixed(number);
             let one = 1 + number % taken.max(1);
             for second in (1..=taken).filter(|second| is_long() || *second == one) {
-                let mut cut = copy(&first);
+                let mut cut = first.copy();
                 // Acknowledged or not, what the second one was to do itself is not looked at.
                 let _ = next(&cut.lab, &cut.user, Point::Death(second));
                 let found = settled(&trial, &mut cut, step + second + 100);
@@ -97,12 +138,6 @@ fn whenever_the_next_process_dies_as_well_the_one_after_it_finishes_or_undoes() 
         }
     }
     tally.end();
-}
-
-fn copy(cut: &Cut) -> Cut {
-    let lab = cut.lab.fork();
-    let user = cut.user.on(&lab);
-    Cut { user, lab, outcome: Err(Error::new(Kind::Internal, "dead")), is_alive: false, steps: 0 }
 }
 
 /// Lets the next command run, watched, and says what is wrong with what is left.

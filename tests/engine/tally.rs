@@ -25,6 +25,11 @@ impl Tally {
         Self { kind, began: Instant::now(), counts: Vec::new(), wrong: Vec::new() }
     }
 
+    /// How many there were so far.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+
     /// Counts a cut of an operation, and what the checker found.
     pub fn cut(&mut self, operation: &'static str, place: &str, found: &[String]) {
         match self.counts.last_mut() {
@@ -38,7 +43,7 @@ impl Tally {
 
     /// Prints the counts past the test harness, which shows nothing of a test that passes; fails if anything was wrong.
     pub fn end(self) {
-        let total: u64 = self.counts.iter().map(|(_, count)| count).sum();
+        let total = self.total();
         let each: Vec<_> = self.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let Self { kind, began, counts, wrong } = self;
         let (operations, seed) = (counts.len(), seed());

@@ -9,7 +9,7 @@ use crate::checker::rules::{Findings, History, Metadata, always, at_rest};
 use crate::lab::{Lab, MODE, has_volume, used_lab_with_volume, volume};
 use crate::operations::{Next, Operation};
 use crate::user::User;
-use dmsnap::dm::{Kernel, Slot};
+use dmsnap::dm::{Kernel, Reached, Slot};
 use dmsnap::engine::Engine;
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::{Error, Kind, Result};
@@ -123,6 +123,8 @@ pub enum Point {
     Denied(u64),
     /// Neither this step nor any later one happens.
     Death(u64),
+    /// The first step does not happen, and the process hears so; before the second one it dies.
+    Broken(u64, u64),
 }
 
 fn failed(what: &str) -> Result<()> {
@@ -135,8 +137,8 @@ pub fn steps(user: &User, point: Point) -> Steps {
     let before = move |step| {
         user.turn();
         match point {
-            Point::Refused(at) if step == at => failed("this step is refused"),
-            Point::Death(at) if step >= at => failed("the process is dead"),
+            Point::Refused(at) | Point::Broken(at, _) if step == at => failed("this step is refused"),
+            Point::Death(at) | Point::Broken(_, at) if step >= at => failed("the process is dead"),
             _ => Ok(()),
         }
     };
@@ -202,7 +204,7 @@ impl Trial {
 
     pub fn cut(&self, point: Point) -> Cut {
         let cut = self.run(|_, user| steps(user, point));
-        Cut { is_alive: !matches!(point, Point::Death(_)), ..cut }
+        Cut { is_alive: !matches!(point, Point::Death(_) | Point::Broken(..)), ..cut }
     }
 
     /// The next command, on each group.
@@ -335,6 +337,28 @@ impl Trial {
         let again = Cut { lab, user, outcome: Ok(()), is_alive: true, steps: 0 };
         wrong.extend(self.judge(&again));
         wrong
+    }
+}
+
+impl Cut {
+    /// The same on a copy of the host.
+    pub fn copy(&self) -> Self {
+        let lab = self.lab.fork();
+        let user = self.user.on(&lab);
+        let outcome = self.outcome.as_ref().map_err(Clone::clone).copied();
+        Self { lab, user, outcome, is_alive: self.is_alive, steps: self.steps }
+    }
+
+    /// The host as the watchdog of its dead process leaves it, if it died in a switch: in each way in which it may have said how far it
+    /// came.
+    pub fn rescued(&self) -> Vec<(Reached, Self)> {
+        let rescued = |reached| {
+            let copy = self.copy();
+            copy.user.turn();
+            copy.lab.kernel.rescue(reached);
+            (reached, copy)
+        };
+        self.lab.kernel.reached().into_iter().map(rescued).collect()
     }
 }
 
