@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
 use crate::dm::{
-    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
-    Witness,
+    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Switches, Table,
+    UdevFlags, Witness,
 };
 use crate::error::Result;
 use crate::units::Bytes;
@@ -161,6 +161,14 @@ impl Kernel for SteppedKernel {
     /// Each suspend and resume is a step, and so is each call that undoes them: a dead process undoes nothing.
     fn switch(&self, steps: &[SwitchStep]) -> Result<SwitchReport> {
         self.kernel.switch_before(steps, &self.steps)
+    }
+
+    fn switches<'k>(
+        &'k self,
+        all: &[&'k [SwitchStep]],
+        _: &'k dyn Witness,
+    ) -> Result<Box<dyn Switches + 'k>> {
+        self.kernel.switches(all, &self.steps)
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {

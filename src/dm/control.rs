@@ -10,12 +10,13 @@ use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmOptions};
 use nix::errno::Errno;
 
+use super::guarded::Guarded;
 use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::switch::Course;
 use super::{
     DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep,
-    Table, Target, UdevFlags, Witness, guarded, no_such_target,
+    Switches, Table, Target, UdevFlags, Witness, no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -332,11 +333,21 @@ impl Kernel for Control {
     }
 
     fn switch_before(&self, steps: &[SwitchStep], witness: &dyn Witness) -> Result<SwitchReport> {
-        let course = Course::new(self, steps)?;
-        guarded::switch(self.dm()?.file(), course, self.freeze_budget, witness, |errno, step| match step {
+        self.switches(&[steps], witness)?.run(0)
+    }
+
+    fn switches<'k>(
+        &'k self,
+        all: &[&'k [SwitchStep]],
+        witness: &'k dyn Witness,
+    ) -> Result<Box<dyn Switches + 'k>> {
+        let courses = all.iter().map(|steps| Course::new(self, steps)).collect();
+        let refused = |errno, step: &SwitchStep| match step {
             SwitchStep::Suspend(name, _) => refused(errno, "suspend", name),
             SwitchStep::Resume(name, _) => refused(errno, "resume", name),
-        })
+        };
+        let guarded = Guarded::new(self.dm()?.file(), self.freeze_budget, witness, refused, courses)?;
+        Ok(Box::new(guarded))
     }
 
     fn supports(&self, target_type: &str) -> Result<bool> {

@@ -10,12 +10,16 @@ use std::time::Duration;
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
 
+mod apart;
 pub mod control;
 mod fork;
 mod guarded;
 mod ioctl;
+mod locked;
 pub mod name;
 pub mod nodes;
+mod quiet;
+mod shared;
 pub mod sim;
 pub(crate) mod switch;
 pub mod target;
@@ -176,6 +180,15 @@ pub trait Kernel: Send + Sync {
         switch::run_singly(self, steps, witness)
     }
 
+    /// Makes ready to run several switches that share no device, each when it is its turn: what guards them is there once for all.
+    fn switches<'k>(
+        &'k self,
+        all: &[&'k [SwitchStep]],
+        witness: &'k dyn Witness,
+    ) -> Result<Box<dyn Switches + 'k>> {
+        Ok(Box::new(switch::Singly { kernel: self, all: all.to_vec(), witness }))
+    }
+
     /// Whether tables of this target type can be loaded, as far as it can be known without loading one
     /// (a module may still have to be loaded by the kernel).
     fn supports(&self, target_type: &str) -> Result<bool>;
@@ -189,6 +202,12 @@ pub trait Kernel: Send + Sync {
 
     /// Removes the node of a device that is gone, and `link` if it still points there.
     fn retract(&self, name: &DmName, link: Option<&Path>) -> Result<()>;
+}
+
+/// Switches that wait for their turns. See [`Kernel::switches`].
+pub trait Switches {
+    /// Runs the one of this number; see [`Kernel::switch`]. None is run twice.
+    fn run(&mut self, number: usize) -> Result<SwitchReport>;
 }
 
 /// What the paths of devices lead to. See [`Kernel::paths`].

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::{DmName, Kernel, Slot, SwitchReport, SwitchStep, Table, UdevFlags, Witness, no_such_device};
+use super::{
+    DmName, Kernel, Slot, SwitchReport, SwitchStep, Switches, Table, UdevFlags, Witness, no_such_device,
+};
 use crate::block::DevNo;
 use crate::error::{Error, Result};
 
@@ -231,9 +233,9 @@ impl<'a> Course<'a> {
     }
 
     /// How long each device was suspended.
-    pub fn report(self) -> SwitchReport {
-        let names = self.before.into_iter().map(|device| device.name);
-        SwitchReport { frozen: names.zip(self.frozen).collect() }
+    pub fn report(&self) -> SwitchReport {
+        let names = self.before.iter().map(|device| device.name.clone());
+        SwitchReport { frozen: names.zip(self.frozen.iter().copied()).collect() }
     }
 }
 
@@ -263,6 +265,22 @@ pub fn in_words(mut course: Course<'_>, calls: &mut dyn Calls) -> Result<SwitchR
         Err((_, Refusal::Error(error))) => Err(error),
         Err((_, Refusal::Errno(errno))) => Err(Error::io("the kernel did not switch", errno)),
         Err((_, Refusal::Taken)) => Err(Error::io("the kernel did not switch", Errno::EINTR)),
+    }
+}
+
+/// Switches of a kernel that has nothing to make ready for them.
+pub struct Singly<'a, K: ?Sized> {
+    /// Runs each by itself.
+    pub kernel: &'a K,
+    /// Their steps.
+    pub all: Vec<&'a [SwitchStep]>,
+    /// Who looks on.
+    pub witness: &'a dyn Witness,
+}
+
+impl<K: Kernel + ?Sized> Switches for Singly<'_, K> {
+    fn run(&mut self, number: usize) -> Result<SwitchReport> {
+        self.kernel.switch_before(self.all.get(number).copied().unwrap_or_default(), self.witness)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan::{Plan, Step, switch_text};
 use super::tree::Below;
 use crate::block::{DevNo, Devices};
-use crate::dm::{DmName, DmUuid, Kernel, Table};
+use crate::dm::{DmName, DmUuid, Kernel, SwitchReport, SwitchStep, Switches, Table};
 use crate::error::{Context, Error, Kind, Result};
 
 /// What running a plan showed.
@@ -25,11 +25,7 @@ impl Executed {
 
 /// Runs every step in order; the first that fails ends it, named in the error's context.
 pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Result<Executed> {
-    let mut run = Run::new(plan, kernel, devices);
-    run.prepare()?;
-    let executed = run.switch()?;
-    run.steps(&plan.cleanup)?;
-    Ok(executed)
+    execute_apart(&[plan], kernel, devices).into_iter().next().unwrap_or_else(|| Ok(Executed::default()))
 }
 
 /// Runs plans that share no device: where one of them fails the others go on. What waits for udev is in the cleanups, which begin when
@@ -37,13 +33,36 @@ pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Resul
 pub fn execute_apart(plans: &[&Plan], kernel: &dyn Kernel, devices: &dyn Devices) -> Vec<Result<Executed>> {
     let mut runs: Vec<_> = plans.iter().map(|plan| Run::new(plan, kernel, devices)).collect();
     let prepared: Vec<_> = runs.iter_mut().map(Run::prepare).collect();
-    let switched = prepared.into_iter().zip(&mut runs);
-    let switched: Vec<_> = switched.map(|(prepared, run)| prepared.and_then(|()| run.switch())).collect();
+    let switched = switched(&mut runs, prepared, kernel);
     let clean_up = |(run, executed): (&mut Run<'_>, Result<Executed>)| {
         let executed = executed?;
         run.steps(&run.plan.cleanup).map(|()| executed)
     };
     runs.iter_mut().zip(switched).map(clean_up).collect()
+}
+
+/// Runs the switches of those that are prepared, one after the other, under one guard.
+fn switched(runs: &mut [Run<'_>], prepared: Vec<Result<()>>, kernel: &dyn Kernel) -> Vec<Result<Executed>> {
+    let plans = runs.iter().map(|run| run.plan).zip(&prepared);
+    let all: Vec<&[SwitchStep]> =
+        plans.map(|(plan, done)| if done.is_ok() { plan.switch.as_slice() } else { &[] }).collect();
+    let mut switches: Result<Box<dyn Switches + '_>> = match all.iter().all(|steps| steps.is_empty()) {
+        true => Ok(Box::new(Nothing)),
+        false => kernel.switches(&all, &()),
+    };
+    let switch = |(number, (prepared, run)): (usize, (Result<()>, &mut Run<'_>))| {
+        prepared.and_then(|()| run.switch(number, &mut switches))
+    };
+    prepared.into_iter().zip(runs).enumerate().map(switch).collect()
+}
+
+/// Where no plan has a switch.
+struct Nothing;
+
+impl Switches for Nothing {
+    fn run(&mut self, _: usize) -> Result<SwitchReport> {
+        Ok(SwitchReport::default())
+    }
 }
 
 /// True for what helps only the switch that follows at once: a file system is soon dirty again, and other plans switch before this one.
@@ -69,14 +88,14 @@ impl<'a> Run<'a> {
         self.steps(self.plan.prepare.iter().filter(|step| !is_fleeting(step)))
     }
 
-    fn switch(&mut self) -> Result<Executed> {
+    fn switch(&mut self, number: usize, switches: &mut Result<Box<dyn Switches + '_>>) -> Result<Executed> {
         self.steps(self.plan.prepare.iter().filter(|step| is_fleeting(step)))?;
         if self.plan.switch.is_empty() {
             return Ok(Executed::default());
         }
-        let steps: Vec<_> = self.plan.switch.iter().map(switch_text).collect();
-        let report = self.kernel.switch(&self.plan.switch);
-        let frozen = report.map_err(|error| error.at(Context::Step(steps.join(", "))))?.frozen;
+        let report = switches.as_mut().map_err(|error| error.clone()).and_then(|all| all.run(number));
+        let steps = || self.plan.switch.iter().map(switch_text).collect::<Vec<_>>().join(", ");
+        let frozen = report.map_err(|error| error.at(Context::Step(steps())))?.frozen;
         Ok(Executed { frozen })
     }
 

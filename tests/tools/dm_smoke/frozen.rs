@@ -38,7 +38,7 @@ fn run(steps: &[SwitchStep], frozen: &Frozen) -> Result<SwitchReport> {
 }
 
 /// `org` over `real`, and a first snapshot `s` of it in wait.
-fn prepare(lab: &Lab) -> Result<[SwitchStep; 4]> {
+pub fn prepare(lab: &Lab) -> Result<[SwitchStep; 4]> {
     lab.linear("real", 0)?;
     lab.linear("cow", 1)?;
     lab.create("org")?;
@@ -60,7 +60,7 @@ fn kind_of(lab: &Lab, device: &str) -> Result<String> {
     Ok(table.0.first().map(|line| line.target.kind().to_owned()).unwrap_or_default())
 }
 
-fn at_rest(lab: &Lab, kind: &str) -> Result<()> {
+pub fn at_rest(lab: &Lab, kind: &str) -> Result<()> {
     equal("org", &lab.state("org")?, &(false, true, false, 0))?;
     equal("its table", &kind_of(lab, "org")?, &kind.to_owned())?;
     lab.put("org", 1, 1)

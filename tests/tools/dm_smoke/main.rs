@@ -15,7 +15,9 @@ use lab::{Lab, expect};
 
 mod frozen;
 mod lab;
+mod orphaned;
 mod paths;
+mod round;
 mod snapshots;
 mod strict;
 mod tables;
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn scenarios() -> BTreeMap<&'static str, Scenario> {
-    let table: [(&str, Scenario); 13] = [
+    let table: [(&str, Scenario); 16] = [
         ("names", tables::names),
         ("tables", tables::tables),
         ("snapshot", snapshots::snapshot),
@@ -62,6 +64,9 @@ fn scenarios() -> BTreeMap<&'static str, Scenario> {
         ("many", tables::many),
         ("no-control", paths::no_control),
         ("frozen", frozen::frozen),
+        ("round", round::round),
+        ("doomed", orphaned::doomed),
+        ("orphaned", orphaned::orphaned),
         ("transfers", transfers::transfers),
     ];
     table.into_iter().collect()

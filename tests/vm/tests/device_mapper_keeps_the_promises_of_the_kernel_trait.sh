@@ -2,6 +2,7 @@
 # timeout: 180
 
 "$TOOLS/dm_smoke" /dev/ubda frozen
+"$TOOLS/dm_smoke" /dev/ubda round orphaned
 "$TOOLS/dm_smoke" /dev/ubda names tables snapshot merge failed-switch failed-resume busy nodes many no-control
 
 # Blocks of 512 and of 4096 bytes.

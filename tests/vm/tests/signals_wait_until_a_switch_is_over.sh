@@ -2,7 +2,7 @@
 # timeout: 100
 
 # A process that is told to end inside its switch ends when nothing is suspended any more. Its watchdog hears no signal either, has of all
-# files only its socket, device-mapper and the group's lock, and has its memory locked.
+# files only its socket, its parent's death, device-mapper and the group's lock, and has its memory locked.
 . "$TOP/tests/vm/halted.sh"
 busy_origin
 snapshot=(snapshot create vg/origin --name s --size 16M)
@@ -17,7 +17,7 @@ for signal in TERM HUP INT; do
     DMSNAP_FREEZE_BUDGET=3600 halt_before ${inside[0]}- "${snapshot[@]}"
     is_suspended || fail "nothing is suspended"
     watchdog=$(pgrep -P $process)
-    equal "files of the watchdog" 3 "$(ls /proc/$watchdog/fd | wc -l)"
+    equal "files of the watchdog" 4 "$(ls /proc/$watchdog/fd | wc -l)"
     locked $process || fail "the process's memory is not locked"
     locked $watchdog || fail "the watchdog's memory is not locked"
     kill -$signal $process $watchdog
