@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use dmsnap::block::DevNo;
 use dmsnap::block::mem::MemDevice;
+use dmsnap::cow::diff::Ranges;
 use dmsnap::cow::store::{Exception, Store};
 use dmsnap::error::Kind;
 use dmsnap::units::{Bytes, Chunks, Sectors};
@@ -39,6 +40,9 @@ fn read(device: &MemDevice, content: &[u8], origin: Option<Sectors>) {
     let end = Sectors(content.len() as u64 / 512);
     let (used, metadata) = (table.used(), table.metadata());
     assert!(metadata <= used && metadata.get() + wanted.len() as u64 <= used.get());
+    let changed = Ranges::of(&table, origin.unwrap_or(Sectors(u64::MAX)));
+    let chunks = Chunks(wanted.len() as u64).sectors(table.chunk_size);
+    assert!(changed.total() <= chunks && (changed.total().is_zero() || !wanted.is_empty()));
     // What comes next may be beyond the end; what is used is not.
     assert!((used.get() - 2).saturating_mul(chunk) <= end.get());
 }

@@ -408,6 +408,18 @@ pub enum Snapshot {
         #[arg(long, value_name = "DEV")]
         on: Vec<PathBuf>,
     },
+    /// Show which byte ranges of a volume changed since a snapshot was taken, or between two snapshots
+    ///
+    /// Found in the exception stores, in the volume's use, whatever its size. All that changed is in it; where that may be more than what
+    /// changed, the answer says so.
+    Diff {
+        /// The snapshot
+        #[arg(value_name = "VG/NAME")]
+        snapshot: VolumePath,
+        /// An older snapshot of the same volume: what changed between the two
+        #[arg(long, value_name = "VG/OLDER")]
+        since: Option<VolumePath>,
+    },
     /// Remove snapshots
     #[command(visible_alias = "rm")]
     Remove {

@@ -6,6 +6,7 @@ use super::args::{Snapshot, SnapshotCreate, VolumePath};
 use super::each::each;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
 use super::volume::{by_group, select};
+use crate::engine::diff::{Comparison, Difference, RangeView};
 use crate::engine::snapshot::NewSnapshots;
 use crate::engine::store::StoreGrowth;
 use crate::engine::view::SnapshotView;
@@ -46,11 +47,40 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
             let growth = StoreGrowth { vg, name, size: *size, on: on.clone() };
             output.made("snapshots", &engine.extend_snapshot(&growth, mode)?, &COLUMNS)
         }
+        Snapshot::Diff { snapshot, since } => {
+            diff(&engine.differences(&comparison(snapshot, since.as_ref())?, mode)?, output)
+        }
         Snapshot::Remove { snapshots } => {
             let remove = |vg: &VgName, names: &Vec<_>| engine.remove_snapshots(vg, names, mode);
             each(by_group(snapshots), &BTreeSet::new(), output, remove, |report| output.done(report))
         }
     }
+}
+
+fn comparison(snapshot: &VolumePath, since: Option<&VolumePath>) -> Result<Comparison> {
+    if let Some(older) = since.filter(|older| older.vg != snapshot.vg) {
+        let cause = format!("{} and {} are different volume groups", older.vg, snapshot.vg);
+        return Err(Error::new(Kind::Usage, cause).hint("compare snapshots of one volume"));
+    }
+    let since = since.map(|older| older.name.clone());
+    Ok(Comparison { vg: snapshot.vg.clone(), snapshot: snapshot.name.clone(), since })
+}
+
+/// A line for each range: there may be a million.
+fn diff(difference: &Difference, output: &Output) -> Result<()> {
+    if output.is_object() {
+        return output.object(difference);
+    }
+    output.notes(&difference.notes);
+    let size = difference.size_bytes.get().to_string();
+    let width = size.len().max("OFFSET".len());
+    let line = |range: &RangeView| {
+        let (offset, length) = (range.offset_bytes.get(), range.length_bytes.get());
+        format!("{offset:>width$}  {length:>width$}")
+    };
+    let heading = format!("{:>width$}  {:>width$}", "OFFSET", "LENGTH");
+    let lines: Vec<_> = std::iter::once(heading).chain(difference.ranges.iter().map(line)).collect();
+    output.lines(&lines)
 }
 
 fn new_snapshots(new: &SnapshotCreate) -> Result<NewSnapshots> {

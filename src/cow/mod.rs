@@ -1,4 +1,5 @@
-//! The exception store of a dm-snapshot on disk: what it holds, and how large it must be.
+//! The exception store of a dm-snapshot on disk: what it holds, what changed by it, and how large it must be.
 
+pub mod diff;
 pub mod size;
 pub mod store;

@@ -20,6 +20,7 @@ mod automatic;
 pub mod blank;
 pub mod converge;
 pub mod desired;
+pub mod diff;
 pub mod dispute;
 pub mod execute;
 mod gather;

@@ -136,22 +136,25 @@ impl Session<'_> {
     }
 
     fn snapshot_removal(&self, names: &[LvName]) -> Result<Change> {
-        let vg = self.vg();
         let mut origins = Vec::new();
         for name in names {
-            vg.find_lv(name)?;
-            let Some(snapshot) = vg.snapshot_of_store(name) else {
-                return Err(Error::new(Kind::Usage, format!("{}/{name} is no snapshot", vg.name))
-                    .hint(format!("`dmsnap snapshot list {}` shows those there are", vg.name)));
-            };
-            if snapshot.merging {
-                return Err(merging(vg, name, &snapshot.origin));
-            }
-            origins.push(snapshot.origin.clone());
+            origins.push(self.snapshot_named(name)?.origin.clone());
         }
         let mut change = self.removal_of(names.to_vec())?;
         change.touched.extend(origins);
         Ok(change)
+    }
+
+    /// A snapshot that is not being merged.
+    pub(super) fn snapshot_named(&self, name: &LvName) -> Result<&Snapshot> {
+        let vg = self.vg();
+        vg.find_lv(name)?;
+        match vg.snapshot_of_store(name) {
+            Some(snapshot) if snapshot.merging => Err(merging(vg, name, &snapshot.origin)),
+            Some(snapshot) => Ok(snapshot),
+            None => Err(Error::new(Kind::Usage, format!("{}/{name} is no snapshot", vg.name))
+                .hint(format!("`dmsnap snapshot list {}` shows those there are", vg.name))),
+        }
     }
 
     /// Finds out before anything is written whether the kernel can do what the plan will ask.

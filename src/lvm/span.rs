@@ -1,7 +1,7 @@
 //! A volume's extents as one block device, without device-mapper.
 //!
-//! For extents that nothing maps: what was in them is wiped before the metadata names them. Never for a volume in use, whose
-//! content the kernel may be moving.
+//! For extents that nothing maps: what was in them is wiped before the metadata names them, and the store of a snapshot that is not
+//! active is read. Never for a volume in use, whose content the kernel may be moving.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -7,12 +7,13 @@ use clap::CommandFactory;
 use dmsnap::cli::args::Cli;
 
 /// They change nothing.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 11] = [
     "check",
     "completions",
     "inspect",
     "man",
     "pv list",
+    "snapshot diff",
     "snapshot list",
     "udev",
     "version",

@@ -5,6 +5,7 @@
 mod checker;
 mod commands;
 mod cuts;
+mod diffs;
 mod disputes;
 mod every_step;
 mod full;

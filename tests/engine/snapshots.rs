@@ -219,13 +219,15 @@ fn a_stores_percentage_of_the_group_is_an_upper_limit() {
     }
 }
 
-/// A kernel whose snapshots go in the moment between being found and being asked how they are: lists take no lock.
-struct Fleeting(SimKernel);
+/// What a kernel says of how a device is.
+type Told = dyn Fn(&SimKernel, &DmName) -> Result<Vec<dmsnap::dm::Status>> + Send + Sync;
 
-impl Kernel for Fleeting {
+/// A kernel that says something else of how devices are.
+pub struct Telling(pub SimKernel, pub Box<Told>);
+
+impl Kernel for Telling {
     fn status(&self, name: &DmName) -> Result<Vec<dmsnap::dm::Status>> {
-        self.0.remove(name, dmsnap::dm::UdevFlags::hidden())?;
-        self.0.status(name)
+        (self.1)(&self.0, name)
     }
     fn list(&self) -> Result<Vec<dmsnap::dm::Info>> {
         self.0.list()
@@ -280,11 +282,17 @@ impl Kernel for Fleeting {
     }
 }
 
+/// It goes in the moment between being found and being asked how it is: lists take no lock.
 #[test]
 fn a_snapshot_that_goes_while_it_is_listed_is_no_error() {
     let lab = lab_with_volume();
     lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
-    let engine = lab.engine_on(Arc::new(Fleeting(lab.kernel.clone())), Arc::new(lab.devices.clone()));
+    let fleeting = |kernel: &SimKernel, name: &DmName| {
+        kernel.remove(name, dmsnap::dm::UdevFlags::hidden())?;
+        kernel.status(name)
+    };
+    let fleeting = Telling(lab.kernel.clone(), Box::new(fleeting));
+    let engine = lab.engine_on(Arc::new(fleeting), Arc::new(lab.devices.clone()));
     let listed = engine.snapshots(&Select::default()).unwrap();
     assert_eq!(listed[0].state, SnapshotState::Inactive);
 }
