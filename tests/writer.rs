@@ -111,6 +111,27 @@ fn an_old_record_in_place_of_a_new_one_is_found() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("slot 7 holds record 8"));
 }
 
+/// Three files hold the records in turn; one that is behind the others leaves a hole.
+#[test]
+fn records_go_round_several_files_and_one_that_is_older_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let files: Vec<_> = ["a", "b", "c"].map(|name| directory.path().join(name)).into();
+    let names: Vec<_> = files.iter().map(|file| text(file)).collect();
+    let run = |word: &str, more: &[&str]| {
+        let ring = ["--slots", "12"];
+        writer(&[&[word], names.as_slice(), &ring, more].concat())
+    };
+    answer(&run("write", &["--sync", "none", "--last", "12"]));
+    let old = fs::read(&files[1]).unwrap();
+    answer(&run("write", &["--sync", "none", "--first", "13", "--last", "17"]));
+    let found = answer(&run("verify", &[]));
+    assert_eq!((&found["first"], &found["last"], &found["records"]), (&6.into(), &17.into(), &12.into()));
+    fs::write(&files[1], old).unwrap();
+    let output = run("verify", &[]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("slot 1 holds record 2 and not 14"));
+}
+
 #[test]
 fn a_command_is_reported_with_its_status_its_time_and_the_longest_write() {
     let directory = tempfile::tempdir().unwrap();

@@ -29,9 +29,10 @@ struct Arguments {
 enum Command {
     /// Write records until a SIGTERM, a SIGINT or the end of the time; then print what it was like as JSON.
     Write(write::Options),
-    /// Check the records of a file and print the first and the last number as JSON; fail on a hole or a damaged record.
+    /// Check the records of the files and print the first and the last number as JSON; fail on a hole or a damaged record.
     Verify {
-        file: PathBuf,
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         #[command(flatten)]
         ring: Ring,
     },
@@ -44,7 +45,7 @@ enum Command {
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     match Arguments::parse().command {
         Command::Write(options) => print(&write::run(&options)?),
-        Command::Verify { file, ring } => print(&verify::run(&file, ring)?),
+        Command::Verify { files, ring } => print(&verify::run(&files, ring)?),
         Command::State { file, which } => println!("{}", state::read(&file, which)?),
         Command::During(options) => return during::run(&options),
     }

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-/// Where records lie: each at its own slot, all of one size.
+/// Where records lie: each at its own slot, all of one size. Of several files each has the slots in turn.
 #[derive(Args, Clone, Copy)]
 pub struct Ring {
     /// Bytes of a record, a multiple of 512.
     #[arg(long, default_value_t = 4096)]
     pub record: usize,
-    /// Slots of the file: when all are filled, the oldest record is overwritten. 0: the file grows without end.
+    /// Slots of all files: when all are filled, the oldest record is overwritten. 0: the file grows without end.
     #[arg(long, default_value_t = 0)]
     pub slots: u64,
 }
@@ -19,9 +19,11 @@ impl Ring {
         if self.slots == 0 { number - 1 } else { (number - 1) % self.slots }
     }
 
-    /// The offset of a record in the file.
-    pub fn offset(&self, number: u64) -> u64 {
-        self.slot(number) * self.record as u64
+    /// The file that a record lies in, and its offset there.
+    pub fn place<'f, F>(&self, number: u64, files: &'f [F]) -> Option<(&'f F, u64)> {
+        let (slot, count) = (self.slot(number), files.len() as u64);
+        let file = files.get(usize::try_from(slot.checked_rem(count)?).ok()?)?;
+        Some((file, slot / count * self.record as u64))
     }
 
     /// The number that a slot must hold when `last` is the last one written.

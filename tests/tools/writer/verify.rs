@@ -3,15 +3,18 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::record::{self, Ring};
 
-/// The first and the last number in the file; an error that names the slot if a record is damaged or missing.
-pub fn run(path: &Path, ring: Ring) -> Result<Value, Box<dyn Error>> {
-    let numbers = numbers(path, ring)?;
+/// The first and the last number in the files; an error that names the slot if a record is damaged or missing.
+pub fn run(paths: &[PathBuf], ring: Ring) -> Result<Value, Box<dyn Error>> {
+    let files = paths.iter().map(|path| numbers(path, ring)).collect::<Result<Vec<_>, _>>()?;
+    let longest = files.iter().map(Vec::len).max().unwrap_or(0);
+    let row = |slot: usize| files.iter().filter_map(move |numbers| numbers.get(slot).copied());
+    let numbers: Vec<u64> = (0..longest).flat_map(row).collect();
     let last = numbers.iter().copied().max().unwrap_or(0);
     for (slot, number) in (0..).zip(&numbers) {
         let expected = ring.expected(slot, last);

@@ -30,8 +30,9 @@ enum Sync {
 
 #[derive(Args)]
 pub struct Options {
-    /// A file, made if absent, or a block device (then with --slots).
-    file: PathBuf,
+    /// Files, made if absent, or block devices (then with --slots); each gets the next record.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     ring: Ring,
     /// When a write is acknowledged.
@@ -66,12 +67,9 @@ pub fn run(options: &Options) -> Result<Value, Box<dyn Error>> {
     let mut flags = OFlag::empty();
     flags.set(OFlag::O_DIRECT, options.direct);
     flags.set(OFlag::O_DSYNC, options.sync == Sync::Dsync);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .custom_flags(flags.bits())
-        .open(&options.file)?;
+    let mut open = OpenOptions::new();
+    open.write(true).create(true).truncate(false).custom_flags(flags.bits());
+    let files = options.files.iter().map(|path| open.open(path)).collect::<Result<Vec<_>, _>>()?;
     let state = options.state.as_deref().map(|path| State::create(path, options.first - 1)).transpose()?;
     let mut log = options.log.as_deref().map(Log::create).transpose()?;
 
@@ -91,8 +89,9 @@ pub fn run(options: &Options) -> Result<Value, Box<dyn Error>> {
         if let Some(state) = &state {
             state.set(Which::Started, number)?;
         }
+        let (file, offset) = options.ring.place(number, &files).ok_or("there is no file")?;
         let began = now()?;
-        file.write_all_at(buffer, options.ring.offset(number))?;
+        file.write_all_at(buffer, offset)?;
         if options.sync == Sync::Fdatasync {
             file.sync_data()?;
         }
