@@ -37,7 +37,11 @@ const COLUMNS: [Column<SnapshotView>; 14] = [
 pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     match command {
         Snapshot::Create(new) => {
-            output.made("snapshots", &engine.create_snapshots(&new_snapshots(new)?, mode)?, &COLUMNS)
+            let report = match new_snapshots(new)?.as_slice() {
+                [new] => engine.create_snapshots(new, mode),
+                several => engine.create_snapshots_across(several, mode),
+            };
+            output.made("snapshots", &report?, &COLUMNS)
         }
         Snapshot::List { place } => {
             output.list("snapshots", &engine.snapshots(&select(place.as_ref()))?, &COLUMNS)
@@ -83,26 +87,34 @@ fn diff(difference: &Difference, output: &Output) -> Result<()> {
     output.lines(&lines)
 }
 
-fn new_snapshots(new: &SnapshotCreate) -> Result<NewSnapshots> {
+/// Those of each volume group.
+fn new_snapshots(new: &SnapshotCreate) -> Result<Vec<NewSnapshots>> {
     let (origins, names) = (new.origins.len(), new.names.len());
     if origins != names {
         return Err(Error::new(Kind::Usage, format!("{origins} volumes and {names} names"))
             .hint("give one --name for each volume, in their order"));
     }
-    let vg = new.origins.first().map(|origin| origin.vg.clone());
-    let vg = vg.ok_or_else(|| Error::new(Kind::Usage, "no volume is named"))?;
-    if let Some(other) = new.origins.iter().find(|origin| origin.vg != vg) {
-        return Err(Error::new(Kind::Usage, format!("{vg} and {} are different volume groups", other.vg))
-            .hint("take snapshots in one volume group at a time"));
+    if new.origins.is_empty() {
+        return Err(Error::new(Kind::Usage, "no volume is named"));
     }
-    let cuts = new.origins.iter().map(|origin| origin.name.clone()).zip(new.names.iter().cloned()).collect();
-    Ok(NewSnapshots {
-        vg,
-        cuts,
+    let pairs = || new.origins.iter().zip(&new.names);
+    let groups: BTreeSet<_> = new.origins.iter().map(|origin| &origin.vg).collect();
+    if groups.len() > 1 && !new.on.is_empty() {
+        return Err(Error::new(Kind::Usage, "devices are named for stores of several volume groups")
+            .hint("leave out --on, or take snapshots in one volume group at a time"));
+    }
+    let chunk = new.chunk()?;
+    let of_group = |vg: &VgName| NewSnapshots {
+        vg: vg.clone(),
+        cuts: pairs()
+            .filter(|(origin, _)| origin.vg == *vg)
+            .map(|(o, n)| (o.name.clone(), n.clone()))
+            .collect(),
         size: new.size,
-        chunk: new.chunk()?,
+        chunk,
         read_only: new.read_only,
         tags: new.tags.clone(),
         on: new.on.clone(),
-    })
+    };
+    Ok(groups.into_iter().map(of_group).collect())
 }

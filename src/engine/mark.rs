@@ -8,7 +8,7 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Tag, Vg, VgName};
+use crate::lvm::{Edit, Lv, LvName, Tag, Uuid, Vg, VgName};
 
 const PENDING: &str = "dmsnap.pending";
 const PENDING_SNAPSHOT: &str = "dmsnap.pending-snapshot";
@@ -16,6 +16,9 @@ const DELETING: &str = "dmsnap.deleting";
 const CHANGING: &str = "dmsnap.changing";
 /// The old name stands behind it.
 const RENAMING: &str = "dmsnap.renaming=";
+/// A bond stands behind each of these.
+const JOINED: &str = "dmsnap.joined=";
+const AWAITS: &str = "dmsnap.awaits=";
 const OURS: &str = "dmsnap.";
 
 /// What an operation says of a volume while it runs.
@@ -60,6 +63,46 @@ impl Mark {
     }
 }
 
+/// Another group, to which snapshots taken at one instant tie this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bond {
+    /// The other group.
+    pub group: Uuid,
+    /// The instant.
+    pub cut: Uuid,
+}
+
+impl Bond {
+    /// Of a snapshot: the other group decides whether it was taken.
+    pub fn joined(self) -> Tag {
+        self.behind(JOINED)
+    }
+
+    /// Of a snapshot that decides: once it is not pending any more, the other group has to follow.
+    pub fn awaits(self) -> Tag {
+        self.behind(AWAITS)
+    }
+
+    /// The group that decides about a snapshot.
+    pub fn joining(lv: &Lv) -> Option<Self> {
+        lv.tags.iter().find_map(|tag| Self::of(tag, JOINED))
+    }
+
+    /// The groups that may not have followed.
+    pub fn awaited(lv: &Lv) -> impl Iterator<Item = Self> {
+        lv.tags.iter().filter_map(|tag| Self::of(tag, AWAITS))
+    }
+
+    fn behind(self, word: &str) -> Tag {
+        tag(&format!("{word}{}.{}", self.group.compact(), self.cut.compact()))
+    }
+
+    fn of(tag: &Tag, word: &str) -> Option<Self> {
+        let (group, cut) = tag.as_str().strip_prefix(word)?.split_once('.')?;
+        Some(Self { group: group.parse().ok()?, cut: cut.parse().ok()? })
+    }
+}
+
 /// The edits between which a volume's devices may not be what the metadata says.
 pub fn changing(lv: &LvName) -> (Edit, Edit) {
     tagging(lv, Mark::Changing.tag())
@@ -94,11 +137,12 @@ pub fn former_names<N: FromStr>(tags: &[Tag]) -> impl Iterator<Item = N> {
     tags.iter().filter_map(|tag| tag.as_str().strip_prefix(RENAMING)?.parse().ok())
 }
 
-/// The edits that take every mark off a volume.
+/// The edits that take every mark off a volume, unless another group decides what becomes of it.
 pub fn unmark(lv: &Lv) -> impl Iterator<Item = Edit> {
+    let is_joined = Bond::joining(lv).is_some();
     lv.tags
         .iter()
-        .filter(|tag| is_mark(tag))
+        .filter(move |tag| is_mark(tag) && !is_joined)
         .map(|tag| Edit::RemoveLvTag { lv: lv.name.clone(), tag: tag.clone() })
 }
 
@@ -124,7 +168,8 @@ pub fn without_deleting(edits: &[Edit]) -> Vec<Edit> {
 
 /// True if a group, or a volume of it, bears a mark.
 pub fn is_unfinished(vg: &Vg) -> bool {
-    vg.tags.iter().any(is_mark) || vg.lvs.iter().any(|lv| Mark::of(lv).is_some())
+    let is_awaiting = |lv: &Lv| Bond::awaited(lv).next().is_some();
+    vg.tags.iter().any(is_mark) || vg.lvs.iter().any(|lv| Mark::of(lv).is_some() || is_awaiting(lv))
 }
 
 /// Refuses tags that would be taken for the engine's own.

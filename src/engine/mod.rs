@@ -15,6 +15,7 @@ use crate::dm::Kernel;
 use crate::lvm::Scanner;
 use crate::lvm::lock::Locks;
 
+pub mod across;
 pub mod activation;
 mod automatic;
 pub mod blank;
@@ -44,6 +45,7 @@ pub mod snapshot;
 mod stack;
 pub mod store;
 pub mod tree;
+mod verdict;
 pub mod view;
 pub mod volume;
 

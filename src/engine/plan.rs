@@ -110,6 +110,23 @@ impl Plan {
         self.prepare.is_empty() && self.switch.is_empty() && self.cleanup.is_empty()
     }
 
+    /// Plans that share no device as one: everything is suspended before the first device is resumed.
+    pub fn joined<'p>(plans: impl IntoIterator<Item = &'p Self>) -> Self {
+        let mut whole = Self::default();
+        let mut resumes = Vec::new();
+        for plan in plans {
+            whole.prepare.extend(plan.prepare.iter().cloned());
+            let is_suspend = |step: &&SwitchStep| matches!(step, SwitchStep::Suspend(..));
+            let (suspend, resume): (Vec<&SwitchStep>, Vec<_>) = plan.switch.iter().partition(is_suspend);
+            whole.switch.extend(suspend.into_iter().cloned());
+            resumes.extend(resume.into_iter().cloned());
+            whole.cleanup.extend(plan.cleanup.iter().cloned());
+            whole.layers.extend(plan.layers.iter().map(|(uuid, layer)| (uuid.clone(), layer.clone())));
+        }
+        whole.switch.extend(resumes);
+        whole
+    }
+
     /// The devices that go.
     pub fn removed(&self) -> impl Iterator<Item = &DmName> {
         self.prepare.iter().chain(&self.cleanup).filter_map(|step| match step {

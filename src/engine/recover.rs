@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::converge::converge;
 use super::execute::{Executed, execute_apart};
-use super::mark::{Mark, is_unfinished, unmark, unmark_group};
+use super::mark::{Bond, Mark, is_unfinished, unmark, unmark_group};
 use super::operation::{Mode, first_failure};
 use super::outline::Entry;
 use super::plan::Plan;
@@ -74,8 +74,10 @@ impl Session<'_> {
         if is_settled || is_kept {
             return Ok(Vec::new());
         }
+        let followed = self.follow(mode)?;
         let mut recovery = self.difference()?;
-        let entries = recovery.entries();
+        let entries = [followed.entries(), recovery.entries()].concat();
+        followed.stuck.iter().for_each(|error| tracing::warn!("{error}"));
         if mode.dry_run {
             let confirm = recovery.confirmation(&recovery.stacks);
             self.open.vg = self.open.vg.apply(&recovery.intent())?.apply(&confirm)?;
@@ -208,7 +210,9 @@ fn goes(vg: &Vg, lv: &Lv) -> bool {
     let snapshot = vg.snapshot_of_store(&lv.name);
     let is_what_it_was = match Mark::of(lv) {
         Some(Mark::Pending | Mark::Deleting) => snapshot.is_none(),
-        Some(Mark::PendingSnapshot) => snapshot.is_some_and(|snapshot| !snapshot.merging),
+        Some(Mark::PendingSnapshot) => {
+            Bond::joining(lv).is_none() && snapshot.is_some_and(|snapshot| !snapshot.merging)
+        }
         Some(Mark::Changing) | None => false,
     };
     let mut stores = vg.snapshots_of(&lv.name).filter_map(|snapshot| vg.lv(&snapshot.store));
@@ -229,10 +233,13 @@ pub struct Check {
 impl Engine {
     /// Says what differs between a volume group's metadata and the kernel, and what is unfinished. Changes nothing.
     pub fn check(&self, vg: &VgName, mode: Mode) -> Result<Check> {
-        let session = self.reading_session(vg, mode)?;
-        let reason = session.open.refusal.as_ref().map(|refusal| refusal.reason.clone());
-        let plan = if reason.is_none() { session.difference()?.entries() } else { Vec::new() };
-        Ok(Check { vg: vg.to_string(), plan, reason })
+        let mut session = self.reading_session(vg, mode)?;
+        if let Some(refusal) = &session.open.refusal {
+            return Ok(Check { vg: vg.to_string(), plan: Vec::new(), reason: Some(refusal.reason.clone()) });
+        }
+        let followed = session.follow(Mode { dry_run: true, ..mode })?;
+        let plan = [followed.entries(), session.difference()?.entries()].concat();
+        Ok(Check { vg: vg.to_string(), plan, reason: None })
     }
 
     /// Carries out what [`Engine::check`] shows. An error if something is left that cannot be, when all else is done.
@@ -243,13 +250,15 @@ impl Engine {
     fn repaired(&self, vg: &VgName, mode: Mode) -> Result<Report<()>> {
         let began = Instant::now();
         let mut session = self.session(vg, mode)?;
+        let followed = session.follow(mode)?;
         let mut recovery = session.difference()?;
         if mode.dry_run {
-            return Ok(Report { planned: Some(recovery.entries()), ..Report::default() });
+            let planned = Some([followed.entries(), recovery.entries()].concat());
+            return Ok(Report { planned, ..Report::default() });
         }
         let executed = session.restore_order(&mut recovery)?;
         let elapsed = began.elapsed();
-        first_failure(recovery.stuck)?;
+        first_failure([followed.stuck, recovery.stuck].concat())?;
         Ok(Report { elapsed, frozen: executed.longest_freeze(), ..Report::default() })
     }
 }

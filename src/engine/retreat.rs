@@ -6,24 +6,30 @@
 
 use std::collections::BTreeSet;
 
-use super::execute::execute;
 use super::naming::Layer;
 use super::operation::Change;
+use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::tree::FoundTree;
 use crate::error::Result;
 use crate::lvm::{Edit, Lv, LvName, Uuid, Vg};
 
+/// The way back from a failed plan.
+pub(super) struct Retreat {
+    /// Brings the kernel back to what it was.
+    pub(super) plan: Plan,
+    /// The edits that make the metadata of then what is true now.
+    pub(super) lasting: Vec<Edit>,
+}
+
 impl Session<'_> {
-    /// After a failed plan: brings the kernel back to what it was `before`, with those volumes active that were. The edits that make
-    /// the metadata of then what is true now.
-    pub(super) fn retreat(&self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<Vec<Edit>> {
+    /// After a failed plan: the way back to what was `before`, with those volumes active that were.
+    pub(super) fn retreat(&self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<Retreat> {
         let found = self.found(before, &change.touched)?;
         let lasting = self.done_for_good(before, &found);
         let old = before.apply(&lasting)?;
         let plan = self.plan_for(&old, &found, &roots_in(&old, active))?;
-        execute(&plan, self.kernel(), self.engine.world.devices.as_ref())?;
-        Ok(lasting)
+        Ok(Retreat { plan, lasting })
     }
 
     /// The edits that no way leads back from.

@@ -62,6 +62,12 @@ impl Member {
         matches!(self.intent, Intent::TakenBack(_)) && !self.change.intent.is_empty()
     }
 
+    /// It fails before anything of it is in force.
+    fn is_dropped(&mut self, error: &Error) {
+        self.intent = Intent::Dropped;
+        self.outcome = Err(error.clone());
+    }
+
     /// What it left stays until the next command.
     fn is_left(&mut self, vg: &Vg, failure: &Error) {
         tracing::error!(%failure, "what the failed operation left could not be taken away");
@@ -126,25 +132,59 @@ impl<'r, 'e> Round<'r, 'e> {
 
     /// Does it all; what became of each member, in their order.
     pub(super) fn run(mut self) -> Vec<Result<Executed>> {
+        self.begin();
+        self.carry_out();
+        self.go_back();
+        self.confirm();
+        self.end()
+    }
+
+    /// Prepares and commits the intents.
+    pub(super) fn begin(&mut self) {
         let intended = std::mem::replace(&mut self.session.open.vg, self.before.clone());
-        let description = described(&self.what, self.members.len().saturating_sub(1));
-        let commits = self.members.iter().any(|member| member.change.commits());
-        if commits {
-            self.session.engine.archive(&self.before, &description);
+        if self.commits() {
+            self.session.engine.archive(&self.before, &self.description());
         }
         self.prepare();
-        match self.intend(intended, &description) {
-            Ok(()) => {
-                self.carry_out();
-                self.go_back();
-                self.confirm(&description);
-            }
-            Err(error) => self.going().for_each(|member| member.outcome = Err(error.clone())),
+        if let Err(error) = self.intend(intended) {
+            self.going().for_each(|member| member.is_dropped(&error));
         }
-        if commits && self.members.iter().any(Member::is_going) {
-            self.session.engine.back_up(&self.session.open.vg, &description);
+    }
+
+    /// What became of each member, in their order.
+    pub(super) fn end(self) -> Vec<Result<Executed>> {
+        if self.commits() && self.members.iter().any(Member::is_going) {
+            self.session.engine.back_up(&self.session.open.vg, &self.description());
         }
         self.members.into_iter().map(|member| member.outcome).collect()
+    }
+
+    /// The plans of those who have not failed.
+    pub(super) fn plans(&self) -> Vec<&Plan> {
+        self.members.iter().filter(|member| member.is_going()).map(|member| &member.plan).collect()
+    }
+
+    /// The first error of a member.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.members.iter().find_map(|member| member.outcome.as_ref().err().cloned())
+    }
+
+    /// All who have not failed do so: what they intended stands.
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.going().for_each(|member| member.outcome = Err(error.clone()));
+    }
+
+    /// It does not begin.
+    pub(super) fn drop_out(&mut self, error: &Error) {
+        self.members.iter_mut().for_each(|member| member.is_dropped(error));
+    }
+
+    fn commits(&self) -> bool {
+        self.members.iter().any(|member| member.change.commits())
+    }
+
+    fn description(&self) -> String {
+        described(&self.what, self.members.len().saturating_sub(1))
     }
 
     fn going(&mut self) -> impl Iterator<Item = &mut Member> {
@@ -156,20 +196,19 @@ impl<'r, 'e> Round<'r, 'e> {
         let blanked = blank(&self.session.open, self.members.iter().map(|m| m.change.blanks.as_slice()));
         for (member, blanked) in self.members.iter_mut().zip(blanked) {
             if let Err(error) = blanked.and_then(|()| self.session.engine.label(&member.change.labels)) {
-                member.intent = Intent::Dropped;
-                member.outcome = Err(error);
+                member.is_dropped(&error);
             }
         }
     }
 
     /// Commits the intents; `all` is the metadata with every member's.
-    fn intend(&mut self, all: Vg, description: &str) -> Result<()> {
+    fn intend(&mut self, all: Vg) -> Result<()> {
         if !self.going().any(|member| !member.change.intent.is_empty()) {
             return Ok(());
         }
         let is_whole = self.members.iter().all(Member::stands);
         let next = if is_whole { all } else { self.with_intents()? };
-        self.session.put(next, description)
+        self.session.put(next, &self.description())
     }
 
     /// The metadata of the beginning with the intents that stand.
@@ -188,25 +227,20 @@ impl<'r, 'e> Round<'r, 'e> {
         }
     }
 
-    /// Brings the kernel back to what it was for those whose plans failed. Where that fails too, the intent stands and its marks say so.
     fn go_back(&mut self) {
-        for member in self.members.iter_mut().filter(|member| member.stands() && !member.is_going()) {
-            match self.session.retreat(&member.change, &self.before, &member.active) {
-                Ok(lasting) => member.intent = Intent::TakenBack(lasting),
-                Err(failure) => member.is_left(&self.before, &failure),
-            }
-        }
+        go_back(std::slice::from_mut(self));
     }
 
     /// Commits that those are done who are, and what is left of those who went back.
-    fn confirm(&mut self, description: &str) {
+    pub(super) fn confirm(&mut self) {
         let done: Vec<_> = self.going().flat_map(|member| member.change.confirm.clone()).collect();
         if done.is_empty() && !self.members.iter().any(Member::takes_back) {
             return;
         }
-        let description = if self.members.iter().any(Member::is_going) { description } else { "take back" };
+        let is_any_going = self.members.iter().any(Member::is_going);
+        let description = if is_any_going { self.description() } else { "take back".to_owned() };
         let next = self.without_taken_back().and_then(|vg| vg.apply(&done));
-        let Err(error) = next.and_then(|next| self.session.put(next, description)) else { return };
+        let Err(error) = next.and_then(|next| self.session.put(next, &description)) else { return };
         for member in &mut self.members {
             if member.takes_back() {
                 member.is_left(&self.before, &error);
@@ -226,6 +260,29 @@ impl<'r, 'e> Round<'r, 'e> {
             Intent::Stands | Intent::Dropped => Vec::new(),
         });
         self.with_intents()?.apply(&lasting.collect::<Vec<_>>())
+    }
+}
+
+/// Brings the kernel back to what it was for those whose plans failed; in all rounds before anything waits for udev. Where that fails
+/// too, the intent stands and its marks say so.
+pub(super) fn go_back(rounds: &mut [Round<'_, '_>]) {
+    let Some(engine) = rounds.first().map(|round| round.session.engine) else { return };
+    let mut failed = Vec::new();
+    for Round { session, before, members, .. } in rounds {
+        for member in members.iter_mut().filter(|member| member.stands() && !member.is_going()) {
+            let retreat = session.retreat(&member.change, before, &member.active);
+            failed.push((member, &*before, retreat));
+        }
+    }
+    let nowhere = Plan::default();
+    let plans: Vec<_> =
+        failed.iter().map(|(_, _, way)| way.as_ref().map_or(&nowhere, |way| &way.plan)).collect();
+    let outcomes = execute_apart(&plans, engine.world.kernel.as_ref(), engine.world.devices.as_ref());
+    for ((member, before, retreat), outcome) in failed.into_iter().zip(outcomes) {
+        match retreat.and_then(|retreat| outcome.map(|_| retreat.lasting)) {
+            Ok(lasting) => member.intent = Intent::TakenBack(lasting),
+            Err(failure) => member.is_left(before, &failure),
+        }
     }
 }
 

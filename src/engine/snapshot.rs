@@ -67,7 +67,7 @@ impl Engine {
 }
 
 impl Session<'_> {
-    fn new_snapshots(&self, new: &NewSnapshots) -> Result<Change> {
+    pub(super) fn new_snapshots(&self, new: &NewSnapshots) -> Result<Change> {
         refuse_own_tags(&new.tags)?;
         // What is wrong with a name is said before what is wrong with the space.
         for (origin, name) in &new.cuts {

@@ -276,6 +276,17 @@ pub fn other() -> NewGroup {
     }
 }
 
+/// `other/afar`, a volume in a group of its own.
+pub fn afar(lab: &Lab) {
+    lab.engine().create_group(&other(), MODE).unwrap();
+    lab.engine().create_volume(&NewVolume { vg: other().name, ..volume("afar", 4) }, MODE).unwrap();
+}
+
+/// Snapshots of `vg-0/db` and `other/afar`.
+pub fn cuts_across() -> [NewSnapshots; 2] {
+    [cut(&[("db", "s")]), NewSnapshots { vg: other().name, ..cut(&[("afar", "t")]) }]
+}
+
 /// `vg-0/db` with some content.
 pub fn lab_with_volume() -> Lab {
     let lab = Lab::new();

@@ -173,6 +173,9 @@ impl Trial {
             user = User::new(&lab, &["db", "wal"]);
         }
         let kept_at = if operation.kept.is_empty() { 0 } else { 16 };
+        if has_volume(&lab, "afar") {
+            user = User::new(&lab, &["db", "other/afar"]);
+        }
         (0..5).for_each(|_| user.turn());
         let before = State::now(&lab);
         let world = World::of(&lab);
@@ -207,12 +210,16 @@ impl Trial {
         Cut { is_alive: !matches!(point, Point::Death(_) | Point::Broken(..)), ..cut }
     }
 
-    /// The next command, on each group.
+    /// The next command, on each group, in one order or the other.
     pub fn next(&self, engine: &Engine, number: u64) -> Result<()> {
         if self.operation.next == Next::Itself {
             return (self.operation.run)(engine, MODE);
         }
-        for group in engine.vg_names()?.0 {
+        let mut groups = engine.vg_names()?.0;
+        if number % 4 > 1 {
+            groups.reverse();
+        }
+        for group in groups {
             if self.operation.next == Next::Any && number.is_multiple_of(2) {
                 let next = NewVolume { vg: group, ..volume(&format!("next{number}"), 4) };
                 engine.create_volume(&next, MODE)?;

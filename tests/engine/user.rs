@@ -36,11 +36,12 @@ struct Inner {
 }
 
 impl User {
-    /// Fills the volumes of the group `vg-0`, all places.
+    /// Fills the volumes, of the group `vg-0` if no other is named, all places.
     pub fn new(lab: &Lab, volumes: &[&str]) -> Self {
         let device = |lv: &&str| {
-            let name = DmName::for_volume("vg-0", lv, None).unwrap();
-            ((*lv).to_owned(), lab.kernel.info(&name).unwrap().unwrap().uuid.unwrap())
+            let (vg, lv) = lv.split_once('/').unwrap_or(("vg-0", lv));
+            let name = DmName::for_volume(vg, lv, None).unwrap();
+            (lv.to_owned(), lab.kernel.info(&name).unwrap().unwrap().uuid.unwrap())
         };
         let volumes: Vec<_> = volumes.iter().map(device).collect();
         let inner = Inner {

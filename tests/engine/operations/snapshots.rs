@@ -1,7 +1,7 @@
 //! Taking and removing snapshots.
 
 use super::{Next, Operation};
-use crate::lab::{Lab, MODE, cut, has, idle, lv, snap, striped, vg, volume};
+use crate::lab::{Lab, MODE, afar, cut, cuts_across, has, idle, lv, snap, striped, vg, volume};
 use dmsnap::engine::setup::Labelling;
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::store::StoreGrowth;
@@ -121,6 +121,30 @@ pub const ALL: &[Operation] = &[
             merging(lab);
         },
         run: |engine, mode| engine.create_snapshots(&cut(&[("db", "s")]), mode).map(drop),
+        kept: &["a"],
+        next: Next::Any,
+        happened: |lab| has(lab, "s"),
+    },
+    Operation {
+        command: "snapshot create",
+        name: "snapshots in two groups",
+        prepare: afar,
+        run: |engine, mode| engine.create_snapshots_across(&cuts_across(), mode).map(drop),
+        kept: &[],
+        next: Next::Any,
+        happened: |lab| {
+            assert_eq!(has(lab, "s"), has(lab, "t"), "half of what was cut at one instant");
+            has(lab, "s")
+        },
+    },
+    Operation {
+        command: "snapshot create",
+        name: "snapshots in two groups of which one has snapshots",
+        prepare: |lab| {
+            snap(lab, "a");
+            afar(lab);
+        },
+        run: |engine, mode| engine.create_snapshots_across(&cuts_across(), mode).map(drop),
         kept: &["a"],
         next: Next::Any,
         happened: |lab| has(lab, "s"),
