@@ -231,6 +231,10 @@ impl Devices for SteppedDevices {
         self.devices.mounts(number)
     }
 
+    fn users(&self, number: DevNo) -> Result<Vec<String>> {
+        self.devices.users(number)
+    }
+
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
         self.devices.sync_mounted(number)
     }

@@ -22,6 +22,7 @@ pub mod mem;
 pub mod mounts;
 pub mod probe;
 pub mod sysfs;
+pub mod users;
 
 pub use alias::Identity;
 
@@ -182,6 +183,11 @@ pub trait Devices: Send + Sync {
 
     /// Where the device's file system is mounted, as this process sees it; `[SWAP]` for swap in use.
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>>;
+
+    /// Who else has the device open, in words: devices that are built on it, and processes where that can be seen.
+    fn users(&self, _number: DevNo) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// Writes back what the file systems mounted from the device hold dirty. Nothing mounted: nothing done.
     fn sync_mounted(&self, number: DevNo) -> Result<()>;

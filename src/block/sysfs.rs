@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::device::Disk;
-use super::{Access, DevNo, Device, Devices, LV_PREFIX, Listed, grow, mounts};
+use super::{Access, DevNo, Device, Devices, LV_PREFIX, Listed, grow, mounts, users};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
@@ -203,6 +203,12 @@ impl Devices for SysDevices {
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {
         mounts::read(number, |path| self.number(path).ok())
+    }
+
+    fn users(&self, number: DevNo) -> Result<Vec<String>> {
+        let devices = self.holders(number).map(|holder| holder.display().to_string());
+        let is_it = |path: &Path| self.number(path).is_ok_and(|other| other == number);
+        Ok(devices.chain(users::processes(Path::new("/proc"), is_it)).collect())
     }
 
     fn sync_mounted(&self, number: DevNo) -> Result<()> {

@@ -153,6 +153,10 @@ impl Devices for AdmittedDevices {
         self.devices.mounts(number)
     }
 
+    fn users(&self, number: DevNo) -> Result<Vec<String>> {
+        self.devices.users(number)
+    }
+
     fn sync_mounted(&self, number: DevNo) -> Result<()> {
         self.devices.sync_mounted(number)
     }
