@@ -36,9 +36,13 @@ const _: () = assert!(size_of::<Header>() == HEADER);
 /// Where the name stands in the header.
 const NAME: usize = 48;
 const _: () = assert!(std::mem::offset_of!(Header, name) == NAME);
+const _: () = assert!(OPEN_COUNT.is_multiple_of(size_of::<u64>()));
 
 /// Room behind the header for what the kernel answers.
 const LEAST_TAIL: usize = 256;
+
+/// Where the kernel says how many have the device open.
+const OPEN_COUNT: usize = std::mem::offset_of!(Header, open_count);
 
 const READ_ONLY: u32 = 1 << 0;
 const SUSPEND: u32 = 1 << 1;
@@ -75,6 +79,8 @@ pub struct Prepared {
     header: [u64; HEADER_WORDS],
     /// Header and tail; words, so that they are aligned as the kernel's structure is.
     words: Vec<u64>,
+    /// It fails if the kernel answers that the device is open.
+    unopened: bool,
 }
 
 impl Prepared {
@@ -95,16 +101,17 @@ impl Prepared {
         let words: Vec<_> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
         let mut header = [0; HEADER_WORDS];
         header.iter_mut().zip(&words).for_each(|(to, from)| *to = *from);
-        Self { call, header, words }
+        Self { call, header, words, unopened: false }
     }
 
     /// Stops I/O.
     pub fn suspend(name: &DmName, freeze: Freeze) -> Self {
         let flags = match freeze {
             Freeze::FileSystem => SUSPEND,
-            Freeze::Io => SUSPEND | SKIP_LOCKFS,
+            Freeze::Io | Freeze::Unopened => SUSPEND | SKIP_LOCKFS,
         };
-        Self::new(raw::suspend, name, &Request { flags, ..Request::default() })
+        let request = Self::new(raw::suspend, name, &Request { flags, ..Request::default() });
+        Self { unopened: freeze == Freeze::Unopened, ..request }
     }
 
     /// Makes the inactive table live and lets I/O go on.
@@ -146,7 +153,14 @@ impl Prepared {
 
     /// Runs it, as often as is wanted. No allocation, no wait for udev.
     pub fn fire(&mut self, control: &impl AsRawFd) -> nix::Result<()> {
-        self.call(self.call, control)
+        self.call(self.call, control)?;
+        if self.unopened && self.open_count() > 0 { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    /// How many had the device open when the kernel answered.
+    fn open_count(&self) -> u32 {
+        let word = self.words.get(OPEN_COUNT / size_of::<u64>()).map(|word| word.to_ne_bytes());
+        word.and_then(|word| word.as_chunks().0.first().copied()).map_or(0, u32::from_ne_bytes)
     }
 
     /// Fires it at no device: the kernel reads it and finds none, in silence. All that firing it touches is in memory then.

@@ -71,6 +71,9 @@ pub enum Freeze {
     FileSystem,
     /// Only wait for I/O in flight: a change of tables that does not change content.
     Io,
+    /// The same, and fail with [`crate::error::Kind::InUse`] if somebody has the device open, which is suspended then all the same: a
+    /// change of content. Whoever opens it from then on finds the new one.
+    Unopened,
 }
 
 /// One step while I/O waits.

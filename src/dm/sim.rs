@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
-    Witness,
+    Witness, in_use,
 };
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
@@ -263,7 +263,11 @@ impl Kernel for SimKernel {
     }
 
     fn suspend(&self, name: &DmName, freeze: Freeze) -> Result<()> {
-        self.change(&Call::Suspend(name.clone(), freeze), |state| state.suspend(name))
+        self.change(&Call::Suspend(name.clone(), freeze), |state| {
+            state.suspend(name)?;
+            let is_open = state.nodes.existing(name)?.openers > 0;
+            if is_open && freeze == Freeze::Unopened { Err(in_use(name, "it is open")) } else { Ok(()) }
+        })
     }
 
     fn resume(&self, name: &DmName, udev: UdevFlags) -> Result<()> {

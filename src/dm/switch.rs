@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::{
-    DmName, Kernel, Slot, SwitchReport, SwitchStep, Switches, Table, UdevFlags, Witness, no_such_device,
+    DmName, Freeze, Kernel, Slot, SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness,
+    no_such_device,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ pub struct Before {
     pub read_only: bool,
     /// True if it has an inactive table, which a resume swaps in even if it then fails (Linux 6.1).
     pub swaps: bool,
+    /// True if that one is a merge: once it has begun nothing leads back.
+    pub merges: bool,
 }
 
 /// Why a step was not taken.
@@ -89,7 +92,9 @@ impl<'a> Course<'a> {
             let name = step.device().clone();
             let table = kernel.table(&name, Slot::Live)?;
             let info = kernel.info(&name)?.ok_or_else(|| no_such_device(&name))?;
-            Ok(Before { name, table, read_only: info.read_only, swaps: info.inactive })
+            let next = if info.inactive { kernel.table(&name, Slot::Inactive)? } else { Table(Vec::new()) };
+            let merges = next.0.iter().any(|line| matches!(line.target, Target::Merge { .. }));
+            Ok(Before { name, table, read_only: info.read_only, swaps: info.inactive, merges })
         });
         Ok(Self::with(steps, before.collect::<Result<_>>()?))
     }
@@ -125,11 +130,16 @@ impl<'a> Course<'a> {
     fn run_from(&mut self, first: usize, calls: &mut dyn Calls) -> std::result::Result<(), (usize, Refusal)> {
         for number in first..self.steps.len() {
             let began = Instant::now();
-            match calls.fire(number) {
+            let fired = calls.fire(number);
+            let fired = if self.has_begun_to_merge(number, &fired, calls) { Ok(()) } else { fired };
+            match fired {
                 Ok(()) => self.note(number, began),
                 // Whoever has taken it over ends it.
                 Err(Refusal::Taken) => return Err((number, Refusal::Taken)),
                 Err(refusal) => {
+                    if self.may_have_suspended(number) {
+                        self.note(number, began);
+                    }
                     self.run_back(self.resumed_by(number), calls);
                     return Err((number, refusal));
                 }
@@ -152,6 +162,19 @@ impl<'a> Course<'a> {
         if let Some(resumed) = self.resumed.get_mut(device) {
             *resumed = true;
         }
+    }
+
+    /// True if a merge has begun whose resume is said to have failed: to resume it once more does nothing then, and fails again if it has
+    /// not begun.
+    fn has_begun_to_merge(&self, step: usize, fired: &Done, calls: &mut dyn Calls) -> bool {
+        let merges = self.resumed_by(step).and_then(|device| self.before.get(device));
+        let has_failed = matches!(fired, Err(refusal) if !matches!(refusal, Refusal::Taken));
+        has_failed && merges.is_some_and(|before| before.merges) && calls.fire(step).is_ok()
+    }
+
+    /// True for a step that suspends even where it fails.
+    fn may_have_suspended(&self, step: usize) -> bool {
+        matches!(self.steps.get(step), Some(SwitchStep::Suspend(_, Freeze::Unopened)))
     }
 
     /// The device that a step resumes, if the switch suspends it.

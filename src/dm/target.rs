@@ -397,6 +397,11 @@ impl Table<DevNo> {
 }
 
 impl Status {
+    /// True if a merge has nothing left to do: its store holds its own metadata and nothing else.
+    pub fn is_merged(&self) -> bool {
+        matches!(self, Self::Store { used, metadata, merging: true, .. } if used == metadata && !used.is_zero())
+    }
+
     /// Reads the status that the kernel prints for a target of type `kind`.
     pub fn parse(kind: &str, text: &str) -> Self {
         let other = || Self::Other(text.to_owned());

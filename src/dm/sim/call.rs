@@ -36,6 +36,7 @@ impl fmt::Display for Call {
             Self::Sync(name) => write!(f, "sync the file system on {name}"),
             Self::Suspend(name, Freeze::FileSystem) => write!(f, "suspend {name} and its file system"),
             Self::Suspend(name, Freeze::Io) => write!(f, "suspend {name}"),
+            Self::Suspend(name, Freeze::Unopened) => write!(f, "suspend {name} if it is closed"),
             Self::Resume(name, _) => write!(f, "resume {name}"),
             Self::Remove(name, _) => write!(f, "remove {name}"),
             Self::Rename(name, new, _) => write!(f, "rename {name} to {new}"),

@@ -142,7 +142,8 @@ impl Devices for SimDevices {
             return self.disks.open(path, access);
         };
         let node = state.nodes.existing(&name)?;
-        if access == Access::Exclusive && (node.openers > 0 || !holders(&state, node.number).is_empty()) {
+        let is_claimed = || self.lock_mounts().contains_key(&node.number);
+        if access == Access::Exclusive && (is_claimed() || !holders(&state, node.number).is_empty()) {
             return Err(in_use(&name, "it is mounted or held by another device"));
         }
         if access != Access::Read && node.live.as_ref().is_some_and(|live| live.read_only) {

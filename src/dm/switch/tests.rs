@@ -117,3 +117,33 @@ fn tables_that_had_no_turn_are_cleared_whichever_step_fails() {
         assert!(!kernel.info(&name("org")).unwrap().unwrap().inactive, "{nth}");
     }
 }
+
+#[test]
+fn a_device_that_is_open_and_should_not_be_goes_on_as_it_was() {
+    let (kernel, [_, begins, resumes]) = first_snapshot();
+    kernel.hold(&name("org"));
+    let steps = [SwitchStep::Suspend(name("org"), Freeze::Unopened), begins, resumes];
+    let error = kernel.switch(&steps).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::InUse, "{error}");
+    assert_eq!(kernel.unsettled(), [name("s")], "its maker takes away the snapshot");
+    assert!(matches!(target(&kernel, "org"), Some(Target::Linear { .. })));
+    kernel.release(&name("org"));
+    load(&kernel, "org", Target::Origin { device: kernel.info(&name("real")).unwrap().unwrap().number });
+    kernel.switch(&steps).unwrap();
+}
+
+#[test]
+fn a_merge_whose_resume_is_said_to_have_failed_is_gone_on_with() {
+    let (kernel, _) = refused_merge();
+    kernel.load(&name("s"), &Table::single(SIZE, Target::Error), false).unwrap();
+    let steps = [suspend("org"), suspend("s"), resume("org"), resume("s")];
+    // Its third call is done, and said to have failed.
+    let steps_taken = crate::steps::Steps::around(
+        |_| Ok(()),
+        |step| if step == 3 { Err(no_such_device(&name("org"))) } else { Ok(()) },
+    );
+    kernel.switch_before(&steps, &steps_taken).unwrap();
+    assert_eq!(kernel.unsettled(), []);
+    assert!(matches!(target(&kernel, "org"), Some(Target::Merge { .. })));
+    assert_eq!(target(&kernel, "s"), Some(Target::Error));
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dmsnap::block::{Access, Devices};
 use dmsnap::dm::{Freeze, Kernel, Slot, SwitchStep, Target};
 use dmsnap::error::{Kind, Result};
 use dmsnap::units::Sectors;
@@ -85,10 +86,29 @@ pub fn failed_switch(lab: &Lab) -> Result<()> {
     equal("org", &lab.state("org")?, &(false, true, false, 0))?;
     equal("s", &lab.state("s")?, &(false, true, false, 0))?;
     equal("the snapshot", &[lab.at("s", 3)?, lab.at("s", 5)?], &[0, 0])?;
+    open_ones_do_not_change(lab)?;
     let missing =
         [SwitchStep::Suspend(name("org"), Freeze::Io), SwitchStep::Suspend(name("gone"), Freeze::Io)];
     refused("a device that is not there", lab.kernel.switch(&missing), Kind::NotFound, "gone")?;
     equal("org", &lab.state("org")?, &(false, true, false, 0))
+}
+
+/// Nobody who has a device open is to find other content in it: the merge does not begin.
+fn open_ones_do_not_change(lab: &Lab) -> Result<()> {
+    let steps = [
+        SwitchStep::Suspend(name("org"), Freeze::Unopened),
+        SwitchStep::Suspend(name("s"), Freeze::Unopened),
+        SwitchStep::Resume(name("org"), VISIBLE),
+    ];
+    for text in ["org", "s"] {
+        lab.load("org", lab.merge()?)?;
+        let open = lab.devices.open(&lab.path(text)?, Access::Read)?;
+        refused("a switch of what is open", lab.kernel.switch(&steps), Kind::InUse, text)?;
+        equal("org", &lab.state("org")?, &(false, true, false, u32::from(text == "org")))?;
+        equal("s", &lab.state("s")?, &(false, true, false, u32::from(text == "s")))?;
+        drop(open);
+    }
+    equal("the snapshot", &[lab.at("s", 3)?, lab.at("s", 5)?], &[0, 0])
 }
 
 /// A single resume that fails has swapped its table in; loading the right one again is the way back.
