@@ -5,6 +5,7 @@
 //! exceptions takes `n / per_area + 1` chunks (drivers/md/dm-snap-persistent.c, Linux 6.1). A store that holds one
 //! exception for every chunk of its origin can never overflow, whoever writes.
 
+use super::store::Table;
 use crate::units::{ChunkSize, Chunks, Sectors};
 
 /// Bytes of one exception on disk: old chunk and new chunk.
@@ -26,9 +27,19 @@ pub fn least(chunk: ChunkSize) -> Sectors {
     LEAST_CHUNKS.sectors(chunk.sectors())
 }
 
+/// The sectors of a store that can take so many copies more than it has.
+pub fn with_more(table: &Table, copies: Chunks) -> Sectors {
+    let chunk = table.chunk_size;
+    let per_area = (chunk.bytes().get() / EXCEPTION_BYTES).max(1);
+    // An area may be begun in the middle, and one that is filled is followed by another.
+    let areas = copies.get() / per_area + 2;
+    Chunks(table.used().get().saturating_add(copies.get()).saturating_add(areas)).sectors(chunk)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cow::store::Exception;
     use crate::units::Bytes;
     use proptest::prelude::*;
 
@@ -66,6 +77,19 @@ mod tests {
             // The last exception's chunk must exist: next_free before it was taken, plus one.
             let last = chunks_used_by(exceptions - 1, chunk);
             prop_assert!(last < have, "{last} of {have}");
+        }
+
+        #[test]
+        fn the_kernel_finds_room_for_so_many_copies_more(have in 0_u64..3_000, more in 1_u64..3_000, shift in 0_u32..3) {
+            let chunk = chunk(4 << shift);
+            let exceptions = (0..have)
+                .map(|number| Exception { old: Chunks(number), new: Chunks(chunks_used_by(number, chunk)) })
+                .collect();
+            let table = Table { chunk_size: chunk.sectors(), exceptions };
+            prop_assert_eq!(table.used(), Chunks(chunks_used_by(have, chunk)));
+            let room = with_more(&table, Chunks(more)).get() / chunk.sectors().get();
+            let last = chunks_used_by(have + more - 1, chunk);
+            prop_assert!(last < room, "{last} of {room}");
         }
     }
 }
