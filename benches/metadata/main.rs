@@ -232,8 +232,14 @@ fn undone(host: &dyn Devices, edits: &[Edit]) -> OpenVg {
 fn wanted(vg: &Vg, roots: &BTreeSet<LvName>) -> DeviceTree {
     let disks = [Some(DevNo { major: 240, minor: 0 })];
     let waiting = BTreeSet::new();
-    let activation =
-        Activation { roots, disks: &disks, waiting: &waiting, beginning: &waiting, dev: "/dev".as_ref() };
+    let activation = Activation {
+        roots,
+        disks: &disks,
+        waiting: &waiting,
+        forced: &waiting,
+        beginning: &waiting,
+        dev: "/dev".as_ref(),
+    };
     desired(vg, &activation).expect("the volumes are linear")
 }
 

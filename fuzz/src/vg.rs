@@ -111,8 +111,14 @@ fn devices(vg: &Vg) {
         .collect();
     let disks: Vec<_> = (0..).zip(&vg.pvs).map(|(minor, _)| Some(DevNo { major: 8, minor })).collect();
     let none = BTreeSet::new();
-    let activation =
-        Activation { roots: &roots, disks: &disks, waiting: &none, beginning: &none, dev: Path::new("/dev") };
+    let activation = Activation {
+        roots: &roots,
+        disks: &disks,
+        waiting: &none,
+        forced: &none,
+        beginning: &none,
+        dev: Path::new("/dev"),
+    };
     if let Err(error) = desired(vg, &activation) {
         assert!(!error.message().is_empty());
     }

@@ -420,6 +420,8 @@ pub enum Snapshot {
         #[arg(long, value_name = "VG/OLDER")]
         since: Option<VolumePath>,
     },
+    /// Give a volume the content of one of its snapshots again
+    Rollback(SnapshotRollback),
     /// Remove snapshots
     #[command(visible_alias = "rm")]
     Remove {
@@ -427,6 +429,26 @@ pub enum Snapshot {
         #[arg(required = true, value_name = "VG/NAME")]
         snapshots: Vec<VolumePath>,
     },
+}
+
+/// How a volume is rolled back.
+#[derive(Debug, Args)]
+pub struct SnapshotRollback {
+    /// The snapshot
+    #[arg(value_name = "VG/NAME")]
+    pub snapshot: VolumePath,
+    /// Keep the state before as a snapshot of this name
+    #[arg(long, value_name = "NAME")]
+    pub undo: Option<LvName>,
+    /// Merge the snapshot into its volume, as lvm2 does: it is consumed
+    #[arg(long)]
+    pub merge: bool,
+    /// Return when everything is copied, not when the content is there
+    #[arg(long)]
+    pub wait: bool,
+    /// Do it while a program has the volume or the snapshot open; never while a file system is mounted from it
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What new snapshots are like.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::args::{Snapshot, SnapshotCreate, VolumePath};
+use super::args::{Snapshot, SnapshotCreate, SnapshotRollback, VolumePath};
 use super::each::each;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
 use super::volume::{by_group, select};
 use crate::engine::diff::{Comparison, Difference, RangeView};
+use crate::engine::list::Select;
+use crate::engine::rollback::Rollback;
 use crate::engine::snapshot::NewSnapshots;
 use crate::engine::store::StoreGrowth;
 use crate::engine::view::SnapshotView;
@@ -54,11 +56,31 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
         Snapshot::Diff { snapshot, since } => {
             diff(&engine.differences(&comparison(snapshot, since.as_ref())?, mode)?, output)
         }
+        Snapshot::Rollback(rollback) => roll_back(rollback, engine, mode, output),
         Snapshot::Remove { snapshots } => {
             let remove = |vg: &VgName, names: &Vec<_>| engine.remove_snapshots(vg, names, mode);
             each(by_group(snapshots), &BTreeSet::new(), output, remove, |report| output.done(report))
         }
     }
+}
+
+fn roll_back(asked: &SnapshotRollback, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
+    let VolumePath { vg, name } = asked.snapshot.clone();
+    if !asked.merge {
+        let cause = "a rollback that keeps the snapshot is not possible yet";
+        return Err(
+            Error::new(Kind::Usage, cause).hint("give --merge: the snapshot is consumed, as with lvm2")
+        );
+    }
+    let rollback =
+        Rollback { vg: vg.clone(), snapshot: name.clone(), undo: asked.undo.clone(), force: asked.force };
+    let mut report = engine.merge_snapshot(&rollback, mode)?;
+    if asked.wait && !mode.dry_run {
+        engine.await_merge(&vg, &name, mode)?;
+        let names = report.objects.iter().map(|origin| origin.name.parse()).collect::<Result<_>>()?;
+        report.objects = engine.volumes(&Select { vg: Some(vg), names })?;
+    }
+    output.made("volumes", &report, &super::volume::COLUMNS)
 }
 
 fn comparison(snapshot: &VolumePath, since: Option<&VolumePath>) -> Result<Comparison> {

@@ -71,6 +71,12 @@ impl Pair<'_> {
         self.is_changed() && self.found.is_some_and(goes_on)
     }
 
+    /// True if it is about to show other content to whoever has it open: a merge begins.
+    fn turns(&self) -> bool {
+        let found = self.found.and_then(|found| first_target(&found.table));
+        self.node.closed && !matches!(found, Some(Target::Merge { .. } | Target::Error))
+    }
+
     fn is_suspended(&self) -> bool {
         self.found.is_some_and(|found| found.info.live && found.info.suspended)
     }
@@ -201,7 +207,11 @@ impl<'a> Difference<'a> {
         });
         for (pair, found) in from_the_top(running) {
             let is_cut = self.cut.contains(pair.uuid);
-            let freeze = if is_cut { Freeze::FileSystem } else { Freeze::Io };
+            let freeze = match (pair.turns(), is_cut) {
+                (true, _) => Freeze::Unopened,
+                (false, true) => Freeze::FileSystem,
+                (false, false) => Freeze::Io,
+            };
             plan.switch.push(SwitchStep::Suspend(pair.node.name.clone(), freeze));
             if is_cut {
                 plan.prepare.push(Step::Sync { number: found.info.number, name: pair.node.name.clone() });

@@ -26,6 +26,8 @@ pub struct Activation<'a> {
     /// Snapshots that are to be merged, and wait because they or their origins are open and were not being merged yet: what is
     /// mounted must not change under its file system. As lvm2, which begins such a merge when the origin is next activated.
     pub waiting: &'a BTreeSet<LvName>,
+    /// Snapshots whose merge may begin all the same.
+    pub forced: &'a BTreeSet<LvName>,
     /// Snapshots, beside those that are marked so, that begin when the tree is reached: lvm2 commits while the origin is
     /// suspended, and had it died then, the store is unused and nothing was written since.
     pub beginning: &'a BTreeSet<LvName>,
@@ -81,6 +83,12 @@ impl Stacks<'_> {
         snapshot.merging && !self.activation.waiting.contains(&snapshot.store)
     }
 
+    /// True for both sides of a merge, unless it is forced.
+    fn is_closed(&self, lv: &Lv) -> bool {
+        let mut related = self.vg.snapshots_of(&lv.name).chain(self.vg.snapshot_of_store(&lv.name));
+        related.any(|one| self.is_merged(one) && !self.activation.forced.contains(&one.store))
+    }
+
     fn snapshot(&mut self, snapshot: &Snapshot, real: &Below) -> Result<()> {
         let vg = self.vg;
         let store = vg.find_lv(&snapshot.store)?;
@@ -116,6 +124,7 @@ impl Stacks<'_> {
             begins: is_snapshot
                 && (Mark::of(lv) == Some(Mark::PendingSnapshot)
                     || self.activation.beginning.contains(&lv.name)),
+            closed: layer == Layer::Top && self.is_closed(lv),
         };
         self.tree.0.insert(self.naming.uuid(&lv.id, layer), node);
         Ok(())
@@ -206,8 +215,14 @@ mod tests {
         let roots = BTreeSet::from([root.parse()?]);
         let disks = [Some(DevNo { major: 8, minor: 0 }), Some(DevNo { major: 8, minor: 16 })];
         let (nothing, dev) = (BTreeSet::new(), Path::new("/dev"));
-        let activation =
-            Activation { roots: &roots, disks: &disks, waiting: &nothing, beginning: &nothing, dev };
+        let activation = Activation {
+            roots: &roots,
+            disks: &disks,
+            waiting: &nothing,
+            forced: &nothing,
+            beginning: &nothing,
+            dev,
+        };
         desired(&vg, &activation).map(|tree| tree.0.len())
     }
 

@@ -309,7 +309,9 @@ fn snapshot_view(
         created_at: store.created.as_ref().and_then(|created| rfc3339(created.time)),
         merging: snapshot.merging,
         invalid: status == Some(&Status::Invalid),
-        progress_percent: None,
+        progress_percent: usage
+            .filter(|_| snapshot.merging)
+            .map(|(used, total, metadata)| merged_percent(used, total, metadata)),
         eta_full_seconds: None,
         in_use_by: in_use_by.iter().map(|place| place.display().to_string()).collect(),
         tags: user_tags(store),
@@ -324,6 +326,11 @@ fn used_percent(used: Bytes, total: Bytes, metadata: Bytes) -> f64 {
     }
     let hundredths = u128::from(used.get()) * 10_000 / u128::from(total.get());
     f64::from(u32::try_from(hundredths).unwrap_or(10_000)) / 100.0
+}
+
+/// As lvm2 counts: what of the store is not in use any more.
+fn merged_percent(used: Bytes, total: Bytes, metadata: Bytes) -> f64 {
+    100.0 - used_percent(used, total, metadata)
 }
 
 fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotState {

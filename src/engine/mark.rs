@@ -3,7 +3,9 @@
 //! Tags are the one private thing that lvm2 keeps. A volume or snapshot marked pending was never acknowledged, one marked
 //! deleting is as good as gone: the next command takes it away. One marked changing stays, and the next command sees to its
 //! devices; after a rename the mark has the old name, whose paths may still be there. Volumes and snapshots are marked differently:
-//! what is a snapshot by now and was to be a volume, or the other way, was put to use by lvm2.
+//! what is a snapshot by now and was to be a volume, or the other way, was put to use by lvm2. A snapshot
+//! marked rolling back that the kernel has begun to merge is merged to the end, for nothing leads back; one that it has not begun with
+//! stays a snapshot.
 
 use std::str::FromStr;
 
@@ -14,6 +16,7 @@ const PENDING: &str = "dmsnap.pending";
 const PENDING_SNAPSHOT: &str = "dmsnap.pending-snapshot";
 const DELETING: &str = "dmsnap.deleting";
 const CHANGING: &str = "dmsnap.changing";
+const ROLLING_BACK: &str = "dmsnap.rolling-back";
 /// The old name stands behind it.
 const RENAMING: &str = "dmsnap.renaming=";
 /// A bond stands behind each of these.
@@ -32,6 +35,8 @@ pub enum Mark {
     Deleting,
     /// Its size or its name is new, and its devices may not have followed.
     Changing,
+    /// It is a snapshot that its origin is to be rolled back to, and nobody was told yet that it is.
+    RollingBack,
 }
 
 impl Mark {
@@ -42,11 +47,12 @@ impl Mark {
             Self::PendingSnapshot => PENDING_SNAPSHOT,
             Self::Deleting => DELETING,
             Self::Changing => CHANGING,
+            Self::RollingBack => ROLLING_BACK,
         };
         tag(word)
     }
 
-    /// What a volume's tags say; the first of deleting, pending, changing that is there.
+    /// What a volume's tags say; the first of deleting, pending, rolling back, changing that is there.
     pub fn of(lv: &Lv) -> Option<Self> {
         let has = |word| lv.tags.iter().any(|tag| tag.as_str() == word);
         if has(DELETING) {
@@ -55,6 +61,8 @@ impl Mark {
             Some(Self::PendingSnapshot)
         } else if has(PENDING) {
             Some(Self::Pending)
+        } else if has(ROLLING_BACK) {
+            Some(Self::RollingBack)
         } else if has(CHANGING) || former_names::<LvName>(&lv.tags).next().is_some() {
             Some(Self::Changing)
         } else {
@@ -153,7 +161,8 @@ pub fn unmark_group(vg: &Vg) -> impl Iterator<Item = Edit> {
 
 fn is_mark(tag: &Tag) -> bool {
     let word = tag.as_str();
-    [PENDING, PENDING_SNAPSHOT, DELETING, CHANGING].contains(&word) || word.starts_with(RENAMING)
+    [PENDING, PENDING_SNAPSHOT, DELETING, CHANGING, ROLLING_BACK].contains(&word)
+        || word.starts_with(RENAMING)
 }
 
 /// The edits without those that say that a volume is being removed.

@@ -50,6 +50,8 @@ pub struct Change {
     pub activate: BTreeSet<LvName>,
     /// Volumes not to be active any more.
     pub deactivate: BTreeSet<LvName>,
+    /// Snapshots that are merged though they or their origins are open.
+    pub forced: BTreeSet<LvName>,
     /// Volumes whose mounted file systems are then made as large as they are.
     pub grow_fs: BTreeSet<LvName>,
     /// What cannot be done for one of the touched volumes keeps it from being done for no other. Only without edits: they are

@@ -195,6 +195,7 @@ pub fn switch_text(step: &SwitchStep) -> String {
     match step {
         SwitchStep::Suspend(name, Freeze::FileSystem) => format!("suspend {name} (freeze its file system)"),
         SwitchStep::Suspend(name, Freeze::Io) => format!("suspend {name}"),
+        SwitchStep::Suspend(name, Freeze::Unopened) => format!("suspend {name} (unless it is open)"),
         SwitchStep::Resume(name, _) => format!("resume {name}"),
     }
 }

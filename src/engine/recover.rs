@@ -1,6 +1,6 @@
 //! Takes away what a dead process left, by the same road as everything else.
 //!
-//! Nobody was told that a volume marked pending exists, and a volume marked deleting is as good as gone. Both go: a pending
+//! What becomes of each volume that was left unfinished is said in [`super::fate`]. Nobody was told that a volume marked pending exists, and a volume marked deleting is as good as gone. Both go: a pending
 //! snapshot is detached from its origin, which goes on as if the snapshot had never been, and its extents become free when the
 //! kernel has let go of them. Each stack of volumes is helped on its own: one that cannot be, because no plan can be made or
 //! something that has to go is in use, stays as it is in the kernel and in the metadata, but for what is suspended: that goes on.
@@ -11,8 +11,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::converge::converge;
-use super::execute::{Executed, execute_apart};
-use super::mark::{Bond, Mark, is_unfinished, unmark, unmark_group};
+use super::execute::{Executed, execute, execute_apart};
+use super::fate::Fates;
+use super::mark::{Mark, is_unfinished, unmark, unmark_group};
 use super::operation::{Mode, first_failure};
 use super::outline::Entry;
 use super::plan::Plan;
@@ -38,6 +39,7 @@ pub(super) struct Recovery {
 /// The same for one stack of volumes.
 #[derive(Default)]
 struct Rescue {
+    members: Vec<LvName>,
     intent: Vec<Edit>,
     plan: Plan,
     confirm: Vec<Edit>,
@@ -68,7 +70,7 @@ impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
     /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<Entry>> {
-        let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies();
+        let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies() && !self.has_merged()?;
         // Volumes can be activated all the same: what changes metadata is refused later.
         let is_kept = self.open.refusal.is_some() || self.engine.check_writable().is_err();
         if is_settled || is_kept {
@@ -92,8 +94,11 @@ impl Session<'_> {
     pub(super) fn difference(&self) -> Result<Recovery> {
         let vg = self.vg();
         let found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
-        let doomed = vg.built_here().filter(|lv| goes(vg, lv)).map(|lv| lv.name.clone());
-        let intended = vg.apply(&release(vg, &doomed.collect::<Vec<_>>()))?;
+        let fates = self.fates(&found)?;
+        let doomed = vg.built_here().filter(|lv| fates.goes(lv)).map(|lv| lv.name.clone());
+        let mut intent = release(vg, &doomed.collect::<Vec<_>>());
+        intent.extend(fates.take_back(vg.built_here().map(|lv| &lv.name)));
+        let intended = vg.apply(&intent)?;
         let mut recovery = Recovery {
             stacks: Vec::new(),
             stuck: Vec::new(),
@@ -103,7 +108,7 @@ impl Session<'_> {
         for members in stacks(vg, &self.naming(), &found) {
             let members: Vec<_> = members.iter().filter_map(|name| vg.lv(name)).map(AsRef::as_ref).collect();
             let found = found.only(&self.expected(members.iter().copied()));
-            let (rescue, stuck) = self.rescue(&members, &found, &intended)?;
+            let (rescue, stuck) = self.rescue(&members, &found, &intended, &fates)?;
             recovery.stacks.push(rescue);
             recovery.stuck.extend(stuck);
         }
@@ -111,7 +116,13 @@ impl Session<'_> {
     }
 
     /// What helps one stack, or what can be done for it as it is, and why no more.
-    fn rescue(&self, members: &[&Lv], found: &FoundTree, intended: &Vg) -> Result<(Rescue, Option<Error>)> {
+    fn rescue(
+        &self,
+        members: &[&Lv],
+        found: &FoundTree,
+        intended: &Vg,
+        fates: &Fates<'_>,
+    ) -> Result<(Rescue, Option<Error>)> {
         let vg = self.vg();
         let active = self.active(found, members.iter().copied());
         let roots = members.iter().filter(|lv| active.contains(&lv.id)).map(|lv| lv.name.clone()).collect();
@@ -121,12 +132,14 @@ impl Session<'_> {
         });
         match plan {
             Ok(plan) => {
-                let (gone, kept): (Vec<&Lv>, Vec<_>) = members.iter().copied().partition(|lv| goes(vg, lv));
+                let (gone, kept): (Vec<&Lv>, Vec<_>) = members.iter().copied().partition(|lv| fates.goes(lv));
                 let gone: Vec<_> = gone.into_iter().map(|lv| lv.name.clone()).collect();
-                let intent = release(vg, &gone);
+                let mut intent = release(vg, &gone);
+                intent.extend(fates.take_back(members.iter().map(|lv| &lv.name)));
                 let confirm = gone.into_iter().map(|lv| Edit::RemoveLv { lv });
                 Ok((
                     Rescue {
+                        members: members.iter().map(|lv| lv.name.clone()).collect(),
                         intent,
                         plan,
                         confirm: confirm.chain(kept.into_iter().flat_map(unmark)).collect(),
@@ -140,6 +153,17 @@ impl Session<'_> {
                 Ok((Rescue { plan, ..Rescue::default() }, Some(error)))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// After a plan of these volumes failed: whatever they are now, their I/O goes on, and no table waits.
+    fn let_go_on(&self, members: &[LvName]) {
+        let lvs = members.iter().filter_map(|name| self.vg().lv(name)).map(AsRef::as_ref);
+        let live = FoundTree::read(self.kernel(), &self.expected(lvs)).map(|found| found.live());
+        let plan = live.and_then(|live| converge(&live, &live.as_wanted()));
+        let done = plan.and_then(|plan| execute(&plan, self.kernel(), self.engine.world.devices.as_ref()));
+        if let Err(error) = done {
+            tracing::error!(%error, "what a failed recovery left could not be taken away");
         }
     }
 
@@ -161,7 +185,10 @@ impl Session<'_> {
                     executed.frozen.extend(one.frozen);
                     rescued.push(rescue);
                 }
-                Err(error) => recovery.stuck.push(error),
+                Err(error) => {
+                    self.let_go_on(&rescue.members);
+                    recovery.stuck.push(error);
+                }
             }
         }
         self.commit(&recovery.confirmation(rescued), "recover")?;
@@ -202,21 +229,6 @@ fn release_one(vg: &Vg, name: &LvName) -> Vec<Edit> {
         edits.push(Edit::AddLvTag { lv: name.clone(), tag: Mark::Deleting.tag() });
     }
     edits
-}
-
-/// True for a volume that recovery takes away. One that lvm2 has put to use meanwhile is somebody's, and stays: with a snapshot,
-/// as a snapshot, or as none.
-fn goes(vg: &Vg, lv: &Lv) -> bool {
-    let snapshot = vg.snapshot_of_store(&lv.name);
-    let is_what_it_was = match Mark::of(lv) {
-        Some(Mark::Pending | Mark::Deleting) => snapshot.is_none(),
-        Some(Mark::PendingSnapshot) => {
-            Bond::joining(lv).is_none() && snapshot.is_some_and(|snapshot| !snapshot.merging)
-        }
-        Some(Mark::Changing) | None => false,
-    };
-    let mut stores = vg.snapshots_of(&lv.name).filter_map(|snapshot| vg.lv(&snapshot.store));
-    is_what_it_was && stores.all(|store| goes(vg, store))
 }
 
 /// What differs between a volume group's metadata and the kernel.

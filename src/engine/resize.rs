@@ -13,6 +13,7 @@ use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::plan::Step;
 use super::session::{Aim, Session};
+use super::snapshot::merging;
 use super::view::VolumeView;
 use super::volume::{allocate_noted, extents_of};
 use crate::dm::Info;
@@ -67,6 +68,9 @@ impl Session<'_> {
         if role == Role::Cow {
             return Err(Error::new(Kind::Usage, format!("{}/{} is a snapshot", vg.name, lv.name))
                 .hint(format!("`dmsnap snapshot extend {}/{}` makes its store larger", vg.name, lv.name)));
+        }
+        if let Some(merged) = vg.snapshots_of(&lv.name).find(|snapshot| snapshot.merging) {
+            return Err(merging(vg, &merged.store, &lv.name));
         }
         if growth.resize_fs {
             self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;

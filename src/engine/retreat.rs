@@ -1,8 +1,8 @@
 //! What a failed operation goes back to: it has not happened.
 //!
 //! The kernel goes back first and the metadata after it ([`super::round`]): no extent may be free that a live table maps, and what
-//! dies between is found by its mark. Two things cannot be undone, and stay done: an origin went on without a snapshot, and a volume was
-//! larger for a moment, in which somebody may have used its end.
+//! dies between is found by its mark. Three things cannot be undone, and stay done: an origin went on without a snapshot, a volume was
+//! larger for a moment, in which somebody may have used its end, and an origin was rolled back: all of such a change stays.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::session::{Session, roots_in};
 use super::tree::FoundTree;
 use crate::error::Result;
-use crate::lvm::{Edit, Lv, LvName, Uuid, Vg};
+use crate::lvm::{Edit, Lv, LvName, Snapshot, Uuid, Vg};
 
 /// The way back from a failed plan.
 pub(super) struct Retreat {
@@ -26,15 +26,18 @@ impl Session<'_> {
     /// After a failed plan: the way back to what was `before`, with those volumes active that were.
     pub(super) fn retreat(&self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<Retreat> {
         let found = self.found(before, &change.touched)?;
-        let lasting = self.done_for_good(before, &found);
+        let lasting = self.done_for_good(change, before, &found);
         let old = before.apply(&lasting)?;
         let plan = self.plan_for(&old, &found, &roots_in(&old, active))?;
         Ok(Retreat { plan, lasting })
     }
 
     /// The edits that no way leads back from.
-    fn done_for_good(&self, before: &Vg, found: &FoundTree) -> Vec<Edit> {
+    fn done_for_good(&self, change: &Change, before: &Vg, found: &FoundTree) -> Vec<Edit> {
         let intended = self.vg();
+        if self.has_rolled_back(before, found) {
+            return change.intent.iter().chain(&change.confirm).cloned().collect();
+        }
         let mut edits = Vec::new();
         for store in self.lost(before, found) {
             edits.push(Edit::DetachSnapshot { store: store.clone() });
@@ -48,6 +51,14 @@ impl Session<'_> {
                 .map(|(lv, now)| Edit::SetLvSegments { lv: lv.name.clone(), segments: now.segments.clone() }),
         );
         edits
+    }
+
+    /// True if an origin shows a snapshot's content that it did not show before: what it held is in its new snapshot, if anywhere.
+    fn has_rolled_back(&self, before: &Vg, found: &FoundTree) -> bool {
+        let was_merging =
+            |one: &Snapshot| before.snapshot_of_store(&one.store).is_some_and(|old| old.merging);
+        let mut begun = self.vg().snapshots().iter().filter(|one| one.merging && !was_merging(one));
+        begun.any(|one| self.has_begun(&one.origin, found))
     }
 
     /// The snapshots on their way out whose origins went on without them.

@@ -108,7 +108,7 @@ impl<'r, 'e> Round<'r, 'e> {
         let stacks = families(self.session.vg(), &change.touched);
         let active = self.session.active(&found, stacks.into_values());
         let roots = roots_after(&intended, &active, &change);
-        let mut plan = self.session.plan_for(&intended, &found, &roots)?;
+        let mut plan = self.session.plan_forcing(&intended, &found, &roots, &change.forced)?;
         plan.cleanup.extend(self.session.file_systems(&intended, &change.grow_fs)?);
         if self.is_empty() {
             what.clone_into(&mut self.what);

@@ -13,7 +13,7 @@ use super::operation::Mode;
 use super::plan::Plan;
 use super::tree::{Expected, FoundTree};
 use crate::block::{Access, DevNo, Listed};
-use crate::dm::{DmName, Kernel, Target};
+use crate::dm::{DmName, Info, Kernel, Target};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
@@ -221,11 +221,24 @@ impl Session<'_> {
     }
 
     pub(super) fn plan_for(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<Plan> {
+        self.plan_forcing(vg, found, roots, &BTreeSet::new())
+    }
+
+    /// The same where these snapshots are merged though they, or their origins, are open.
+    pub(super) fn plan_forcing(
+        &self,
+        vg: &Vg,
+        found: &FoundTree,
+        roots: &BTreeSet<LvName>,
+        forced: &BTreeSet<LvName>,
+    ) -> Result<Plan> {
         let disks = self.disks();
-        let waiting = self.waiting_merges(vg, found, roots);
+        let mut waiting = self.waiting_merges(vg, found, roots);
+        waiting.retain(|store| !forced.contains(store));
         let beginning = self.beginning(vg, found)?;
         let dev = self.engine.dev();
-        let activation = Activation { roots, disks: &disks, waiting: &waiting, beginning: &beginning, dev };
+        let activation =
+            Activation { roots, disks: &disks, waiting: &waiting, forced, beginning: &beginning, dev };
         converge(found, &desired(vg, &activation)?)
     }
 
@@ -319,7 +332,25 @@ impl Session<'_> {
         let waits = mounts.is_empty() && self.is_patient;
         let info = if waits { self.kernel().when_closed(info)? } else { Some(info) };
         let Some(info) = info.filter(|info| info.open_count > 0) else { return Ok(None) };
-        Ok(Some(in_words(&info.name, info.open_count, &mounts)))
+        let users = self.engine.world.devices.users(info.number)?;
+        Ok(Some(in_words(&info, &mounts, &users)))
+    }
+
+    /// An error if a file system is mounted from a volume's device, in any namespace, or another device is built on it: other
+    /// content than a moment ago would destroy what they hold. A program that has it open may cope.
+    pub(super) fn refuse_claimed(&self, lv: &Lv) -> Result<()> {
+        let uuid = self.naming().uuid(&lv.id, Layer::Top);
+        let Some(info) = self.kernel().find(&uuid)?.filter(|info| info.live && info.open_count > 0) else {
+            return Ok(());
+        };
+        let devices = self.engine.world.devices.as_ref();
+        let path = self.engine.dev().join("mapper").join(info.name.as_str());
+        let is_mounted = !devices.mounts(info.number)?.is_empty();
+        match devices.open(&path, Access::Exclusive) {
+            Ok(_) if !is_mounted => Ok(()),
+            Err(error) if error.kind() != Kind::InUse => Err(error),
+            _ => self.refuse_in_use(lv),
+        }
     }
 }
 
@@ -341,10 +372,14 @@ fn is_hidden(vg: &Vg, name: &LvName) -> Error {
         .hint(format!("`dmsnap volume list {}` shows the others", vg.name))
 }
 
-fn in_words(name: &DmName, open_count: u32, mounts: &[std::path::PathBuf]) -> String {
-    if mounts.is_empty() {
-        return format!("{name} is open ({open_count} times)");
+fn in_words(info: &Info, mounts: &[std::path::PathBuf], users: &[String]) -> String {
+    let name = &info.name;
+    if !mounts.is_empty() {
+        let places: Vec<_> = mounts.iter().map(|place| place.display().to_string()).collect();
+        return format!("{name} is mounted on {}", places.join(", "));
     }
-    let places: Vec<_> = mounts.iter().map(|place| place.display().to_string()).collect();
-    format!("{name} is mounted on {}", places.join(", "))
+    if users.is_empty() {
+        return format!("{name} is open ({} times)", info.open_count);
+    }
+    format!("{name} is held open by {}", users.join(", "))
 }

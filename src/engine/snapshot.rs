@@ -10,6 +10,7 @@ use super::session::{Aim, Session};
 use super::view::SnapshotView;
 use super::volume::{acknowledge, allocate_noted, extents_of, in_words, refuse_taken};
 use crate::cow::size::{covering, least};
+use crate::dm::Status;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName};
 use crate::units::{Bytes, ChunkSize, Extents, Size, Whole};
@@ -88,7 +89,7 @@ impl Session<'_> {
         Ok(change)
     }
 
-    fn snapshot(
+    pub(super) fn snapshot(
         &self,
         vg: &Vg,
         new: &NewSnapshots,
@@ -138,7 +139,7 @@ impl Session<'_> {
     fn snapshot_removal(&self, names: &[LvName]) -> Result<Change> {
         let mut origins = Vec::new();
         for name in names {
-            origins.push(self.snapshot_named(name)?.origin.clone());
+            origins.push(self.removable(name)?.origin.clone());
         }
         let mut change = self.removal_of(names.to_vec())?;
         change.touched.extend(origins);
@@ -157,8 +158,17 @@ impl Session<'_> {
         }
     }
 
+    /// The same, or one whose merge is invalid and never ends: the origin goes on with what it has.
+    fn removable(&self, name: &LvName) -> Result<&Snapshot> {
+        let merged = self.vg().snapshot_of_store(name).filter(|snapshot| snapshot.merging);
+        match merged {
+            Some(merged) if self.merge_status(merged)? == Some(Status::Invalid) => Ok(merged),
+            _ => self.snapshot_named(name),
+        }
+    }
+
     /// Finds out before anything is written whether the kernel can do what the plan will ask.
-    fn require_target(&self, target: &str) -> Result<()> {
+    pub(super) fn require_target(&self, target: &str) -> Result<()> {
         if self.kernel().supports(target)? {
             return Ok(());
         }
@@ -178,8 +188,12 @@ fn like_origin(vg: &Vg, origin: &Lv, request: &Request, notes: &mut Vec<String>)
 }
 
 pub(super) fn merging(vg: &Vg, store: &LvName, origin: &LvName) -> Error {
-    Error::new(Kind::InUse, format!("{}/{store} is being merged into {}/{origin}", vg.name, vg.name))
-        .hint("wait until the merge is over")
+    Error::new(Kind::InUse, format!("{}/{store} is being merged into {}/{origin}", vg.name, vg.name)).hint(
+        format!(
+            "wait until the merge is over: `dmsnap snapshot list {}/{store}` shows how far it is",
+            vg.name
+        ),
+    )
 }
 
 /// How large the store is: as asked for, but never more than can be used; without a size as much as can be used.

@@ -78,7 +78,7 @@ impl Session<'_> {
     }
 
     /// What continues a store by so many extents.
-    fn longer(&self, vg: &Vg, store: &Lv, extents: Extents) -> Request {
+    pub(super) fn longer(&self, vg: &Vg, store: &Lv, extents: Extents) -> Request {
         let (stripes, stripe_size) = last_layout(store);
         Request {
             extents,
@@ -136,7 +136,7 @@ fn useful(
 }
 
 /// The edit that makes a store longer.
-fn lengthened(vg: &Vg, store: &Lv, request: &Request, notes: &mut Vec<String>) -> Result<Edit> {
+pub(super) fn lengthened(vg: &Vg, store: &Lv, request: &Request, notes: &mut Vec<String>) -> Result<Edit> {
     let added = allocate_noted(vg, request, notes)?;
     let segments = store.segments.iter().cloned().chain(added).collect();
     Ok(Edit::SetLvSegments { lv: store.name.clone(), segments })

@@ -34,6 +34,8 @@ pub struct Node {
     pub link: Option<PathBuf>,
     /// True for a snapshot that begins when this tree is reached: only such a one may join an origin in use.
     pub begins: bool,
+    /// True if nobody may have it open when it gets this table: it shows other content from then on.
+    pub closed: bool,
 }
 
 /// The devices that the metadata wants, by uuid.
@@ -141,6 +143,7 @@ impl FoundTree {
                 udev: UdevFlags::unchanged(),
                 link: found.link.clone(),
                 begins: false,
+                closed: false,
             };
             (uuid.clone(), node)
         };

@@ -6,6 +6,7 @@ use dmsnap::error::Result;
 
 mod activation;
 mod groups;
+pub mod rollbacks;
 mod snapshots;
 mod volumes;
 
@@ -36,7 +37,7 @@ pub enum Next {
 
 /// All of them.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [snapshots::ALL, volumes::ALL, groups::ALL, activation::ALL].into_iter().flatten()
+    [snapshots::ALL, rollbacks::ALL, volumes::ALL, groups::ALL, activation::ALL].into_iter().flatten()
 }
 
 /// Those that are to be cut: all, or those with these words in their names that `DMSNAP_CUT` has.

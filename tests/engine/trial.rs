@@ -273,7 +273,8 @@ impl Trial {
     }
 
     /// Volumes come up and go down one by one. So does the kernel let go of snapshots, and what it let go of cannot come back: who is told
-    /// that a removal of several failed may find some of them gone, but who is told nothing finds all of them or none.
+    /// that a removal of several failed may find some of them gone, but who is told nothing finds all of them or none. A store that was made
+    /// larger for a rollback stays so: it may be in use.
     fn may_be_part(&self, now: &State, cut: &Cut) -> bool {
         let [before, after] = [&self.before, &self.after];
         match self.operation.command {
@@ -288,6 +289,16 @@ impl Trial {
                 };
                 cut.is_alive && cut.outcome.is_err() && is_less(now, before) && is_less(after, now)
             }
+            "snapshot rollback" => {
+                let relations = |state: &State| -> Vec<_> {
+                    state.metadata.iter().filter(|line| line.contains(" of ")).cloned().collect()
+                };
+                let is_known =
+                    |line: &String| before.metadata.contains(line) || after.metadata.contains(line);
+                now.active == before.active
+                    && relations(now) == relations(before)
+                    && now.metadata.iter().all(is_known)
+            }
             _ => false,
         }
     }
@@ -297,7 +308,13 @@ impl Trial {
         for (name, uuid) in user.volumes() {
             let shown = world.device(&uuid).ok_or_else(|| "it is gone".to_owned());
             let shown = shown.and_then(|device| User::shown(world, &device.number));
-            if shown.as_ref() != Ok(&user.state(&uuid, user.writes())) {
+            let is_right = |state: Vec<u64>| shown.as_ref() == Ok(&state);
+            let may_show = match self.is_rolled_back(metadata, &uuid) {
+                false => is_right(user.state(&uuid, user.writes())),
+                true => (self.begun_at..=user.writes())
+                    .any(|at| is_right(user.state_rolled_back(&uuid, self.snapped_at(), at))),
+            };
+            if !may_show {
                 wrong.push(format!("{name} holds {shown:?}"));
             }
         }
@@ -323,6 +340,22 @@ impl Trial {
         if !(self.begun_at..=user.writes()).any(|writes| at(&writes)) {
             wrong.push(format!("new snapshots show no moment: {new:?}"));
         }
+    }
+
+    /// True if the operation is a rollback, and has happened to this volume.
+    pub fn is_rolled_back(&self, metadata: &Metadata, uuid: &str) -> bool {
+        let is_merged = |vg: &Vg| {
+            vg.snapshots().any(|(origin, _, _, _, merging)| {
+                let origin = vg.lv(origin).map(|lv| format!("LVM-{}{}", vg.id, lv.id));
+                merging && origin.as_deref() == Some(uuid)
+            })
+        };
+        self.operation.name.starts_with("a rollback") && metadata.groups.values().any(is_merged)
+    }
+
+    /// What was written when the first snapshots were taken.
+    pub fn snapped_at(&self) -> usize {
+        16
     }
 
     /// What was not done can be done, and what is kept is kept from later writes too.

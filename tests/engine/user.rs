@@ -137,6 +137,17 @@ impl User {
         state
     }
 
+    /// The same where the volume got the content of `to` writes back after `at` of them.
+    pub fn state_rolled_back(&self, uuid: &str, to: usize, at: usize) -> Vec<u64> {
+        let mut state = self.state(uuid, to);
+        let inner = self.inner();
+        let own = inner.volumes.iter().position(|(_, known)| known.as_str() == uuid);
+        for (_, place, value) in inner.done[at..].iter().filter(|(volume, ..)| Some(*volume) == own) {
+            state[*place as usize] = *value;
+        }
+        state
+    }
+
     /// What a device shows, by place.
     pub fn shown(world: &World, number: &str) -> Result<Vec<u64>, String> {
         let value = |place: u64| {

@@ -33,6 +33,7 @@ fn node(text: &str, target: Target<Below>) -> Node {
         udev: UdevFlags::visible(),
         link: Some(PathBuf::from("/dev/vg").join(text)),
         begins: false,
+        closed: false,
     }
 }
 

@@ -254,10 +254,11 @@ fn store(lab: &Lab, name: &str) -> Bytes {
     snapshots.iter().find(|snapshot| snapshot.name == name).unwrap().cow_size_bytes
 }
 
-/// Another volume, into which lvm2 has begun to merge a snapshot.
+/// Another volume, into which lvm2 has begun to merge a snapshot that differs from it.
 fn merging(lab: &Lab) {
     lab.engine().create_volume(&volume("back", 4), MODE).unwrap();
     lab.engine().create_snapshots(&cut(&[("back", "old")]), MODE).unwrap();
+    lab.write("vg--0-back", 0, 1);
     lab.lvm2_commits(&[Edit::SetMerging { store: lv("old"), merging: true }]);
     lab.engine().repair(&vg(), MODE).unwrap();
 }

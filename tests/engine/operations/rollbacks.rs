@@ -1,0 +1,132 @@
+//! Rolling back to snapshots, and the end of the merges that do it.
+
+use super::{Next, Operation};
+use crate::lab::{Lab, MODE, cut, has, idle, lv, snap, vg};
+use dmsnap::dm::DmName;
+use dmsnap::engine::rollback::Rollback;
+use dmsnap::engine::snapshot::NewSnapshots;
+use dmsnap::units::{Bytes, Size};
+
+pub const ALL: &[Operation] = &[
+    Operation {
+        command: "snapshot rollback",
+        name: "a rollback to the last snapshot",
+        prepare: |lab| changed(lab, "s"),
+        run: |engine, mode| engine.merge_snapshot(&back("s"), mode).map(drop),
+        kept: &[],
+        next: Next::Any,
+        happened: |lab| is_merging(lab, "s"),
+    },
+    Operation {
+        command: "snapshot rollback",
+        name: "a rollback beside another snapshot, which keeps the state before",
+        prepare: |lab| {
+            snap(lab, "a");
+            changed(lab, "s");
+        },
+        run: |engine, mode| {
+            let rollback = Rollback { undo: Some(lv("u")), ..back("s") };
+            engine.merge_snapshot(&rollback, mode).map(drop)
+        },
+        kept: &["a"],
+        next: Next::Any,
+        happened: |lab| {
+            assert_eq!(is_merging(lab, "s"), has(lab, "u"), "half a rollback");
+            is_merging(lab, "s")
+        },
+    },
+    Operation {
+        command: "snapshot rollback",
+        name: "a rollback beside a snapshot whose store is too small for it",
+        prepare: crowded,
+        run: |engine, mode| engine.merge_snapshot(&back("s"), mode).map(drop),
+        kept: &["small"],
+        next: Next::Any,
+        happened: |lab| is_merging(lab, "s"),
+    },
+    Operation {
+        command: "snapshot rollback",
+        name: "a rollback under a program that copes",
+        prepare: |lab| {
+            snap(lab, "a");
+            changed(lab, "s");
+            lab.kernel.hold(&DmName::new("vg--0-db").unwrap());
+        },
+        run: |engine, mode| engine.merge_snapshot(&Rollback { force: true, ..back("s") }, mode).map(drop),
+        kept: &["a"],
+        next: Next::Any,
+        happened: |lab| is_merging(lab, "s"),
+    },
+    Operation {
+        command: "snapshot rollback",
+        name: "a rollback of an inactive volume",
+        prepare: |lab| {
+            idle(lab);
+            lab.engine().activate(&vg(), &[lv("idle")], MODE).unwrap();
+            lab.write("vg--0-idle", 0, 7);
+            lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
+        },
+        run: |engine, mode| {
+            let rollback = Rollback { undo: Some(lv("u")), ..back("i") };
+            engine.merge_snapshot(&rollback, mode).map(drop)
+        },
+        kept: &[],
+        next: Next::Any,
+        happened: |lab| is_merging(lab, "i"),
+    },
+    Operation {
+        command: "repair",
+        name: "the end of a merge",
+        prepare: |lab| {
+            changed(lab, "s");
+            merged(lab);
+        },
+        run: |engine, mode| engine.repair(&vg(), mode).map(drop),
+        kept: &[],
+        next: Next::Any,
+        happened: |lab| !has(lab, "s"),
+    },
+    Operation {
+        command: "repair",
+        name: "the end of a merge beside another snapshot",
+        prepare: |lab| {
+            crowded(lab);
+            merged(lab);
+        },
+        run: |engine, mode| engine.repair(&vg(), mode).map(drop),
+        kept: &["small"],
+        next: Next::Any,
+        happened: |lab| !has(lab, "s"),
+    },
+];
+
+/// A rollback of whatever this is a snapshot of.
+pub fn back(snapshot: &str) -> Rollback {
+    Rollback { vg: vg(), snapshot: lv(snapshot), undo: None, force: false }
+}
+
+fn is_merging(lab: &Lab, name: &str) -> bool {
+    lab.snapshots().iter().any(|snapshot| snapshot.name == name && snapshot.merging)
+}
+
+/// A snapshot that differs from `db`, where no user writes.
+fn changed(lab: &Lab, name: &str) {
+    snap(lab, name);
+    lab.write("vg--0-db", 64 << 10, 7);
+}
+
+/// Much was written to `db` since `s`, and then a small snapshot was taken.
+fn crowded(lab: &Lab) {
+    changed(lab, "s");
+    for place in 0..30 {
+        lab.write("vg--0-db", place * (192 << 10) + (64 << 10), 7);
+    }
+    let small = NewSnapshots { size: Some(Size::Absolute(Bytes::mib(1))), ..cut(&[("db", "small")]) };
+    lab.engine().create_snapshots(&small, MODE).unwrap();
+}
+
+/// The kernel has merged all of `s`.
+fn merged(lab: &Lab) {
+    lab.engine().merge_snapshot(&back("s"), MODE).unwrap();
+    lab.kernel.merge(&DmName::new("vg--0-db").unwrap(), usize::MAX).unwrap();
+}
