@@ -221,7 +221,7 @@ impl Trial {
         }
         for group in groups {
             if self.operation.next == Next::Any && number.is_multiple_of(2) {
-                let next = NewVolume { vg: group, ..volume(&format!("next{number}"), 4) };
+                let next = NewVolume { vg: group, ..volume(&format!("next{number}"), 2) };
                 engine.create_volume(&next, MODE)?;
             } else {
                 engine.repair(&group, MODE)?;
