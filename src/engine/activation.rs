@@ -10,7 +10,7 @@ use super::session::Session;
 use super::view::VolumeView;
 use super::volume::in_words;
 use crate::error::Result;
-use crate::lvm::{Lv, LvFlag, LvName, Role, VgName};
+use crate::lvm::{Lv, LvFlag, LvName, Role, Snapshot, Vg, VgName};
 
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build. Those that cannot be activated
@@ -44,6 +44,16 @@ fn subject(vg: &VgName, names: &[LvName]) -> String {
     if names.is_empty() { vg.to_string() } else { in_words(vg, names) }
 }
 
+/// LVM2 lets the store of such a merge be removed meanwhile, and the volume is then neither what it was nor what it should be.
+fn rests(vg: &Vg, snapshot: &Snapshot) -> String {
+    format!(
+        "the merge of {group}/{} into {group}/{} goes on at the next activation: until then neither may be removed",
+        snapshot.store,
+        snapshot.origin,
+        group = vg.name
+    )
+}
+
 impl Session<'_> {
     /// The volumes that these names stand for; none named: all of the group.
     fn root_views(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
@@ -67,7 +77,9 @@ impl Session<'_> {
             let stores = vg.snapshots_of(root).map(|snapshot| &snapshot.store);
             stores.chain([root]).try_for_each(|name| self.refuse_in_use(vg.find_lv(name)?))?;
         }
-        Ok(Change { touched: roots.clone(), deactivate: roots, ..Change::default() })
+        let merges = roots.iter().flat_map(|root| vg.snapshots_of(root)).filter(|snapshot| snapshot.merging);
+        let notes = merges.map(|snapshot| rests(vg, snapshot)).collect();
+        Ok(Change { touched: roots.clone(), deactivate: roots, notes, ..Change::default() })
     }
 
     /// The volumes that decide whether these are active.

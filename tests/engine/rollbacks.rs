@@ -187,7 +187,11 @@ fn while_a_snapshot_is_merged_nothing_touches_what_the_merge_needs() {
     }
     // Other snapshots may go, and the volume may be down for a while.
     engine.remove_snapshots(&vg(), &[lv("t")], MODE).unwrap();
-    engine.deactivate(&vg(), &[lv("db")], MODE).unwrap();
+    let notes = engine.deactivate(&vg(), &[lv("db")], MODE).unwrap().notes;
+    assert!(
+        notes[0].contains("the merge of vg-0/s into vg-0/db goes on at the next activation"),
+        "{notes:?}"
+    );
     engine.activate(&vg(), &[lv("db")], MODE).unwrap();
     assert_eq!(lab.read(ORIGIN, 0), 1);
     lab.assert_at_rest("while it is merged");
