@@ -419,6 +419,9 @@ pub enum Snapshot {
         /// An older snapshot of the same volume: what changed between the two
         #[arg(long, value_name = "VG/OLDER")]
         since: Option<VolumePath>,
+        /// Read both snapshots where they may differ, and show only where they do
+        #[arg(long, requires = "since")]
+        content: bool,
     },
     /// Give a volume the content of one of its snapshots again
     Rollback(SnapshotRollback),

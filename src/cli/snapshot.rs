@@ -53,8 +53,9 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
             let growth = StoreGrowth { vg, name, size: *size, on: on.clone() };
             output.made("snapshots", &engine.extend_snapshot(&growth, mode)?, &COLUMNS)
         }
-        Snapshot::Diff { snapshot, since } => {
-            diff(&engine.differences(&comparison(snapshot, since.as_ref())?, mode)?, output)
+        Snapshot::Diff { snapshot, since, content } => {
+            let wanted = Comparison { content: *content, ..comparison(snapshot, since.as_ref())? };
+            diff(&engine.differences(&wanted, mode)?, output)
         }
         Snapshot::Rollback(rollback) => roll_back(rollback, engine, mode, output),
         Snapshot::Remove { snapshots } => {
@@ -89,7 +90,7 @@ fn comparison(snapshot: &VolumePath, since: Option<&VolumePath>) -> Result<Compa
         return Err(Error::new(Kind::Usage, cause).hint("compare snapshots of one volume"));
     }
     let since = since.map(|older| older.name.clone());
-    Ok(Comparison { vg: snapshot.vg.clone(), snapshot: snapshot.name.clone(), since })
+    Ok(Comparison { vg: snapshot.vg.clone(), snapshot: snapshot.name.clone(), since, content: false })
 }
 
 /// A line for each range: there may be a million.

@@ -1,4 +1,4 @@
-//! Which parts of a volume changed, from what exception stores say. Pure.
+//! Which parts of a volume changed, from what exception stores say, and which of them differ.
 //!
 //! The kernel has written an exception before the write that causes it reaches the origin, and only a merge takes one away. So a chunk
 //! without an exception holds what it held at the cut. A write to the snapshot itself makes an exception too, and nothing tells
@@ -10,7 +10,12 @@
 //! concerns nothing in the newer one, none was made since, and the older store is exactly what was written between the cuts.
 
 use super::store::Table;
-use crate::units::Sectors;
+use crate::block::Device;
+use crate::error::Result;
+use crate::units::{Bytes, Sectors};
+
+/// This much is read at a time.
+const READ: Sectors = Bytes::mib(1).sectors_ceil();
 
 /// A run of sectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +82,29 @@ impl Ranges {
         self.0.get(behind).is_some_and(|own| own.start < range.end)
     }
 
+    /// Of these the pieces, of this size, in which two devices differ; what only one of them has does.
+    pub fn differing(&self, one: &dyn Device, other: &dyn Device, piece: Sectors) -> Result<Self> {
+        let end = one.size().min(other.size()).sectors_floor();
+        let read = piece.max(READ);
+        let mut buffers = [one, other].map(|device| (device, Vec::new()));
+        let mut found = Vec::new();
+        for range in self.iter() {
+            found.push(Range { start: range.start.max(end), end: range.end });
+            let mut at = range.start;
+            while at < range.end.min(end) {
+                let part = Range { start: at, end: at + read }.until(range.end.min(end));
+                for (device, buffer) in &mut buffers {
+                    buffer.resize(usize::try_from(part.length().bytes().get()).unwrap_or(usize::MAX), 0);
+                    device.read_at(part.start.bytes(), buffer)?;
+                }
+                let [(_, one), (_, other)] = &buffers;
+                found.extend(unequal(part, one, other, piece));
+                at = part.end;
+            }
+        }
+        Ok(Self::joined(found))
+    }
+
     fn joined(mut ranges: Vec<Range>) -> Self {
         ranges.sort_unstable();
         ranges.retain(|range| range.start < range.end);
@@ -91,6 +119,16 @@ impl Ranges {
     }
 }
 
+/// The pieces of a part in which its two contents differ.
+fn unequal(part: Range, one: &[u8], other: &[u8], piece: Sectors) -> impl Iterator<Item = Range> {
+    let length = usize::try_from(piece.bytes().get()).unwrap_or(usize::MAX);
+    let pairs = one.chunks(length).zip(other.chunks(length)).zip(0..);
+    pairs.filter(|((one, other), _)| one != other).map(move |(_, number)| {
+        let start = part.start + Sectors(piece.get() * number);
+        Range { start, end: start + piece }.until(part.end)
+    })
+}
+
 /// True if every exception of the older store was made before the newer snapshot was cut. The older store must have been read first, and
 /// neither snapshot been written to.
 pub fn is_all_before(older: &Table, newer: &Table) -> bool {
@@ -103,6 +141,8 @@ pub fn is_all_before(older: &Table, newer: &Table) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::DevNo;
+    use crate::block::mem::MemDevice;
     use crate::cow::store::Exception;
     use crate::units::Chunks;
     use proptest::prelude::*;
@@ -140,6 +180,21 @@ mod tests {
         assert!(!is_all_before(&table(16, &[1]), &table(8, &[3])));
         assert!(is_all_before(&table(16, &[1]), &table(8, &[1, 4])));
         assert!(!is_all_before(&table(8, &[3]), &table(16, &[1])));
+    }
+
+    /// More than is read at once, of devices of different sizes.
+    #[test]
+    fn the_pieces_that_differ_are_found_and_what_only_one_has() {
+        let device = |size| MemDevice::new("/dev/s", DevNo { major: 240, minor: 0 }, size);
+        let (one, other) = (device(Bytes::mib(4)), device(Bytes::mib(5)));
+        other.poke(Bytes::kib(7), &[1]);
+        other.poke(Bytes::kib(64), &[1]);
+        other.poke(Bytes::kib(3 << 10), &[1; 8192]);
+        let asked = Ranges::default().with(range(0, 100)).with(range(2048, 8192)).with(range(8192, 10_240));
+        let differing = asked.differing(&one, &other, Sectors(8)).unwrap();
+        assert_eq!(runs(&differing), [(8, 16), (6144, 6160), (8192, 10_240)]);
+        let parts = Ranges::default().with(range(0, 12)).differing(&one, &other, Sectors(8)).unwrap();
+        assert_eq!(runs(&parts), []);
     }
 
     proptest! {

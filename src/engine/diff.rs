@@ -1,40 +1,25 @@
-//! What changed since a snapshot was taken, or between two, from their exception stores.
-//!
-//! A store is read while the volume is in use, and nothing has to stand still for it: outside a merge the kernel only appends to it, and has
-//! written an exception before the write that causes it reaches the origin. What is read past the page cache is a beginning of the
-//! list, which covers every write that was over when the command began, be an area torn by a write in flight: what is not yet written of
-//! it is zero, which ends the list. That the snapshot is valid is asked again behind it. The group's lock is held, shared with other readers, so
-//! that nobody merges or removes the store meanwhile.
+//! What changed since a snapshot was taken, or between two, from their exception stores ([`super::reading`]).
 //!
 //! Of two snapshots the older one is read first. What is written in between then has an exception in the newer one alone, once copies
 //! that were under way are done: the newer store is read until it has as much in it as the kernel had given out by then.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Engine;
-use super::blank::is_unused_store;
 use super::desired::families;
 use super::mark::Mark;
 use super::naming::Layer;
 use super::operation::Mode;
+use super::reading::Reading;
 use super::session::{Session, roots_in};
-use crate::block::{Access, Device};
+use crate::block::Device;
 use crate::cow::diff::{Range, Ranges, is_all_before};
-use crate::cow::store::{Store, Table};
-use crate::dm::{DmName, Status};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::span::Span;
 use crate::lvm::{Lv, LvName, Snapshot, VgName};
 use crate::units::{Bytes, Sectors};
-
-/// A copy of a chunk takes milliseconds.
-const PAUSE: Duration = Duration::from_millis(5);
-/// So often the newer of two stores is read again before it counts as one that never comes to rest.
-const READINGS: usize = 50;
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +30,8 @@ pub struct Comparison {
     pub snapshot: LvName,
     /// An older snapshot of the same volume, to compare it with; none for the volume itself.
     pub since: Option<LvName>,
+    /// Read both snapshots where they may differ, and keep only where they do.
+    pub content: bool,
 }
 
 /// The parts of a volume that may differ, and all that do.
@@ -62,7 +49,7 @@ pub struct Difference {
     pub size_bytes: Bytes,
     /// What changed is known in pieces of this size.
     pub chunk_bytes: Bytes,
-    /// True if each range was written to between the two; false if some may not have been.
+    /// True if each range was written to between the two, or, where content is read, differs; false if some may not have been.
     pub exact: bool,
     /// In all ranges.
     pub changed_bytes: Bytes,
@@ -81,18 +68,13 @@ pub struct RangeView {
     pub length_bytes: Bytes,
 }
 
-/// A store as it was read.
-struct Reading {
-    table: Table,
-    /// The exceptions that the kernel had begun before are in it.
-    is_complete: bool,
-}
-
 /// What was found, before it is shown.
 struct Found {
     ranges: Ranges,
     size: Sectors,
     chunk: Sectors,
+    /// Of the store with the smaller chunks.
+    least_chunk: Sectors,
     /// Why it is more than what changed.
     doubts: Vec<String>,
     notes: Vec<String>,
@@ -101,13 +83,42 @@ struct Found {
 impl Engine {
     /// The ranges in which a snapshot and its origin, or a snapshot and an older one of the same origin, differ.
     pub fn differences(&self, wanted: &Comparison, mode: Mode) -> Result<Difference> {
-        let compared = || self.reading_session(&wanted.vg, mode)?.difference_of(wanted);
-        compared().map_err(|error| error.doing(format!("compare {}/{}", wanted.vg, wanted.snapshot)))
+        let doing = |error: Error| error.doing(format!("compare {}/{}", wanted.vg, wanted.snapshot));
+        self.compared(wanted, mode).map_err(doing)
+    }
+
+    fn compared(&self, wanted: &Comparison, mode: Mode) -> Result<Difference> {
+        let session = self.reading_session(&wanted.vg, mode)?;
+        let (difference, found) = session.difference_of(wanted)?;
+        if !wanted.content {
+            return Ok(difference);
+        }
+        // Who has them open keeps them: the lock need not be held while content is read.
+        let (one, other) = session.both(wanted)?;
+        drop(session);
+        let ranges = found.ranges.differing(one.as_ref(), other.as_ref(), found.least_chunk)?;
+        Ok(Difference {
+            exact: true,
+            notes: found.notes,
+            chunk_bytes: found.least_chunk.bytes(),
+            ..difference
+        }
+        .with(&ranges))
+    }
+}
+
+impl Difference {
+    fn with(self, ranges: &Ranges) -> Self {
+        let view = |range: Range| RangeView {
+            offset_bytes: range.start.bytes(),
+            length_bytes: range.length().bytes(),
+        };
+        Self { changed_bytes: ranges.total().bytes(), ranges: ranges.iter().map(view).collect(), ..self }
     }
 }
 
 impl Session<'_> {
-    fn difference_of(&self, wanted: &Comparison) -> Result<Difference> {
+    fn difference_of(&self, wanted: &Comparison) -> Result<(Difference, Found)> {
         let snapshot = self.comparable(&wanted.snapshot)?;
         let older = wanted.since.as_ref().map(|name| self.older(name, snapshot)).transpose()?;
         let is_active = self.is_tracked(&snapshot.origin)?;
@@ -115,11 +126,7 @@ impl Session<'_> {
             None => self.since_cut(snapshot, is_active)?,
             Some(older) => self.between(older, snapshot, is_active)?,
         };
-        let view = |range: Range| RangeView {
-            offset_bytes: range.start.bytes(),
-            length_bytes: range.length().bytes(),
-        };
-        Ok(Difference {
+        let difference = Difference {
             vg: self.vg().name.to_string(),
             snapshot: snapshot.store.to_string(),
             since: older.map(|older| older.store.to_string()),
@@ -127,10 +134,33 @@ impl Session<'_> {
             size_bytes: found.size.bytes(),
             chunk_bytes: found.chunk.bytes(),
             exact: found.doubts.is_empty(),
-            changed_bytes: found.ranges.total().bytes(),
-            notes: [found.doubts, found.notes].concat(),
-            ranges: found.ranges.iter().map(view).collect(),
-        })
+            changed_bytes: Bytes::ZERO,
+            notes: [found.doubts.as_slice(), &found.notes].concat(),
+            ranges: Vec::new(),
+        };
+        Ok((difference.with(&found.ranges), found))
+    }
+
+    /// The devices of both snapshots.
+    fn both(&self, wanted: &Comparison) -> Result<(Arc<dyn Device>, Arc<dyn Device>)> {
+        let older = wanted.since.as_ref().ok_or_else(|| {
+            Error::new(Kind::Usage, "the content of a volume in use changes while it is compared")
+                .hint("take another snapshot, and compare the two: --since")
+        })?;
+        Ok((self.snapshot_device(older)?, self.snapshot_device(&wanted.snapshot)?))
+    }
+
+    fn snapshot_device(&self, name: &LvName) -> Result<Arc<dyn Device>> {
+        let vg = &self.vg().name;
+        let device = self.naming().name(name, Layer::Top)?;
+        if self.kernel().info(&device)?.is_none() {
+            return Err(Error::new(
+                Kind::InUse,
+                format!("{vg}/{name} is not active: its content cannot be read"),
+            )
+            .hint(format!("`dmsnap activate {vg}` first")));
+        }
+        self.opened(&device)
     }
 
     fn since_cut(&self, snapshot: &Snapshot, is_active: bool) -> Result<Found> {
@@ -142,6 +172,7 @@ impl Session<'_> {
             ranges: Ranges::of(&table, cut),
             size,
             chunk: table.chunk_size,
+            least_chunk: table.chunk_size,
             doubts: self.doubts([store.as_ref()]),
             notes: Vec::new(),
         };
@@ -160,7 +191,9 @@ impl Session<'_> {
             ranges = ranges.and(&Ranges::of(&second, before));
         }
         let chunk = first.chunk_size.max(second.chunk_size);
-        let mut found = Found { ranges, size, chunk, doubts: self.doubts(stores), notes: Vec::new() };
+        let least_chunk = first.chunk_size.min(second.chunk_size);
+        let (doubts, notes) = (self.doubts(stores), Vec::new());
+        let mut found = Found { ranges, size, chunk, least_chunk, doubts, notes };
         if !is_complete || !is_all_before(&first, &second) {
             found.doubts.push(format!(
                 "what was written since {}/{newer} was taken may be among it",
@@ -172,7 +205,8 @@ impl Session<'_> {
         Ok(found)
     }
 
-    fn size_at_cut(&self, snapshot: &Snapshot) -> Sectors {
+    /// Of the origin.
+    pub(super) fn size_at_cut(&self, snapshot: &Snapshot) -> Sectors {
         snapshot.length.sectors(self.vg().extent_size)
     }
 
@@ -230,58 +264,6 @@ impl Session<'_> {
         }
         let cause = format!("the kernel does not have {}/{origin} as the metadata says", vg.name);
         Err(Error::new(Kind::Refused, cause).hint(format!("`dmsnap check {}` says what differs", vg.name)))
-    }
-
-    /// Reads a store until everything is in it that the kernel had begun when this was called.
-    fn complete_reading(&self, snapshot: &Snapshot, is_active: bool) -> Result<Reading> {
-        let begun = if is_active { Some(self.used(snapshot)?) } else { None };
-        for _ in 0..READINGS {
-            let reading = self.reading(snapshot, is_active)?;
-            let used = reading.table.used().sectors(reading.table.chunk_size);
-            if begun.is_none_or(|begun| used >= begun) {
-                return Ok(reading);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        self.reading(snapshot, is_active).map(|reading| Reading { is_complete: false, ..reading })
-    }
-
-    fn reading(&self, snapshot: &Snapshot, is_active: bool) -> Result<Reading> {
-        let vg = self.vg();
-        let store = vg.find_lv(&snapshot.store)?;
-        let length = Some(self.size_at_cut(snapshot));
-        let table = if is_active {
-            let table = Store::open(self.cow_device(store)?.as_ref())?.table(length)?;
-            // A store that became invalid meanwhile says nothing of later writes.
-            self.used(snapshot)?;
-            table
-        } else if is_unused_store(&self.open, store)? {
-            Table { chunk_size: snapshot.chunk_size, exceptions: Vec::new() }
-        } else {
-            let span = Span::new(&self.open, &format!("{}/{}", vg.name, store.name), &store.segments)?;
-            Store::open(&span)?.table(length)?
-        };
-        Ok(Reading { table, is_complete: true })
-    }
-
-    fn cow_device(&self, store: &Lv) -> Result<Arc<dyn Device>> {
-        let name = self.naming().name(&store.name, Layer::Cow)?;
-        let path = self.engine.dev().join("mapper").join(name.as_str());
-        self.engine.world.devices.open(&path, Access::Read)
-    }
-
-    /// What the kernel has given out of an active snapshot's store; an error if the store tracks its origin no more.
-    fn used(&self, snapshot: &Snapshot) -> Result<Sectors> {
-        let name: DmName = self.naming().name(&snapshot.store, Layer::Top)?;
-        match self.kernel().status(&name)?.first() {
-            Some(Status::Store { used, merging: false, .. }) => Ok(*used),
-            status => {
-                let word = status.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-                let vg = &self.vg().name;
-                let cause = format!("the kernel says \"{word}\" of {vg}/{}", snapshot.store);
-                Err(Error::new(Kind::Refused, cause).hint("its store says no more what changed"))
-            }
-        }
     }
 }
 

@@ -37,6 +37,7 @@ pub mod operation;
 pub mod outline;
 pub mod plan;
 mod queue;
+mod reading;
 pub mod recover;
 pub mod resize;
 mod retreat;
