@@ -250,12 +250,15 @@ enum Side {
     New,
 }
 
-/// A chunk that more than one exception names.
+/// A chunk that more than one exception names. The kernel gives out chunks of the store in order: then there is nothing to sort.
 fn repeated(exceptions: &[Exception], side: Side) -> Option<Chunks> {
     let chunk = |exception: &Exception| match side {
         Side::Old => exception.old,
         Side::New => exception.new,
     };
+    if exceptions.iter().map(chunk).is_sorted_by(|one, next| one < next) {
+        return None;
+    }
     let mut chunks: Vec<Chunks> = exceptions.iter().map(chunk).collect();
     chunks.sort_unstable();
     chunks.array_windows().find(|[one, next]| one == next).map(|[one, _]| *one)
