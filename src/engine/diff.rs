@@ -15,6 +15,7 @@ use super::naming::Layer;
 use super::operation::Mode;
 use super::reading::Reading;
 use super::session::{Session, roots_in};
+use super::snapshot::merging;
 use crate::block::Device;
 use crate::cow::diff::{Range, Ranges, is_all_before};
 use crate::error::{Error, Kind, Result};
@@ -121,6 +122,9 @@ impl Session<'_> {
     fn difference_of(&self, wanted: &Comparison) -> Result<(Difference, Found)> {
         let snapshot = self.comparable(&wanted.snapshot)?;
         let older = wanted.since.as_ref().map(|name| self.older(name, snapshot)).transpose()?;
+        if older.is_none() {
+            self.refuse_merged(&snapshot.origin)?;
+        }
         let is_active = self.is_tracked(&snapshot.origin)?;
         let found = match older {
             None => self.since_cut(snapshot, is_active)?,
@@ -249,6 +253,13 @@ impl Session<'_> {
         }
         Err(Error::new(Kind::Usage, format!("{vg}/{name} was not taken before {vg}/{}", newer.store))
             .hint(format!("`dmsnap snapshot list {vg}` shows when each was taken")))
+    }
+
+    /// An error while a snapshot is merged into a volume: it shows what was not written to it yet, and no store tells of that.
+    fn refuse_merged(&self, origin: &LvName) -> Result<()> {
+        let vg = self.vg();
+        let merged = vg.snapshots_of(origin).find(|snapshot| snapshot.merging);
+        merged.map_or(Ok(()), |snapshot| Err(merging(vg, &snapshot.store, origin)))
     }
 
     /// True if the origin is active, and with it its snapshots as the metadata has them; false if none of them is. An error if the

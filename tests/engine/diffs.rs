@@ -303,6 +303,7 @@ fn what_cannot_be_compared_is_refused_in_words() {
     snap(&lab, "a");
     snap(&lab, "b");
     lab.engine().create_snapshots(&cut(&[("wal", "w")]), MODE).unwrap();
+    lab.engine().create_snapshots(&cut(&[("wal", "x")]), MODE).unwrap();
     refused(compared(&lab, "db", None), Kind::Usage, "is no snapshot");
     refused(compared(&lab, "none", None), Kind::NotFound, "no volume none");
     refused(compared(&lab, "a", Some("b")), Kind::Usage, "was not taken before");
@@ -313,6 +314,8 @@ fn what_cannot_be_compared_is_refused_in_words() {
     refused(compared_by_content(&lab, "b", Some("a")), Kind::InUse, "is not active");
     lab.lvm2_commits(&[Edit::SetMerging { store: lv("w"), merging: true }]);
     refused(compared(&lab, "w", None), Kind::InUse, "is being merged");
+    // The volume shows what is in no store but that one.
+    refused(compared(&lab, "x", None), Kind::InUse, "w is being merged into vg-0/wal");
 }
 
 /// Its store tells of nothing that was written later.
