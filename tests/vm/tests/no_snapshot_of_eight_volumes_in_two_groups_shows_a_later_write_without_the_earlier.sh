@@ -41,6 +41,10 @@ for ((try = 1; ; try++)); do
     [ $holes = 0 ] || break
 done
 
+fails_with 2 "leave out --on" dmsnap snapshot create vga/v1 vgb/v1 --name x --name y --on /dev/ubda
+fails_with 4 "" dmsnap snapshot create vga/v1 vgb/v1 --name x --name v2
+equal "what a refused command made" '' "$(names snapshot vga)$(names snapshot vgb)"
+
 kill $writer
 wait $writer || fail "the writer failed"
 cat /tmp/writer

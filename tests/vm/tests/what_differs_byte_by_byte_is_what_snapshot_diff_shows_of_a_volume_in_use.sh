@@ -91,6 +91,10 @@ done
 equal "who is exact" 'true true false false' "$(jq -rn '[inputs.exact] | join(" ")' /tmp/old /tmp/new /tmp/small /tmp/wide)"
 jq -e '.notes | any(contains("vg/small is writable"))' /tmp/small >/dev/null || fail "it is not said why"
 
+fails_with 2 "different volume groups" dmsnap snapshot diff vg/new --since other/old
+fails_with 2 "is no snapshot" dmsnap snapshot diff vg/db
+fails_with 2 "--since" dmsnap snapshot diff vg/new --content
+
 # The same when nothing is active.
 dmsnap -q deactivate vg
 for name in old new small wide; do
