@@ -16,7 +16,7 @@ use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::VgName;
 
-const COLUMNS: [Column<SnapshotView>; 14] = [
+const COLUMNS: [Column<SnapshotView>; 15] = [
     Column::text("VG", |snapshot| snapshot.vg.clone()),
     Column::text("NAME", |snapshot| snapshot.name.clone()),
     Column::text("ORIGIN", |snapshot| snapshot.origin.clone()),
@@ -27,6 +27,9 @@ const COLUMNS: [Column<SnapshotView>; 14] = [
     Column::text("CREATED", |snapshot| or_dash(snapshot.created_at.as_ref())),
     Column::wide_number("CHUNK", |snapshot| snapshot.chunk_bytes.to_string()),
     Column::wide_text("ACCESS", |snapshot| if snapshot.read_only { "ro" } else { "rw" }.to_owned()),
+    Column::wide_number("MERGED", |snapshot| {
+        or_dash(snapshot.progress_percent.map(|percent| format!("{percent:.2}%")))
+    }),
     Column::wide_text("IN USE BY", |snapshot| {
         or_dash(Some(snapshot.in_use_by.join(",")).filter(|t| !t.is_empty()))
     }),

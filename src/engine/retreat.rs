@@ -2,7 +2,8 @@
 //!
 //! The kernel goes back first and the metadata after it ([`super::round`]): no extent may be free that a live table maps, and what
 //! dies between is found by its mark. Three things cannot be undone, and stay done: an origin went on without a snapshot, a volume was
-//! larger for a moment, in which somebody may have used its end, and an origin was rolled back: all of such a change stays.
+//! larger for a moment, in which somebody may have used its end, and an origin was rolled back: such a change is
+//! gone on with, and has happened.
 
 use std::collections::BTreeSet;
 
@@ -14,30 +15,34 @@ use super::tree::FoundTree;
 use crate::error::Result;
 use crate::lvm::{Edit, Lv, LvName, Snapshot, Uuid, Vg};
 
-/// The way back from a failed plan.
+/// The way back from a failed plan, or on.
 pub(super) struct Retreat {
     /// Brings the kernel back to what it was.
     pub(super) plan: Plan,
     /// The edits that make the metadata of then what is true now.
     pub(super) lasting: Vec<Edit>,
+    /// True if the plan goes on instead, and the change is done when it is carried out.
+    pub(super) goes_on: bool,
 }
 
 impl Session<'_> {
     /// After a failed plan: the way back to what was `before`, with those volumes active that were.
     pub(super) fn retreat(&self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<Retreat> {
         let found = self.found(before, &change.touched)?;
-        let lasting = self.done_for_good(change, before, &found);
+        let goes_on = self.has_rolled_back(before, &found);
+        let lasting = if goes_on {
+            change.intent.iter().chain(&change.confirm).cloned().collect()
+        } else {
+            self.done_for_good(before, &found)
+        };
         let old = before.apply(&lasting)?;
         let plan = self.plan_for(&old, &found, &roots_in(&old, active))?;
-        Ok(Retreat { plan, lasting })
+        Ok(Retreat { plan, lasting, goes_on })
     }
 
     /// The edits that no way leads back from.
-    fn done_for_good(&self, change: &Change, before: &Vg, found: &FoundTree) -> Vec<Edit> {
+    fn done_for_good(&self, before: &Vg, found: &FoundTree) -> Vec<Edit> {
         let intended = self.vg();
-        if self.has_rolled_back(before, found) {
-            return change.intent.iter().chain(&change.confirm).cloned().collect();
-        }
         let mut edits = Vec::new();
         for store in self.lost(before, found) {
             edits.push(Edit::DetachSnapshot { store: store.clone() });

@@ -17,7 +17,7 @@ use super::view::VolumeView;
 use super::volume::acknowledge;
 use crate::cow::store::{Store, Table};
 use crate::dm::Status;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::span::Span;
 use crate::lvm::{Edit, Lv, LvName, Role, Snapshot, Vg, VgName};
 use crate::units::ChunkSize;
@@ -41,7 +41,12 @@ impl Engine {
         let Rollback { vg, snapshot, .. } = rollback;
         let what = format!("snapshot rollback {vg}/{snapshot}");
         let change = |session: &Session<'_>| session.merging_back(rollback);
-        let report = self.run(vg, mode, &what, change, |session| session.origin_view(snapshot));
+        let attempt = || self.run(vg, mode, &what, change, |session| session.origin_view(snapshot));
+        let report = match attempt() {
+            // For a moment, or for longer: then the second look says who it is.
+            Err(error) if was_opened_meanwhile(&error) => attempt(),
+            report => report,
+        };
         report.map_err(|error| error.doing(format!("roll back to {vg}/{snapshot}")))
     }
 }
@@ -159,6 +164,11 @@ fn check_can_take(vg: &Vg, snapshot: &Snapshot, origin: &Lv) -> Result<()> {
         return Err(Error::new(Kind::Refused, cause).hint("the metadata is damaged; restore a backup of it"));
     }
     Ok(())
+}
+
+/// True if somebody opened what was closed when it was looked at.
+fn was_opened_meanwhile(error: &Error) -> bool {
+    error.kind() == Kind::InUse && error.context().iter().any(|at| matches!(at, Context::Step(_)))
 }
 
 fn lost(vg: &Vg, snapshot: &Snapshot, why: &str) -> Error {

@@ -68,6 +68,13 @@ impl Member {
         self.outcome = Err(error.clone());
     }
 
+    /// It failed where nothing leads back from, and the rest was done in another way.
+    fn goes_on(&mut self, executed: Executed) {
+        if let Err(error) = std::mem::replace(&mut self.outcome, Ok(executed)) {
+            tracing::warn!("{error}; it is done all the same");
+        }
+    }
+
     /// What it left stays until the next command.
     fn is_left(&mut self, vg: &Vg, failure: &Error) {
         tracing::error!(%failure, "what the failed operation left could not be taken away");
@@ -279,8 +286,9 @@ pub(super) fn go_back(rounds: &mut [Round<'_, '_>]) {
         failed.iter().map(|(_, _, way)| way.as_ref().map_or(&nowhere, |way| &way.plan)).collect();
     let outcomes = execute_apart(&plans, engine.world.kernel.as_ref(), engine.world.devices.as_ref());
     for ((member, before, retreat), outcome) in failed.into_iter().zip(outcomes) {
-        match retreat.and_then(|retreat| outcome.map(|_| retreat.lasting)) {
-            Ok(lasting) => member.intent = Intent::TakenBack(lasting),
+        match retreat.and_then(|retreat| outcome.map(|executed| (retreat, executed))) {
+            Ok((retreat, executed)) if retreat.goes_on => member.goes_on(executed),
+            Ok((retreat, _)) => member.intent = Intent::TakenBack(retreat.lasting),
             Err(failure) => member.is_left(before, &failure),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::lab::{Lab, MODE, cut, growth, has, idle, lab_with_volume, lv, snap, vg, volume};
 use crate::operations::rollbacks::back;
 use dmsnap::block::Access;
+use dmsnap::dm::sim::Call;
 use dmsnap::dm::{DmName, Status};
 use dmsnap::engine::rollback::Rollback;
 use dmsnap::engine::snapshot::NewSnapshots;
@@ -131,6 +132,7 @@ fn what_is_opened_at_the_last_moment_does_not_change_underneath() {
         assert_eq!(lab.read(ORIGIN, 0), 2);
         lab.assert_at_rest("behind the refusal");
         assert!(!lab.snapshots()[0].merging);
+        assert!(error.to_string().contains("is in use: "), "{error}");
         lab.kernel.release(&name(device));
         lab.engine().merge_snapshot(&back("s"), MODE).unwrap();
         assert_eq!(lab.read(ORIGIN, 0), 1);
@@ -352,4 +354,27 @@ fn a_dry_run_says_what_a_rollback_does_and_does_nothing() {
     assert!(at("resume vg--0-db") < at("resume vg--0-s"));
     assert_eq!(lab.read(ORIGIN, 0), 2);
     lab.assert_at_rest("behind a dry run");
+}
+
+/// udev looks at what is new.
+#[test]
+fn what_is_opened_for_a_moment_is_looked_at_once_more() {
+    let lab = lab_with_changes();
+    let kernel = lab.kernel.clone();
+    let mut looks = 1;
+    lab.kernel.before_each(move |call| {
+        match call {
+            Call::Suspend(..) if looks > 0 => {
+                looks -= 1;
+                kernel.hold(&name(ORIGIN));
+            }
+            Call::Resume(..) => kernel.release(&name(ORIGIN)),
+            _ => {}
+        }
+        Ok(())
+    });
+    lab.engine().merge_snapshot(&back("s"), MODE).unwrap();
+    lab.kernel.heal();
+    assert_eq!(lab.read(ORIGIN, 0), 1);
+    lab.assert_at_rest("while it is merged");
 }
