@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
 use crate::dm::{
-    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Switches, Table,
-    UdevFlags, Witness,
+    CloneMessage, DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep,
+    Switches, Table, UdevFlags, Witness,
 };
 use crate::error::Result;
 use crate::units::Bytes;
@@ -128,6 +128,10 @@ impl Kernel for SteppedKernel {
 
     fn status(&self, name: &DmName) -> Result<Vec<Status>> {
         self.kernel.status(name)
+    }
+
+    fn message(&self, name: &DmName, message: CloneMessage) -> Result<()> {
+        self.steps.step(|| self.kernel.message(name, message))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {

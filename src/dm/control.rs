@@ -15,8 +15,8 @@ use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::switch::Course;
 use super::{
-    DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep,
-    Switches, Table, Target, UdevFlags, Witness, no_such_target,
+    CloneMessage, DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport,
+    SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -246,6 +246,11 @@ impl Kernel for Control {
         let told = self.dm()?.table_status(&DevId::Name(id(name)?), options);
         let (_, lines) = told.map_err(|error| refused_by_crate(&error, "show the status of", name))?;
         Ok(lines.iter().map(|(_, _, kind, text)| Status::parse(kind, text)).collect())
+    }
+
+    fn message(&self, name: &DmName, message: CloneMessage) -> Result<()> {
+        let told = self.dm()?.target_msg(&DevId::Name(id(name)?), Some(0), &message.to_string());
+        told.map(drop).map_err(|error| refused_by_crate(&error, &format!("tell {message} to"), name))
     }
 
     fn create(&self, name: &DmName, wanted: &DmUuid) -> Result<DevNo> {

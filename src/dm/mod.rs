@@ -28,7 +28,7 @@ mod watchdog;
 
 pub use name::{DmName, DmUuid};
 pub use switch::Reached;
-pub use target::{Line, Status, Table, Target};
+pub use target::{CloneFeatures, CloneMessage, Line, Regions, Status, Table, Target};
 pub use udev::UdevFlags;
 
 /// How long a switch may freeze a volume, if nothing else is set.
@@ -149,6 +149,9 @@ pub trait Kernel: Send + Sync {
 
     /// The live table's status, a value for each line; does not flush.
     fn status(&self, name: &DmName) -> Result<Vec<Status>>;
+
+    /// Tells the clone that a device's table begins with what to do.
+    fn message(&self, name: &DmName, message: CloneMessage) -> Result<()>;
 
     /// Makes a device without a table.
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo>;

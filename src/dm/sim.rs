@@ -12,14 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table, UdevFlags,
-    Witness, in_use,
+    CloneMessage, DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table,
+    UdevFlags, Witness, in_use,
 };
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
 use crate::error::{Error, Kind, Result};
 
 mod call;
+mod clone;
 mod devices;
 mod io;
 mod node;
@@ -176,6 +177,18 @@ impl SimKernel {
         Ok(chunks)
     }
 
+    /// Fills up to so many regions of a device's clone, as the kernel does behind. Answers how many it were: fewer when all are
+    /// filled, or when it was told not to.
+    pub fn hydrate(&self, name: &DmName, regions: usize) -> Result<usize> {
+        let mut state = self.state();
+        for filled in 0..regions {
+            if !state.hydrate_region(name)? {
+                return Ok(filled);
+            }
+        }
+        Ok(regions)
+    }
+
     /// Makes the live snapshot or merge target of a device say that it is invalid, has overflowed, or failed.
     pub fn set_status(&self, name: &DmName, status: &Status) {
         if let Some(node) = self.state().nodes.get_mut(name) {
@@ -247,6 +260,10 @@ impl Kernel for SimKernel {
     fn status(&self, name: &DmName) -> Result<Vec<Status>> {
         let state = self.state();
         Ok(state.nodes.status(&state.disks, state.nodes.existing(name)?))
+    }
+
+    fn message(&self, name: &DmName, message: CloneMessage) -> Result<()> {
+        self.change(&Call::Message(name.clone(), message), |state| state.tell_clone(name, message))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {

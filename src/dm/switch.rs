@@ -207,7 +207,12 @@ impl<'a> Course<'a> {
         let before = swapped.and_then(|device| Some((device, self.before.get(device)?)));
         if let Some((device, before)) = before.filter(|(_, before)| before.table.reads_store() == reads_store)
         {
-            let _ = calls.load_back(device, before);
+            // A clone may run again by now, and one loaded beside it would know only what was filled then: whichever of the two tables is
+            // live goes on.
+            let _ = match before.table.reads_map() {
+                true => calls.clear(device, before),
+                false => calls.load_back(device, before),
+            };
             let _ = calls.resume(device, before);
         }
     }

@@ -50,6 +50,19 @@ pub enum Target<D> {
         /// The chunk size. The kernel prints 0 for an inactive merge table (Linux 6.1).
         chunk: Sectors,
     },
+    /// `clone METADATA DESTINATION SOURCE REGION [N FEATURE...]`
+    Clone {
+        /// What notes which regions are filled.
+        metadata: D,
+        /// What is filled: it has the data in the end.
+        destination: D,
+        /// What it is filled from.
+        source: D,
+        /// The size of a region.
+        region: Sectors,
+        /// What it does of itself.
+        features: CloneFeatures,
+    },
     /// `zero`
     Zero,
     /// `error`
@@ -61,6 +74,68 @@ pub enum Target<D> {
         /// Its parameters.
         params: String,
     },
+}
+
+/// What a clone does of itself; nothing said, it does both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CloneFeatures {
+    /// It fills nothing until it is told to.
+    pub no_hydration: bool,
+    /// Discarded regions count as filled, and the destination hears nothing of it.
+    pub no_discard_passdown: bool,
+}
+
+impl CloneFeatures {
+    const NO_HYDRATION: &str = "no_hydration";
+    const NO_DISCARD_PASSDOWN: &str = "no_discard_passdown";
+
+    fn words(self) -> impl Iterator<Item = &'static str> {
+        let hydration = self.no_hydration.then_some(Self::NO_HYDRATION);
+        hydration.into_iter().chain(self.no_discard_passdown.then_some(Self::NO_DISCARD_PASSDOWN))
+    }
+
+    /// `N FEATURE...`, or nothing.
+    fn parse(words: &mut SplitAsciiWhitespace<'_>) -> Option<Self> {
+        let mut features = Self::default();
+        let count: usize = words.next().map_or(Some(0), |count| count.parse().ok())?;
+        for _ in 0..count {
+            match words.next()? {
+                Self::NO_HYDRATION => features.no_hydration = true,
+                Self::NO_DISCARD_PASSDOWN => features.no_discard_passdown = true,
+                _ => return None,
+            }
+        }
+        Some(features)
+    }
+}
+
+/// A number of a clone's regions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Regions(pub u64);
+
+/// What a clone can be told while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloneMessage {
+    /// Fill on.
+    EnableHydration,
+    /// Fill only what is written to.
+    DisableHydration,
+    /// So many regions are copied at a time at most.
+    HydrationThreshold(Regions),
+    /// So many regions beside each other are copied as one at most.
+    HydrationBatchSize(Regions),
+}
+
+/// The message as the kernel reads it.
+impl fmt::Display for CloneMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnableHydration => f.write_str("enable_hydration"),
+            Self::DisableHydration => f.write_str("disable_hydration"),
+            Self::HydrationThreshold(regions) => write!(f, "hydration_threshold {}", regions.0),
+            Self::HydrationBatchSize(regions) => write!(f, "hydration_batch_size {}", regions.0),
+        }
+    }
 }
 
 /// A range of a device and where it is mapped to.
@@ -98,6 +173,17 @@ pub enum Status {
     Overflow,
     /// The merge stopped on an I/O error.
     MergeFailed,
+    /// `clone` in good state.
+    Clone {
+        /// Regions that are filled, by a copy, a write or a discard.
+        hydrated: Regions,
+        /// All of them.
+        total: Regions,
+        /// True while it fills of itself.
+        hydrates: bool,
+    },
+    /// A clone that cannot note what it fills any more.
+    CloneFailed,
     /// A target whose status says nothing that dmsnap needs.
     Other(String),
 }
@@ -115,6 +201,11 @@ impl<D: fmt::Display> fmt::Display for Target<D> {
             Self::Snapshot { origin, cow, chunk } | Self::Merge { origin, cow, chunk } => {
                 write!(f, "{origin} {cow} P {}", chunk.get())
             }
+            Self::Clone { metadata, destination, source, region, features } => {
+                write!(f, "{metadata} {destination} {source} {}", region.get())?;
+                let words: Vec<_> = features.words().collect();
+                if words.is_empty() { Ok(()) } else { write!(f, " {} {}", words.len(), words.join(" ")) }
+            }
             Self::Zero | Self::Error => Ok(()),
             Self::Other { params, .. } => f.write_str(params),
         }
@@ -130,6 +221,7 @@ impl<D> Target<D> {
             Self::Origin { .. } => "snapshot-origin",
             Self::Snapshot { .. } => "snapshot",
             Self::Merge { .. } => "snapshot-merge",
+            Self::Clone { .. } => "clone",
             Self::Zero => "zero",
             Self::Error => "error",
             Self::Other { kind, .. } => kind,
@@ -142,6 +234,7 @@ impl<D> Target<D> {
             Self::Linear { device, .. } | Self::Origin { device } => vec![device],
             Self::Striped { stripes, .. } => stripes.iter().map(|(device, _)| device).collect(),
             Self::Snapshot { origin, cow, .. } | Self::Merge { origin, cow, .. } => vec![origin, cow],
+            Self::Clone { metadata, destination, source, .. } => vec![metadata, destination, source],
             Self::Zero | Self::Error | Self::Other { .. } => Vec::new(),
         }
     }
@@ -179,6 +272,13 @@ impl<D> Target<D> {
             Self::Merge { origin, cow, chunk } => {
                 Target::Merge { origin: rename(origin)?, cow: rename(cow)?, chunk }
             }
+            Self::Clone { metadata, destination, source, region, features } => Target::Clone {
+                metadata: rename(metadata)?,
+                destination: rename(destination)?,
+                source: rename(source)?,
+                region,
+                features,
+            },
             Self::Zero => Target::Zero,
             Self::Error => Target::Error,
             Self::Other { kind, params } => Target::Other { kind, params },
@@ -233,6 +333,13 @@ fn known(kind: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<Target<DevN
             let (origin, cow, chunk) = store(words)?;
             Target::Merge { origin, cow, chunk }
         }
+        "clone" => Target::Clone {
+            metadata: device(words)?,
+            destination: device(words)?,
+            source: device(words)?,
+            region: sectors(words)?,
+            features: CloneFeatures::parse(words)?,
+        },
         "zero" => Target::Zero,
         "error" => Target::Error,
         _ => return None,
@@ -336,6 +443,11 @@ impl<D> Table<D> {
         self.0.iter().any(|line| matches!(line.target.kind(), "snapshot" | "snapshot-merge"))
     }
 
+    /// True if loading the table reads what a clone with the same table, if it runs, still changes.
+    pub fn reads_map(&self) -> bool {
+        self.0.iter().any(|line| matches!(line.target, Target::Clone { .. }))
+    }
+
     /// The same mapping with as few lines as it takes: lines that continue each other are one. lvm2 loads it so.
     pub fn joined(self) -> Self
     where
@@ -405,6 +517,9 @@ impl Status {
     /// Reads the status that the kernel prints for a target of type `kind`.
     pub fn parse(kind: &str, text: &str) -> Self {
         let other = || Self::Other(text.to_owned());
+        if kind == "clone" {
+            return Self::clone_status(text).unwrap_or_else(other);
+        }
         if !matches!(kind, "snapshot" | "snapshot-merge") {
             return other();
         }
@@ -416,6 +531,19 @@ impl Status {
         }
     }
 
+    /// `BLOCK USED/TOTAL REGION HYDRATED/TOTAL HYDRATING N FEATURE... N ARGUMENT... rw`, or `Fail`. What cannot write its metadata says
+    /// `ro` and has failed as well (Linux 6.1).
+    fn clone_status(text: &str) -> Option<Self> {
+        let words: Vec<_> = text.split_ascii_whitespace().collect();
+        if matches!(words.last(), Some(&("Fail" | "ro"))) {
+            return Some(Self::CloneFailed);
+        }
+        let (hydrated, total) = words.get(3)?.split_once('/')?;
+        let regions = |text: &str| text.parse().ok().map(Regions);
+        let hydrates = !words.contains(&CloneFeatures::NO_HYDRATION);
+        Some(Self::Clone { hydrated: regions(hydrated)?, total: regions(total)?, hydrates })
+    }
+
     /// `USED/TOTAL METADATA`.
     fn usage(text: &str, merging: bool) -> Option<Self> {
         let (used, rest) = text.split_once('/')?;
@@ -425,7 +553,7 @@ impl Status {
     }
 }
 
-/// As the kernel prints it.
+/// As the kernel prints it; of a clone, what is known of it.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -435,6 +563,10 @@ impl fmt::Display for Status {
             Self::Invalid => f.write_str("Invalid"),
             Self::Overflow => f.write_str("Overflow"),
             Self::MergeFailed => f.write_str("Merge failed"),
+            Self::Clone { hydrated, total, hydrates } => {
+                write!(f, "{}/{}{}", hydrated.0, total.0, if *hydrates { "" } else { " no_hydration" })
+            }
+            Self::CloneFailed => f.write_str("Fail"),
             Self::Other(text) => f.write_str(text),
         }
     }

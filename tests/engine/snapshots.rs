@@ -229,6 +229,9 @@ impl Kernel for Telling {
     fn status(&self, name: &DmName) -> Result<Vec<dmsnap::dm::Status>> {
         (self.1)(&self.0, name)
     }
+    fn message(&self, name: &DmName, message: dmsnap::dm::CloneMessage) -> Result<()> {
+        self.0.message(name, message)
+    }
     fn list(&self) -> Result<Vec<dmsnap::dm::Info>> {
         self.0.list()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::block::DevNo;
-use crate::dm::{DmName, DmUuid, Freeze, Table, UdevFlags};
+use crate::dm::{CloneMessage, DmName, DmUuid, Freeze, Table, UdevFlags};
 
 /// A change that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub enum Call {
     Create(DmName, DmUuid),
     Load(DmName, Table<DevNo>, bool),
     Clear(DmName),
+    Message(DmName, CloneMessage),
     /// The file system mounted from it is written back.
     Sync(DmName),
     Suspend(DmName, Freeze),
@@ -33,6 +34,7 @@ impl fmt::Display for Call {
                 write!(f, "load {name}: {lines}{}", if *read_only { " (read-only)" } else { "" })
             }
             Self::Clear(name) => write!(f, "clear {name}"),
+            Self::Message(name, message) => write!(f, "tell {name} to {message}"),
             Self::Sync(name) => write!(f, "sync the file system on {name}"),
             Self::Suspend(name, Freeze::FileSystem) => write!(f, "suspend {name} and its file system"),
             Self::Suspend(name, Freeze::Io) => write!(f, "suspend {name}"),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::State;
+use super::clone::CloneState;
 use super::snapshot::Place;
 use super::store::Store;
 use crate::block::mem::MemDevice;
@@ -58,6 +59,8 @@ enum Way {
     Down(DevNo, Bytes),
     Store,
     Origin(DevNo),
+    /// To a region that is not filled.
+    Unfilled(DevNo),
     Zero,
 }
 
@@ -74,6 +77,7 @@ impl State {
             let part = &mut buffer[index(piece.at)..index(piece.at + piece.length)];
             match way {
                 Way::Down(lower, at) => self.read(lower, at, part)?,
+                Way::Unfilled(source) => self.read(source, piece.within, part)?,
                 Way::Origin(origin) => self.read(origin, piece.within, part)?,
                 Way::Store => self.read_snapshot(device, piece.within, part)?,
                 Way::Zero => part.fill(0),
@@ -94,6 +98,7 @@ impl State {
             let part = content.part(piece.at, piece.length);
             match way {
                 Way::Down(lower, at) => self.write(lower, at, part)?,
+                Way::Unfilled(_) => self.write_clone(&self.name_of(device)?, piece.within, part)?,
                 Way::Origin(origin) => self.write_origin(origin, piece.within, part)?,
                 Way::Store => {
                     let merging = matches!(piece.target, Target::Merge { .. });
@@ -105,8 +110,9 @@ impl State {
         Ok(())
     }
 
-    /// Flushes every disk below a device.
-    pub fn flush(&self, device: DevNo) -> Result<()> {
+    /// Flushes every disk below a device, behind what clones write down then.
+    pub fn flush(&mut self, device: DevNo) -> Result<()> {
+        self.commit_clones(device)?;
         let mut disks = BTreeSet::new();
         self.disks_below(device, &mut disks)?;
         disks.into_iter().try_for_each(|disk| self.disk(disk)?.flush())
@@ -144,7 +150,11 @@ impl State {
             let line = lines.iter().find(|line| (line.start + line.length).bytes() > position);
             let line = line.ok_or_else(|| failed(format!("{name} ends before byte {}", position.get())))?;
             let within = position - line.start.bytes();
-            let (way, run) = way(name, &line.target, within)?;
+            let clone = node.live.as_ref().and_then(|live| live.clone.as_ref());
+            let (way, run) = match (&line.target, clone) {
+                (Target::Clone { .. }, Some(clone)) => region(clone, within),
+                (target, _) => way(name, target, within)?,
+            };
             let run = run.min(line.length.bytes() - within).min(length - at);
             pieces.push((Piece { target: line.target.clone(), within, at, length: run }, way));
             at += run;
@@ -339,8 +349,22 @@ fn way(name: &DmName, target: &Target<DevNo>, within: Bytes) -> Result<(Way, Byt
         Target::Snapshot { .. } | Target::Merge { .. } => Ok((Way::Store, all)),
         Target::Zero => Ok((Way::Zero, all)),
         Target::Error => Err(failed(format!("I/O error on {name}: its target is error"))),
+        Target::Clone { .. } => {
+            Err(failed(format!("I/O error on {name}: its clone is not at its beginning")))
+        }
         Target::Other { kind, .. } => Err(failed(format!("the simulated kernel does not know {kind}"))),
     }
+}
+
+/// Filled regions are the destination's.
+fn region(clone: &CloneState, within: Bytes) -> (Way, Bytes) {
+    let region = within.get() / clone.region.bytes().get();
+    let (at, length) = clone.place(region);
+    let way = match clone.is_filled(region) {
+        true => Way::Down(clone.destination, within),
+        false => Way::Unfilled(clone.source),
+    };
+    (way, at + length - within)
 }
 
 fn stripe(chunk: Sectors, stripes: &[(DevNo, Sectors)], within: Bytes) -> (Way, Bytes) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 
+use super::clone::CloneState;
 use super::snapshot::Instance;
 use crate::block::mem::MemDevices;
 use crate::block::{DevNo, Device};
@@ -12,12 +13,14 @@ use crate::units::Sectors;
 /// The driver number that a kernel often gives to device-mapper.
 pub const MAJOR: u32 = 254;
 
-/// A table in a slot, with the state of its snapshot target if it has one.
+/// A table in a slot, with the state of its snapshot or clone target if it has one.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub table: Table<DevNo>,
     pub read_only: bool,
     pub instance: Option<Instance>,
+    /// The state of the clone that the table begins with.
+    pub clone: Option<CloneState>,
 }
 
 /// How a table opens a device below.
@@ -29,17 +32,25 @@ pub enum Mode {
 }
 
 impl Loaded {
-    /// The modes in which it opens a device. A snapshot only reads its origin, a merge only writes it.
+    /// The modes in which it opens a device. A snapshot only reads its origin, a merge only writes it,
+    /// a clone only reads its source.
     fn modes(&self, device: DevNo) -> BTreeSet<Mode> {
         let usual = if self.read_only { Mode::Read } else { Mode::Both };
         let modes = self.table.0.iter().flat_map(|line| {
             line.target.references().into_iter().map(|below| match &line.target {
                 Target::Snapshot { origin, .. } if *origin == below => (below, Mode::Read),
                 Target::Merge { origin, .. } if *origin == below => (below, Mode::Write),
+                Target::Clone { source, .. } if *source == below => (below, Mode::Read),
+                Target::Clone { .. } => (below, Mode::Both),
                 _ => (below, usual),
             })
         });
         modes.filter(|(below, _)| *below == device).map(|(_, mode)| mode).collect()
+    }
+
+    /// True if it is of a clone that notes its regions on this device.
+    pub fn notes_on(&self, metadata: DevNo) -> bool {
+        self.clone.as_ref().is_some_and(|clone| clone.metadata == metadata)
     }
 
     /// The table as the kernel prints it: the chunk size is the store's, and 0 while exceptions are awaited.
@@ -117,6 +128,7 @@ impl Nodes {
             (Target::Snapshot { .. } | Target::Merge { .. }, Some(instance)) => {
                 instance.status(self.size(disks, instance.cow).unwrap_or_default())
             }
+            (Target::Clone { .. }, _) => live.clone.as_ref().map_or(Status::CloneFailed, CloneState::status),
             _ => Status::Other(String::new()),
         };
         live.table.0.iter().map(|line| one(&line.target)).collect()

@@ -1,16 +1,16 @@
 //! What the kernel checks when tables are loaded, swapped in and thrown away (Linux 6.1, `dm-ioctl.c`, `dm-table.c`, `dm.c`).
 
-use super::State;
 use super::node::Loaded;
 use super::snapshot::Instance;
+use super::{State, clone};
 use crate::block::{DevNo, Devices};
 use crate::dm::{DmName, Line, Table, Target, in_use};
 use crate::error::{Error, Kind, Result};
 use crate::units::Sectors;
 
 /// The target types of the simulated kernel.
-pub const TARGETS: [&str; 7] =
-    ["linear", "striped", "snapshot-origin", "snapshot", "snapshot-merge", "zero", "error"];
+pub const TARGETS: [&str; 8] =
+    ["linear", "striped", "snapshot-origin", "snapshot", "snapshot-merge", "clone", "zero", "error"];
 
 fn invalid(name: &DmName, why: impl std::fmt::Display) -> Error {
     Error::io(
@@ -37,6 +37,7 @@ impl State {
             self.check_target(name, line)?;
         }
         let instance = self.instance(name, table)?;
+        let clone = self.open_clone(table.0.first()).map_err(|why| invalid(name, why))?;
         // The first table makes the block device, whose limits are computed at once; later ones are checked when they
         // are swapped in.
         if !self.nodes.existing(name)?.visible
@@ -46,7 +47,7 @@ impl State {
         }
         self.clear(name)?;
         let node = self.nodes.existing_mut(name)?;
-        node.inactive = Some(Loaded { table: table.clone(), read_only, instance });
+        node.inactive = Some(Loaded { table: table.clone(), read_only, instance, clone });
         node.visible = true;
         Ok(())
     }
@@ -57,6 +58,7 @@ impl State {
             return Err(crate::dm::no_such_target(name, kind));
         }
         check_parameters(name, line)?;
+        clone::check(&self.nodes, &self.disks, line).map_err(|why| invalid(name, why))?;
         for device in line.target.references() {
             if self.nodes.size(&self.disks, device).is_none() {
                 return Err(invalid(name, format!("device {device} lookup failed")));
@@ -86,19 +88,22 @@ impl State {
         Ok(Some(instance))
     }
 
-    /// Loading reads the store, unless it waits for a source's exceptions; through a suspended device that never ends.
+    /// Loading reads the store, unless it waits for a source's exceptions, or a clone's metadata; through a suspended device that never ends.
     fn check_readable(&mut self, name: &DmName, table: &Table<DevNo>) -> Result<()> {
-        let Some((instance, _)) = table.0.iter().find_map(|line| Instance::of(&line.target)) else {
+        let snapshot = table.0.iter().find_map(|line| Instance::of(&line.target));
+        let is_handed_over = snapshot.as_ref().is_some_and(|(snapshot, _)| self.nodes.has_source(snapshot));
+        let read = match (&snapshot, table.0.first().map(|line| &line.target)) {
+            (Some((snapshot, _)), _) => snapshot.cow,
+            (None, Some(Target::Clone { metadata, .. })) => *metadata,
+            _ => return Ok(()),
+        };
+        let Some((lower, node)) = self.nodes.by_number(read).filter(|_| !is_handed_over) else {
             return Ok(());
         };
-        let Some((lower, node)) = self.nodes.by_number(instance.cow) else { return Ok(()) };
         let stuck = if node.suspended { Some(lower) } else { self.nodes.suspended_below(node) };
-        match stuck.cloned() {
-            Some(stuck) if !self.nodes.has_source(&instance) => {
-                Err(self.hang(format!("loading {name} would wait for {stuck}, which is suspended")))
-            }
-            _ => Ok(()),
-        }
+        stuck.cloned().map_or(Ok(()), |stuck| {
+            Err(self.hang(format!("loading {name} would wait for {stuck}, which is suspended")))
+        })
     }
 
     pub fn clear(&mut self, name: &DmName) -> Result<()> {
@@ -114,6 +119,10 @@ impl State {
         }
         if let Some(lower) = self.nodes.suspended_below(node).cloned() {
             return Err(self.hang(format!("suspending {name} would wait for {lower}, which is suspended")));
+        }
+        // A clone writes down what it knows when it stops.
+        if node.live.as_ref().is_some_and(|live| live.clone.is_some()) {
+            self.commit_clones(node.number)?;
         }
         self.nodes.existing_mut(name)?.suspended = true;
         Ok(())
@@ -174,6 +183,10 @@ impl State {
         let count = self.nodes.open_count(node);
         if count > 0 {
             return Err(in_use(name, format!("it is open {count} times")));
+        }
+        // What goes stands still before, and a clone writes down what it knows then.
+        if !node.suspended && node.live.as_ref().is_some_and(|live| live.clone.is_some()) {
+            self.suspend(name)?;
         }
         if let Some(node) = self.nodes.remove(name) {
             self.destroy(node.inactive);
@@ -242,6 +255,9 @@ fn needs(line: &Line<DevNo>) -> Vec<(DevNo, Sectors)> {
         | Target::Merge { origin, .. }
         | Target::Origin { device: origin } => {
             vec![(*origin, line.length)]
+        }
+        Target::Clone { destination, source, .. } => {
+            vec![(*destination, line.length), (*source, line.length)]
         }
         Target::Zero | Target::Error | Target::Other { .. } => Vec::new(),
     }

@@ -94,7 +94,7 @@ impl Instance {
             Status::Invalid => self.valid = false,
             Status::Overflow => self.overflowed = true,
             Status::MergeFailed => self.merge_failed = true,
-            Status::Store { .. } | Status::Other(_) => {}
+            Status::Store { .. } | Status::Clone { .. } | Status::CloneFailed | Status::Other(_) => {}
         }
     }
 }

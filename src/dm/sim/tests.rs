@@ -1,3 +1,4 @@
+mod clone;
 mod content;
 
 use super::*;

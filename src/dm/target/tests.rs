@@ -6,9 +6,19 @@ fn dev(minor: u32) -> DevNo {
     DevNo { major: 254, minor }
 }
 
+fn clone(no_hydration: bool, no_discard_passdown: bool) -> Target<DevNo> {
+    Target::Clone {
+        metadata: dev(1),
+        destination: dev(2),
+        source: dev(3),
+        region: Sectors(4096),
+        features: CloneFeatures { no_hydration, no_discard_passdown },
+    }
+}
+
 #[test]
 fn parameters_are_the_kernels_text() {
-    let cases: [(Target<DevNo>, &str, &str); 7] = [
+    let cases: [(Target<DevNo>, &str, &str); 9] = [
         (Target::Linear { device: dev(1), offset: Sectors(2048) }, "linear", "254:1 2048"),
         (
             Target::Striped {
@@ -25,6 +35,8 @@ fn parameters_are_the_kernels_text() {
             "snapshot-merge",
             "254:1 254:2 P 0",
         ),
+        (clone(false, false), "clone", "254:1 254:2 254:3 4096"),
+        (clone(true, true), "clone", "254:1 254:2 254:3 4096 2 no_hydration no_discard_passdown"),
         (Target::Zero, "zero", ""),
         (Target::Error, "error", ""),
     ];
@@ -46,6 +58,8 @@ fn what_dmsnap_would_not_print_is_kept_as_text() {
         ("striped", "3 128 254:1 0"),
         ("striped", "18446744073709551615 128"),
         ("striped", "0 128"),
+        ("clone", "254:4 254:5 254:6 8 1 no_hydration 2 hydration_threshold 4"),
+        ("clone", "254:4 254:5 254:6 8 2 no_hydration"),
         ("thin", "254:4 7"),
         ("zero", "what"),
         ("", ""),
@@ -59,7 +73,7 @@ fn what_dmsnap_would_not_print_is_kept_as_text() {
 
 #[test]
 fn references_of_unknown_targets_are_found_in_their_text() {
-    let target = Target::parse("clone", "254:4 254:5 254:6 8 1 no_hydration 0");
+    let target = Target::parse("cache", "254:4 254:5 254:6 8 1 writethrough 0");
     assert!(target.devices().is_empty());
     assert_eq!(target.references(), BTreeSet::from([dev(4), dev(5), dev(6)]));
 }
@@ -108,6 +122,29 @@ fn status_lines_are_understood() {
     }
 }
 
+#[test]
+fn a_clone_says_how_far_it_is() {
+    let filling =
+        |hydrated, hydrates| Status::Clone { hydrated: Regions(hydrated), total: Regions(8192), hydrates };
+    let cases = [
+        (
+            "8 6/256 8 260/8192 0 1 no_hydration 4 hydration_threshold 1 hydration_batch_size 1 rw",
+            filling(260, false),
+        ),
+        ("8 6/256 8 8125/8192 7 0 4 hydration_threshold 1 hydration_batch_size 1 rw", filling(8125, true)),
+        (
+            "8 6/256 8 1/8192 0 1 no_discard_passdown 4 hydration_threshold 4 hydration_batch_size 8 rw",
+            filling(1, true),
+        ),
+        ("8 6/256 8 8125/8192 0 0 4 hydration_threshold 1 hydration_batch_size 1 ro", Status::CloneFailed),
+        ("Fail", Status::CloneFailed),
+        ("8 6/256 8 x/8192 0", Status::Other("8 6/256 8 x/8192 0".into())),
+    ];
+    for (text, status) in cases {
+        assert_eq!(Status::parse("clone", text), status, "{text}");
+    }
+}
+
 fn devices() -> impl Strategy<Value = DevNo> {
     (0..4096_u32, 0..1_048_576_u32).prop_map(|(major, minor)| DevNo { major, minor })
 }
@@ -129,6 +166,12 @@ fn targets() -> impl Strategy<Value = Target<DevNo>> {
             cow,
             chunk
         }),
+        (devices(), devices(), devices(), sectors(), any::<[bool; 2]>()).prop_map(
+            |(metadata, destination, source, region, [no_hydration, no_discard_passdown])| {
+                let features = CloneFeatures { no_hydration, no_discard_passdown };
+                Target::Clone { metadata, destination, source, region, features }
+            }
+        ),
         Just(Target::Zero),
         Just(Target::Error),
     ]
