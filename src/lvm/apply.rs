@@ -86,6 +86,9 @@ impl Vg {
             Edit::SetLvSegments { lv, segments } => self.set_segments(lv, segments),
             Edit::SetLvWritable { lv, writable } => self.set_writable(lv, *writable),
             Edit::SetLvFlag { lv, flag, on } => self.set_flag(lv, *flag, *on),
+            Edit::SetLvLocked { lv, locked } => {
+                self.set_words(lv, |words| words.set_status("LOCKED", *locked))
+            }
             Edit::SetLvPolicy { lv, policy } => self.set_lv_policy(lv, *policy),
             Edit::AddLvTag { lv, tag } => self.add_lv_tag(lv, tag),
             Edit::RemoveLvTag { lv, tag } => self.remove_lv_tag(lv, tag),

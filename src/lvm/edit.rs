@@ -50,6 +50,13 @@ pub enum Edit {
         /// Present or absent.
         on: bool,
     },
+    /// LVM2 refuses to change the volume, or not; what else of it is to change has to be unlocked first.
+    SetLvLocked {
+        /// Which.
+        lv: LvName,
+        /// Whether it refuses.
+        locked: bool,
+    },
     /// How the volume's extents are chosen from now on; nothing: as the group says.
     SetLvPolicy {
         /// Which.
@@ -147,6 +154,8 @@ impl fmt::Display for Edit {
             Self::SetLvWritable { lv, writable: false } => write!(f, "make volume {lv} read-only"),
             Self::SetLvFlag { lv, flag, on: true } => write!(f, "set {} of volume {lv}", flag.word()),
             Self::SetLvFlag { lv, flag, on: false } => write!(f, "clear {} of volume {lv}", flag.word()),
+            Self::SetLvLocked { lv, locked: true } => write!(f, "lock volume {lv}"),
+            Self::SetLvLocked { lv, locked: false } => write!(f, "unlock volume {lv}"),
             Self::SetLvPolicy { lv, policy } => {
                 let word = policy.map_or("inherit", Policy::word);
                 write!(f, "let the extents of volume {lv} be chosen as {word}")
