@@ -315,6 +315,15 @@ pub enum Volume {
         #[arg(value_name = "NEW")]
         to: NewName,
     },
+    /// Make a new volume with another one's content of this instant, usable at once and filled behind
+    Clone {
+        /// The volume
+        #[arg(value_name = "VG/NAME")]
+        volume: VolumePath,
+        /// The copy
+        #[command(flatten)]
+        copy: Copy,
+    },
     /// Remove volumes
     #[command(visible_alias = "rm")]
     Remove {
@@ -425,6 +434,15 @@ pub enum Snapshot {
     },
     /// Give a volume the content of one of its snapshots again
     Rollback(SnapshotRollback),
+    /// Make a new volume with a snapshot's content, usable at once and filled behind
+    Restore {
+        /// The snapshot
+        #[arg(value_name = "VG/NAME")]
+        snapshot: VolumePath,
+        /// The copy
+        #[command(flatten)]
+        copy: Copy,
+    },
     /// Remove snapshots
     #[command(visible_alias = "rm")]
     Remove {
@@ -452,6 +470,26 @@ pub struct SnapshotRollback {
     /// Do it while a program has the volume or the snapshot open; never while a file system is mounted from it
     #[arg(long)]
     pub force: bool,
+}
+
+/// What a volume is like that is made with the content of something else.
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// The new volume, in the same volume group
+    #[arg(long, value_name = "VG/NEW")]
+    pub to: VolumePath,
+    /// The size of the new volume, at least that of what it is made from [default: just that]
+    #[arg(short, long)]
+    pub size: Option<Size>,
+    /// Take extents only from these physical volumes
+    #[arg(long, value_name = "DEV")]
+    pub on: Vec<PathBuf>,
+    /// A tag to give it; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<Tag>,
+    /// Wait until it is full
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// What new snapshots are like.

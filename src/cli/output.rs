@@ -90,6 +90,21 @@ impl Output {
         }
     }
 
+    /// How far something is that somebody waits for; only a terminal shows it.
+    pub fn progress(&self, what: &str, percent: f64) {
+        if !self.quiet && std::io::stderr().is_terminal() {
+            // Whoever does not see it loses nothing.
+            let _ = write!(std::io::stderr(), "\r{what}: {percent:.1}% ");
+        }
+    }
+
+    /// Nobody waits any more.
+    pub fn progress_ends(&self) {
+        if !self.quiet && std::io::stderr().is_terminal() {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
+
     /// How long I/O waited, for a person: the rest can be felt.
     fn times<T>(&self, report: &Report<T>) {
         if let Some(frozen) = report.frozen {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::args::{Snapshot, SnapshotCreate, SnapshotRollback, VolumePath};
 use super::each::each;
 use super::output::{Column, Output, or_dash, path_or_dash, word};
-use super::volume::{by_group, select};
+use super::volume::{self, by_group, restoration, select};
 use crate::engine::diff::{Comparison, Difference, RangeView};
 use crate::engine::list::Select;
 use crate::engine::rollback::Rollback;
@@ -61,6 +61,13 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
             diff(&engine.differences(&wanted, mode)?, output)
         }
         Snapshot::Rollback(rollback) => roll_back(rollback, engine, mode, output),
+        Snapshot::Restore { snapshot, copy } => volume::copied(
+            copy,
+            engine,
+            mode,
+            output,
+            &engine.restore_snapshot(&restoration(snapshot, copy)?, mode)?,
+        ),
         Snapshot::Remove { snapshots } => {
             let remove = |vg: &VgName, names: &Vec<_>| engine.remove_snapshots(vg, names, mode);
             each(by_group(snapshots), &BTreeSet::new(), output, remove, |report| output.done(report))

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::args::{Alloc, Place, Volume, VolumeCreate, VolumePath};
+use super::args::{Alloc, Copy, Place, Volume, VolumeCreate, VolumePath};
 use super::each::each;
-use super::output::{Column, Output, path_or_dash, word};
+use super::output::{Column, Output, or_dash, path_or_dash, word};
 use crate::engine::list::Select;
 use crate::engine::resize::Growth;
+use crate::engine::restore::Restoration;
 use crate::engine::view::VolumeView;
 use crate::engine::volume::NewVolume;
-use crate::engine::{Engine, Mode};
-use crate::error::Result;
+use crate::engine::{Engine, Mode, Report};
+use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, VgName};
 
 /// What is shown of a volume.
-pub const COLUMNS: [Column<VolumeView>; 10] = [
+pub const COLUMNS: [Column<VolumeView>; 12] = [
     Column::text("VG", |volume| volume.vg.clone()),
     Column::text("NAME", |volume| volume.name.clone()),
     Column::number("SIZE", |volume| volume.size_bytes.to_string()),
@@ -22,6 +23,10 @@ pub const COLUMNS: [Column<VolumeView>; 10] = [
     Column::text("STATE", |volume| word(&volume.state)),
     Column::text("OPEN", |volume| if volume.open { "yes" } else { "no" }.to_owned()),
     Column::number("SNAPSHOTS", |volume| volume.snapshots.len().to_string()),
+    Column::wide_text("FILLED FROM", |volume| or_dash(volume.filled_from.as_ref())),
+    Column::wide_number("FILLED", |volume| {
+        or_dash(volume.progress_percent.map(|percent| format!("{percent:.2}%")))
+    }),
     Column::wide_text("DEVICE", |volume| path_or_dash(volume.device.as_ref())),
     Column::wide_text("TAGS", |volume| volume.tags.join(",")),
     Column::wide_text("UUID", |volume| volume.uuid.clone()),
@@ -44,6 +49,9 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             };
             output.made("volumes", &engine.extend_volume(&growth, mode)?, &COLUMNS)
         }
+        Volume::Clone { volume, copy } => {
+            copied(copy, engine, mode, output, &engine.clone_volume(&restoration(volume, copy)?, mode)?)
+        }
         Volume::Rename { volume, to } => {
             output.done(&engine.rename_volume(&volume.vg, &volume.name, to.within(&volume.vg)?, mode)?)
         }
@@ -53,6 +61,47 @@ pub fn run(command: &Volume, engine: &Engine, mode: Mode, output: &Output) -> Re
             each(by_group(volumes), &BTreeSet::new(), output, remove, |report| output.done(report))
         }
     }
+}
+
+/// What is made from something in the same group.
+pub fn restoration(source: &VolumePath, copy: &Copy) -> Result<Restoration> {
+    if source.vg != copy.to.vg {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("{} and {} are different volume groups", source.vg, copy.to.vg),
+        )
+        .hint("name a new volume in the volume group of what it is made from"));
+    }
+    Ok(Restoration {
+        vg: source.vg.clone(),
+        source: source.name.clone(),
+        to: copy.to.name.clone(),
+        size: copy.size,
+        tags: copy.tags.clone(),
+        on: copy.on.clone(),
+    })
+}
+
+/// Shows what was made, when it is full if somebody waits for that.
+pub fn copied(
+    copy: &Copy,
+    engine: &Engine,
+    mode: Mode,
+    output: &Output,
+    made: &Report<VolumeView>,
+) -> Result<()> {
+    if !copy.wait || mode.dry_run {
+        return output.made("volumes", made, &COLUMNS);
+    }
+    let name = format!("{}/{}", copy.to.vg, copy.to.name);
+    let filled = engine.fill(&copy.to.vg, &copy.to.name, mode, &|progress| {
+        output.progress(&format!("filling {name}"), progress.percent());
+    });
+    output.progress_ends();
+    let filled = filled?;
+    let (elapsed, frozen) = (made.elapsed + filled.elapsed, made.frozen);
+    let notes = made.notes.clone();
+    output.made("volumes", &Report { elapsed, frozen, notes, ..filled }, &COLUMNS)
 }
 
 fn new_volume(new: &VolumeCreate) -> NewVolume {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
+use super::fill::{built_here, readers, root_of};
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::VolumeView;
@@ -57,7 +58,7 @@ fn rests(vg: &Vg, snapshot: &Snapshot) -> String {
 impl Session<'_> {
     /// The volumes that these names stand for; none named: all of the group.
     fn root_views(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
-        let roots: Vec<_> = names.iter().map(|name| self.vg().root_of(name)).collect();
+        let roots: Vec<_> = names.iter().map(|name| root_of(self.vg(), name)).collect();
         self.volume_views_of(&roots)
     }
 
@@ -71,11 +72,13 @@ impl Session<'_> {
 
     fn deactivation(&self, names: &[LvName]) -> Result<Change> {
         let vg = self.vg();
-        let all = || vg.built_here().map(|lv| vg.root_of(&lv.name)).collect();
+        let all = || built_here(vg).map(|lv| root_of(vg, &lv.name)).collect();
         let roots = if names.is_empty() { all() } else { self.roots(names)? };
         for root in &roots {
-            let stores = vg.snapshots_of(root).map(|snapshot| &snapshot.store);
-            stores.chain([root]).try_for_each(|name| self.refuse_in_use(vg.find_lv(name)?))?;
+            let stores: Vec<_> = vg.snapshots_of(root).map(|snapshot| &snapshot.store).collect();
+            let filling = stores.iter().flat_map(|store| readers(vg, store)).map(|fill| &fill.volume.name);
+            let all = filling.chain(stores.iter().copied()).chain([root]);
+            all.into_iter().try_for_each(|name| self.refuse_in_use(vg.find_lv(name)?))?;
         }
         let merges = roots.iter().flat_map(|root| vg.snapshots_of(root)).filter(|snapshot| snapshot.merging);
         let notes = merges.map(|snapshot| rests(vg, snapshot)).collect();
@@ -88,7 +91,7 @@ impl Session<'_> {
         let mut roots = BTreeSet::new();
         for name in names {
             self.named(name)?;
-            let root = vg.root_of(name);
+            let root = root_of(vg, name);
             self.named(&root)?;
             roots.insert(root);
         }
@@ -99,7 +102,9 @@ impl Session<'_> {
     pub(super) fn all(&self, notes: &mut Vec<String>) -> BTreeSet<LvName> {
         let vg = self.vg();
         let mut roots = BTreeSet::new();
-        let is_root = |lv: &&Arc<Lv>| matches!(vg.role(&lv.name), Some(Role::Plain | Role::Origin));
+        let is_root = |lv: &&Arc<Lv>| {
+            matches!(vg.role(&lv.name), Some(Role::Plain | Role::Origin)) && root_of(vg, &lv.name) == lv.name
+        };
         for lv in vg.lvs.iter().filter(is_root).filter(|lv| vg.visible(&lv.name)) {
             let left = |why: &str| format!("{}/{} is left alone: {why}", vg.name, lv.name);
             match vg.foreign_kind(lv) {

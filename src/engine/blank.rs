@@ -15,6 +15,9 @@ use crate::units::{Bytes, ChunkSize};
 /// file systems lie within it. lvm2 clears 4 KiB.
 const VOLUME_START: Bytes = Bytes::kib(64);
 
+/// Where the kernel finds nothing but zeroes, it begins a new map (Linux 6.1).
+const MAP_SUPERBLOCK: Bytes = Bytes::kib(4);
+
 /// What is wiped before the metadata names a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blank {
@@ -31,6 +34,8 @@ pub struct Blank {
 pub enum Purpose {
     /// A COW store of chunks of this size: whoever activates it must find it empty.
     Store(ChunkSize),
+    /// A map of what is filled: the kernel must find none.
+    Map,
     /// A volume: no file system of a former owner may show.
     Volume,
 }
@@ -39,6 +44,7 @@ impl fmt::Display for Blank {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.purpose {
             Purpose::Store(_) => write!(f, "zero the COW header of {}", self.lv),
+            Purpose::Map => write!(f, "zero the superblock of {}", self.lv),
             Purpose::Volume => write!(f, "wipe old signatures from {}", self.lv),
         }
     }
@@ -61,6 +67,7 @@ fn wiped(open: &OpenVg, blank: &Blank) -> Result<Span> {
     let span = Span::new(open, blank.lv.as_str(), &blank.segments)?;
     match blank.purpose {
         Purpose::Store(chunk) => span.zero(Bytes::ZERO, store_start(chunk))?,
+        Purpose::Map => span.zero(Bytes::ZERO, MAP_SUPERBLOCK)?,
         Purpose::Volume => {
             span.zero(Bytes::ZERO, VOLUME_START.min(span.size()))?;
             probe::erase(&span)?;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::plan::{Plan, Step};
-use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, layers_below, rank};
+use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, Rank, layers_below, rank};
 use crate::dm::{DmName, DmUuid, Freeze, Line, SwitchStep, Table, Target, UdevFlags};
 use crate::error::{Error, Kind, Result};
 
@@ -104,6 +104,7 @@ impl<'a> Difference<'a> {
         let mut pairs: Vec<_> =
             wanted.0.iter().map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) }).collect();
         refuse_squatted_names(found, &pairs)?;
+        refuse_unfilled(&pairs)?;
         let wanted_tables = wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
         pairs.sort_by_cached_key(|pair| {
             (rank(&pair.node.table), height(pair.uuid, &wanted_tables), pair.node.name.clone())
@@ -179,16 +180,19 @@ impl<'a> Difference<'a> {
     fn load(&self, plan: &mut Plan) {
         for pair in self.wanted.iter().filter(|pair| pair.is_new() || pair.is_changed()) {
             let name = &pair.node.name;
+            // What reads snapshots needs them live, and some begin in the switch.
+            let is_last = pair.is_new() && rank(&pair.node.table) == Rank::Filling;
+            let steps = if is_last { &mut plan.cleanup } else { &mut plan.prepare };
             if pair.found.is_none() {
-                plan.prepare.push(Step::Create { name: name.clone(), uuid: pair.uuid.clone() });
+                steps.push(Step::Create { name: name.clone(), uuid: pair.uuid.clone() });
             }
-            plan.prepare.push(Step::Load {
+            steps.push(Step::Load {
                 name: name.clone(),
                 table: pair.node.table.clone(),
                 read_only: pair.node.read_only,
             });
             if !self.switches(pair) {
-                plan.prepare.push(resume(pair.node));
+                steps.push(resume(pair.node));
             }
         }
     }
@@ -244,8 +248,10 @@ impl<'a> Difference<'a> {
     /// A snapshot that leaves its origin goes first: the kernel lets go of it at any time, and refuses while somebody has it open,
     /// before anything else has changed.
     fn remove_snapshots(&self, plan: &mut Plan) {
-        let leaving = self.gone.iter().filter(|found| self.leaves_its_origin(found));
-        for found in leaving {
+        let leaving: Vec<_> = self.gone.iter().filter(|found| self.leaves_its_origin(found)).collect();
+        let above = self.gone.iter().filter(|found| self.goes_before(found));
+        let first = above.filter(|_| !leaving.is_empty());
+        for found in first.chain(leaving.iter().copied()) {
             let [remove, retract] = removal(found);
             plan.prepare.push(remove);
             // Paths wait for udev, and what else is under way may be suspended.
@@ -254,8 +260,21 @@ impl<'a> Difference<'a> {
     }
 
     fn remove(&self, plan: &mut Plan) {
-        let others = self.gone.iter().filter(|found| !self.leaves_its_origin(found));
+        let is_gone = |found: &FoundNode| {
+            self.leaves_its_origin(found)
+                || self.goes_before(found) && self.gone.iter().any(|other| self.leaves_its_origin(other))
+        };
+        let others = self.gone.iter().filter(|found| !is_gone(found));
         plan.cleanup.extend(others.flat_map(|found| removal(found)));
+    }
+
+    /// True for what reads snapshots, and rests on none but what goes: nobody is served by it any more.
+    fn goes_before(&self, found: &FoundNode) -> bool {
+        let stays = |uuid: &DmUuid| {
+            let mut upper = self.wanted.iter().filter_map(|pair| pair.found);
+            upper.any(|upper| layers_below(&upper.table).any(|below| below == uuid))
+        };
+        rank(&found.table) == Rank::Filling && !found.info.uuid.as_ref().is_some_and(stays)
     }
 
     /// True for a snapshot whose origin stays. Where both go the origin goes first: what is written to an origin without its
@@ -298,6 +317,19 @@ fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
             format!("the name {name} is borne by a device that is not this volume's"),
         )
         .hint(format!("see `dmsetup info {name}`, and remove or rename that device")))
+    })
+}
+
+/// A volume that is being filled and runs with another table shows what it has not been given, and what was written to it since is
+/// noted nowhere. LVM2's `lvchange --refresh` makes it so. Nor may a clone be loaded beside one that runs: it would know only what
+/// was filled then (Linux 6.1).
+fn refuse_unfilled(pairs: &[Pair<'_>]) -> Result<()> {
+    let is_clone = |table: &Table<Below>| matches!(first_target(table), Some(Target::Clone { .. }));
+    let mut wrong = pairs.iter().filter(|pair| is_clone(&pair.node.table) && pair.is_changed());
+    wrong.next().map_or(Ok(()), |pair| {
+        let name = &pair.node.name;
+        let cause = format!("{name} is being filled, and somebody has given it another table: its content is not to be trusted");
+        Err(Error::new(Kind::Refused, cause).hint("remove that volume and restore it again"))
     })
 }
 

@@ -2,16 +2,18 @@
 //!
 //! The layout is lvm2's. A volume without snapshots is one device. One with snapshots is `-real` with its data, under a
 //! `snapshot-origin`; each snapshot is a `snapshot` over that `-real` and its own `-cow`. While a snapshot is merged, the origin is
-//! a `snapshot-merge` and the snapshot an `error`. Snapshots are active exactly when their origin is.
+//! a `snapshot-merge` and the snapshot an `error`. Snapshots are active exactly when their origin is, and so is what is being filled
+//! from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::fill::{self, Fill, fills, is_filling, is_map};
 use super::mark::Mark;
 use super::naming::{Layer, Naming};
 use super::tree::{Below, DeviceTree, Node};
 use crate::block::DevNo;
-use crate::dm::{Line, Table, Target, UdevFlags};
+use crate::dm::{CloneFeatures, Line, Table, Target, UdevFlags};
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::{Area, Lv, LvName, Segment, SegmentKind, Snapshot, Vg};
 use crate::units::Sectors;
@@ -38,7 +40,8 @@ pub struct Activation<'a> {
 /// The devices that `vg` wants while the roots are active. Volumes that are being removed want none.
 pub fn desired(vg: &Vg, activation: &Activation<'_>) -> Result<DeviceTree> {
     let naming = Naming::new(vg, activation.dev);
-    let mut stacks = Stacks { vg, naming, activation, tree: DeviceTree::default() };
+    let fills = fills(vg).collect();
+    let mut stacks = Stacks { vg, naming, activation, fills, tree: DeviceTree::default() };
     for name in activation.roots {
         let Some(lv) = vg.lv(name) else { continue };
         if Mark::of(lv) != Some(Mark::Deleting) {
@@ -52,11 +55,15 @@ struct Stacks<'a> {
     vg: &'a Vg,
     naming: Naming<'a>,
     activation: &'a Activation<'a>,
+    fills: Vec<Fill<'a>>,
     tree: DeviceTree,
 }
 
 impl Stacks<'_> {
     fn volume(&mut self, lv: &Lv) -> Result<()> {
+        if is_filling(lv) {
+            return Err(sourceless(self.vg, lv));
+        }
         let snapshots: Vec<_> = self.vg.snapshots_of(&lv.name).collect();
         let data = self.data(lv)?;
         if snapshots.is_empty() {
@@ -76,11 +83,42 @@ impl Stacks<'_> {
             None => Target::Origin { device: real },
         };
         let table = whole(lv.extents().sectors(self.vg.extent_size), target);
-        self.add(lv, Layer::Top, table, !lv.writable())
+        self.add(lv, Layer::Top, table, !lv.writable())?;
+        let read = self.fills.iter().filter(|fill| fill.source.origin == lv.name);
+        let stays = |fill: &&Fill<'_>| Mark::of(fill.volume) != Some(Mark::Deleting);
+        read.filter(stays).copied().collect::<Vec<_>>().iter().try_for_each(|fill| self.fill(fill))
+    }
+
+    /// A volume that is being filled: its extents and the map's under a clone, which reads the snapshot through a device of its own.
+    fn fill(&mut self, fill: &Fill<'_>) -> Result<()> {
+        let Fill { volume, map, source, region } = *fill;
+        let store = self.vg.find_lv(&source.store)?;
+        let (length, end) = (self.sectors(fill.length()), self.sectors(volume.extents()));
+        let data = self.data(volume)?;
+        self.add(map, Layer::Destination, data, false)?;
+        let data = self.data(map)?;
+        self.add(map, Layer::Top, data, false)?;
+        let read = Target::Linear { device: self.below(store, Layer::Top), offset: Sectors::ZERO };
+        self.add(map, Layer::Source, whole(length, read), true)?;
+        let destination = self.below(map, Layer::Destination);
+        let clone = Target::Clone {
+            metadata: self.below(map, Layer::Top),
+            destination: destination.clone(),
+            source: self.below(map, Layer::Source),
+            region,
+            features: CloneFeatures::default(),
+        };
+        let mut table = whole(length, clone);
+        if end > length {
+            let target = Target::Linear { device: destination, offset: length };
+            table.0.push(Line { start: length, length: end - length, target });
+        }
+        self.add(volume, Layer::Top, table, !volume.writable())
     }
 
     fn is_merged(&self, snapshot: &Snapshot) -> bool {
-        snapshot.merging && !self.activation.waiting.contains(&snapshot.store)
+        let is_read = || self.fills.iter().any(|fill| fill.source.store == snapshot.store);
+        snapshot.merging && !self.activation.waiting.contains(&snapshot.store) && !is_read()
     }
 
     /// True for both sides of a merge, unless it is forced.
@@ -117,10 +155,10 @@ impl Stacks<'_> {
             read_only,
             udev: match layer {
                 Layer::Top if is_snapshot => UdevFlags::snapshot(),
-                Layer::Top => UdevFlags::visible(),
-                Layer::Real | Layer::Cow => UdevFlags::hidden(),
+                Layer::Top if !is_map(lv) => UdevFlags::visible(),
+                _ => UdevFlags::hidden(),
             },
-            link: (layer == Layer::Top).then(|| self.naming.link(&lv.name)),
+            link: (layer == Layer::Top && !is_map(lv)).then(|| self.naming.link(&lv.name)),
             begins: is_snapshot
                 && (Mark::of(lv) == Some(Mark::PendingSnapshot)
                     || self.activation.beginning.contains(&lv.name)),
@@ -178,6 +216,12 @@ impl Stacks<'_> {
     }
 }
 
+fn sourceless(vg: &Vg, lv: &Lv) -> Error {
+    let cause = format!("{}/{} was being filled from a snapshot that is gone", vg.name, lv.name);
+    let hint = format!("what it had not been given is lost: `dmsnap volume remove {}/{}`", vg.name, lv.name);
+    Error::new(Kind::Refused, cause).hint(hint).at(Context::Lv(lv.name.to_string()))
+}
+
 fn whole(length: Sectors, target: Target<Below>) -> Table<Below> {
     Table(vec![Line { start: Sectors::ZERO, length, target }])
 }
@@ -191,14 +235,18 @@ fn not_ours(vg: &Vg, lv: &Lv, what: &str) -> Error {
     .at(Context::Lv(lv.name.to_string()))
 }
 
-/// The volumes that a change to any of `names` may touch: their roots, and those roots' snapshots.
+/// The volumes that a change to any of `names` may touch: their roots, those roots' snapshots, and what is being
+/// filled from these.
 pub fn families<'a>(vg: &'a Vg, names: impl IntoIterator<Item = &'a LvName>) -> BTreeMap<LvName, &'a Lv> {
-    let roots: BTreeSet<_> = names.into_iter().map(|name| vg.root_of(name)).collect();
+    let roots: BTreeSet<_> = names.into_iter().map(|name| fill::root_of(vg, name)).collect();
     let mut members = BTreeMap::new();
     for root in &roots {
         let stores = vg.snapshots_of(root).filter_map(|snapshot| vg.lv(&snapshot.store));
         members.extend(vg.lv(root).into_iter().chain(stores).map(|lv| (lv.name.clone(), lv.as_ref())));
     }
+    let read = fills(vg).filter(|fill| roots.contains(&fill.source.origin));
+    let read: Vec<_> = read.flat_map(|fill| [fill.volume, fill.map]).collect();
+    members.extend(read.into_iter().map(|lv| (lv.name.clone(), lv)));
     members
 }
 

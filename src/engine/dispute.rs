@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
+use super::fill::built_here;
 use super::operation::{Mode, first_failure};
 use super::outline::Entry;
 use super::plan::Step;
@@ -118,7 +119,7 @@ impl Session<'_> {
             let is_other = |version: &Version| {
                 version.vg.lvs.iter().find(is_its).is_some_and(|other| !is_same(vg, lv, &version.vg, other))
             };
-            if vg.built_here().all(|built| built.id != lv.id) && versions.iter().any(is_other) {
+            if built_here(vg).all(|built| built.id != lv.id) && versions.iter().any(is_other) {
                 return Err(active_otherwise(&format!(
                     "the versions differ in volume {}, which is active",
                     lv.name
@@ -131,8 +132,8 @@ impl Session<'_> {
     /// The same for the volumes that dmsnap builds: an error if a device would have to follow.
     fn refuse_followers(&self) -> Result<()> {
         let vg = self.vg();
-        let found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
-        let active = self.active(&found, vg.built_here());
+        let found = FoundTree::read(self.kernel(), &self.expected(built_here(vg)))?;
+        let active = self.active(&found, built_here(vg));
         let roots: BTreeSet<_> =
             vg.lvs.iter().filter(|lv| active.contains(&lv.id)).map(|lv| lv.name.clone()).collect();
         let plan = self.plan_for(vg, &found, &roots).map_err(|error| active_otherwise(&error.message()))?;

@@ -1,11 +1,12 @@
 //! What becomes of volumes that an operation left unfinished, or that the kernel has finished with.
 //!
 //! What is pending was never acknowledged and goes, what is deleting goes. A snapshot that the kernel has merged whole goes too, whoever
-//! began the merge: its origin holds all of it. A rollback that nobody was told of is taken back while the kernel has not begun it; from
+//! began the merge: its origin holds all of it. So does what helped to fill a volume that is full. A rollback that nobody was told of is taken back while the kernel has not begun it; from
 //! then on, or when the origin is not active, it stands, and with it the snapshot that keeps the state before.
 
 use std::collections::BTreeSet;
 
+use super::fill::{Fill, is_idle_map, is_idle_source};
 use super::mark::{Bond, Mark};
 use super::naming::Layer;
 use super::session::Session;
@@ -21,6 +22,8 @@ pub(super) struct Fates<'v> {
     merged: BTreeSet<LvName>,
     /// Stores whose merges are taken back.
     taken_back: BTreeSet<LvName>,
+    /// What the kernel has filled.
+    full: Vec<Fill<'v>>,
 }
 
 impl Session<'_> {
@@ -37,7 +40,7 @@ impl Session<'_> {
         let taken_back =
             unconfirmed.filter(|one| self.is_live(&one.origin, found) && !self.has_begun(&one.origin, found));
         let taken_back = taken_back.map(|one| one.store.clone()).collect();
-        Ok(Fates { vg, merged: self.merged()?, taken_back })
+        Ok(Fates { vg, merged: self.merged()?, taken_back, full: self.full()? })
     }
 
     fn merging(&self) -> impl Iterator<Item = &Snapshot> {
@@ -107,10 +110,24 @@ impl Fates<'_> {
                 Bond::joining(lv).is_none()
                     && snapshot.is_some_and(|one| !one.merging && !self.is_rolled_back(&one.origin))
             }
-            Some(Mark::Changing | Mark::RollingBack) | None => false,
+            Some(Mark::Changing | Mark::RollingBack) | None => self.is_spent(lv),
         };
         let mut stores = self.vg.snapshots_of(&lv.name).filter_map(|snapshot| self.vg.lv(&snapshot.store));
         is_what_it_was && stores.all(|store| self.goes(store))
+    }
+
+    /// True for what only helped to fill a volume that is full.
+    fn is_spent(&self, lv: &Lv) -> bool {
+        match self.vg.snapshot_of_store(&lv.name) {
+            Some(snapshot) => !snapshot.merging && is_idle_source(self.vg, lv),
+            None => is_idle_map(self.vg, lv) || self.full.iter().any(|fill| fill.map.id == lv.id),
+        }
+    }
+
+    /// The fills of these volumes that are over.
+    pub(super) fn ended<'l>(&self, lvs: impl Iterator<Item = &'l Lv>) -> impl Iterator<Item = &Fill<'_>> {
+        let ids: BTreeSet<_> = lvs.map(|lv| lv.id).collect();
+        self.full.iter().filter(move |fill| ids.contains(&fill.volume.id))
     }
 
     /// True if a rollback of this volume that nobody was told of stands.

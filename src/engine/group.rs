@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::fill::built_here;
 use super::list::{pv_view, vg_view};
 use super::naming::Naming;
 use super::operation::{Change, Mode, Report};
@@ -164,8 +165,7 @@ impl Session<'_> {
     /// An error if the kernel has devices of the group that dmsnap cannot rename: pools and other things of lvm2's.
     fn refuse_foreign_devices(&self) -> Result<()> {
         let vg = self.vg();
-        let ours: BTreeSet<_> =
-            self.expected(vg.built_here()).into_iter().map(|device| device.uuid).collect();
+        let ours: BTreeSet<_> = self.expected(built_here(vg)).into_iter().map(|device| device.uuid).collect();
         let prefix = self.naming().uuid_prefix();
         let is_foreign = |uuid: &DmUuid| uuid.as_str().starts_with(&prefix) && !ours.contains(uuid);
         let devices = self.kernel().list()?;
@@ -180,7 +180,7 @@ impl Session<'_> {
     /// An error if a device has a name that one of the group's has as the metadata will be.
     fn refuse_borne_names(&self, intended: &Vg) -> Result<()> {
         let naming = Naming::new(intended, self.engine.dev());
-        let mut expected = intended.built_here().flat_map(|lv| naming.expected(lv));
+        let mut expected = built_here(intended).flat_map(|lv| naming.expected(lv));
         expected.try_for_each(|device| self.refuse_borne_name(&device.name))
     }
 

@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::fill::{Fill, is_filling, readers};
+use super::filling::Progress;
 use super::mark::{Mark, user_tags};
 use super::naming::{Layer, Naming};
 use super::session::Session;
@@ -193,12 +195,23 @@ fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<Volum
     listed.retain(|lv| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none());
     listed.retain(|lv| vg.role(&lv.name) != Some(Role::Hidden));
     let present = Present::of(world.kernel.as_ref(), listed.len())?;
-    listed.into_iter().map(|lv| volume_view(&present, &naming, vg, lv)).collect()
+    listed.into_iter().map(|lv| volume_view(world, &present, &naming, vg, lv)).collect()
 }
 
-fn volume_view(present: &Present<'_>, naming: &Naming<'_>, vg: &Vg, lv: &Lv) -> Result<VolumeView> {
+fn volume_view(
+    world: &World,
+    present: &Present<'_>,
+    naming: &Naming<'_>,
+    vg: &Vg,
+    lv: &Lv,
+) -> Result<VolumeView> {
     let info = present.find(&naming.uuid(&lv.id, Layer::Top))?;
     let merging = vg.snapshots_of(&lv.name).any(|snapshot| snapshot.merging);
+    let fill = Fill::of(vg, lv);
+    let progress = match (&fill, &info) {
+        (Some(_), Some(info)) => Progress::read(world.kernel.as_ref(), info)?,
+        _ => None,
+    };
     Ok(VolumeView {
         vg: vg.name.to_string(),
         name: lv.name.to_string(),
@@ -208,6 +221,8 @@ fn volume_view(present: &Present<'_>, naming: &Naming<'_>, vg: &Vg, lv: &Lv) -> 
         state: volume_state(lv, info.as_ref(), merging),
         open: info.as_ref().is_some_and(|info| info.open_count > 0),
         snapshots: vg.snapshots_of(&lv.name).map(|snapshot| snapshot.store.to_string()).collect(),
+        filled_from: fill.map(|fill| fill.source.store.to_string()),
+        progress_percent: progress.map(Progress::percent),
         tags: user_tags(lv),
         device: info.map(|_| naming.link(&lv.name)),
     })
@@ -220,6 +235,7 @@ fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
         (_, None) => VolumeState::Inactive,
         (_, Some(info)) if info.suspended => VolumeState::Suspended,
         (_, Some(_)) if merging => VolumeState::Merging,
+        (_, Some(_)) if is_filling(lv) => VolumeState::Filling,
         (_, Some(_)) => VolumeState::Active,
     }
 }
@@ -289,6 +305,7 @@ fn snapshot_view(
         _ => None,
     };
     let chunk = seen.as_ref().and_then(|seen| seen.chunk);
+    let readers = readers(vg, &store.name).map(|fill| format!("{}/{}", vg.name, fill.volume.name));
     let in_use_by = match &seen {
         Some(seen) if seen.info.open_count > 0 => world.devices.mounts(seen.info.number)?,
         _ => Vec::new(),
@@ -313,7 +330,7 @@ fn snapshot_view(
             .filter(|_| snapshot.merging)
             .map(|(used, total, metadata)| merged_percent(used, total, metadata)),
         eta_full_seconds: None,
-        in_use_by: in_use_by.iter().map(|place| place.display().to_string()).collect(),
+        in_use_by: in_use_by.iter().map(|place| place.display().to_string()).chain(readers).collect(),
         tags: user_tags(store),
         device: seen.map(|_| Naming::new(vg, &world.lvm2.dev).link(&store.name)),
     })

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fill::is_map;
 use super::mark::former_names;
 use super::tree::Expected;
 use crate::dm::{DmName, DmUuid};
@@ -17,17 +18,32 @@ pub enum Layer {
     Real,
     /// The store of a snapshot, under its `snapshot`.
     Cow,
+    /// Of a map: the data of the volume that is being filled, under its `clone`.
+    Destination,
+    /// Of a map: the snapshot that is read from, once more. LVM2 takes devices below a volume's own away with it if their uuids begin with the
+    /// group's and nobody else has them open: this one's begins with the map's, and so keeps the snapshot. It is an LVM uuid all the
+    /// same: LVM2 looks for physical volumes on other devices, and on what they hold.
+    Source,
 }
 
 impl Layer {
-    /// Every one of them.
+    /// Those of a volume that people use.
     pub const ALL: [Self; 3] = [Self::Top, Self::Real, Self::Cow];
+    /// Those of a map.
+    pub const OF_MAP: [Self; 3] = [Self::Top, Self::Destination, Self::Source];
+
+    /// Those that a volume may have.
+    pub fn of(lv: &Lv) -> [Self; 3] {
+        if is_map(lv) { Self::OF_MAP } else { Self::ALL }
+    }
 
     fn suffix(self) -> Option<&'static str> {
         match self {
             Self::Top => None,
             Self::Real => Some("real"),
             Self::Cow => Some("cow"),
+            Self::Destination => Some("dest"),
+            Self::Source => Some("source"),
         }
     }
 }
@@ -52,7 +68,11 @@ impl<'a> Naming<'a> {
 
     /// The uuid of a volume's device.
     pub fn uuid(&self, lv: &Uuid, layer: Layer) -> DmUuid {
-        let uuid = DmUuid::for_volume(self.vg.id.compact(), lv.compact(), layer.suffix());
+        let (vg, lv) = (self.vg.id.compact(), lv.compact());
+        let uuid = match layer {
+            Layer::Source => DmUuid::for_volume(lv, vg, layer.suffix()),
+            layer => DmUuid::for_volume(vg, lv, layer.suffix()),
+        };
         uuid.expect("two ids of 32 characters and a suffix fit")
     }
 
@@ -74,9 +94,10 @@ impl<'a> Naming<'a> {
     pub fn expected(&self, lv: &Lv) -> impl Iterator<Item = Expected> + '_ {
         let (name, id) = (lv.name.clone(), lv.id);
         let former = self.former(lv);
-        Layer::ALL.into_iter().filter_map(move |layer| {
+        let has_link = !is_map(lv);
+        Layer::of(lv).into_iter().filter_map(move |layer| {
             let named = |vg: &VgName, lv: &LvName| {
-                let link = (layer == Layer::Top).then(|| self.link_in(vg, lv));
+                let link = (layer == Layer::Top && has_link).then(|| self.link_in(vg, lv));
                 Some((name_in(vg, lv, layer).ok()?, link))
             };
             let former = former.iter().filter_map(|(vg, lv)| named(vg, lv)).collect();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::converge::converge;
 use super::execute::{Executed, execute, execute_apart};
 use super::fate::Fates;
+use super::fill::{self, built_here, is_idle_source};
 use super::mark::{Mark, is_unfinished, unmark, unmark_group};
 use super::operation::{Mode, first_failure};
 use super::outline::Entry;
@@ -40,6 +41,8 @@ pub(super) struct Recovery {
 #[derive(Default)]
 struct Rescue {
     members: Vec<LvName>,
+    /// Volumes of which the disks must hold what the kernel says that they are filled with, before the metadata says so.
+    flushed: Vec<LvName>,
     intent: Vec<Edit>,
     plan: Plan,
     confirm: Vec<Edit>,
@@ -70,7 +73,25 @@ impl Session<'_> {
     /// Finishes or undoes what other processes began; says what it did. In a dry run only the session's view of the metadata
     /// is as if it had been done.
     pub(super) fn recover(&mut self, mode: Mode) -> Result<Vec<Entry>> {
-        let is_settled = !is_unfinished(self.vg()) && !self.open.has_older_copies() && !self.has_merged()?;
+        let mut entries = self.recover_once(mode)?;
+        // What a volume was filled from goes when the volume is full.
+        if self.has_idle_source() && !mode.dry_run {
+            entries.extend(self.recover_once(mode)?);
+        }
+        Ok(entries)
+    }
+
+    /// True if a snapshot that was made to fill a volume waits to be taken away.
+    fn has_idle_source(&self) -> bool {
+        self.vg().lvs.iter().any(|lv| is_idle_source(self.vg(), lv))
+    }
+
+    fn recover_once(&mut self, mode: Mode) -> Result<Vec<Entry>> {
+        let is_settled = !is_unfinished(self.vg())
+            && !self.open.has_older_copies()
+            && !self.has_merged()?
+            && self.full()?.is_empty()
+            && !self.has_idle_source();
         // Volumes can be activated all the same: what changes metadata is refused later.
         let is_kept = self.open.refusal.is_some() || self.engine.check_writable().is_err();
         if is_settled || is_kept {
@@ -93,11 +114,12 @@ impl Session<'_> {
     /// Everything that differs between metadata and kernel, of the volumes that dmsnap builds.
     pub(super) fn difference(&self) -> Result<Recovery> {
         let vg = self.vg();
-        let found = FoundTree::read(self.kernel(), &self.expected(vg.built_here()))?;
+        let found = FoundTree::read(self.kernel(), &self.expected(built_here(vg)))?;
         let fates = self.fates(&found)?;
-        let doomed = vg.built_here().filter(|lv| fates.goes(lv)).map(|lv| lv.name.clone());
+        let doomed = built_here(vg).filter(|lv| fates.goes(lv)).map(|lv| lv.name.clone());
         let mut intent = release(vg, &doomed.collect::<Vec<_>>());
-        intent.extend(fates.take_back(vg.built_here().map(|lv| &lv.name)));
+        intent.extend(fates.take_back(built_here(vg).map(|lv| &lv.name)));
+        intent.extend(fates.ended(built_here(vg)).flat_map(|fill| fill.end()));
         let intended = vg.apply(&intent)?;
         let mut recovery = Recovery {
             stacks: Vec::new(),
@@ -124,7 +146,7 @@ impl Session<'_> {
         fates: &Fates<'_>,
     ) -> Result<(Rescue, Option<Error>)> {
         let vg = self.vg();
-        let active = self.active(found, members.iter().copied());
+        let active = self.active_in(intended, found, members.iter().copied());
         let roots = members.iter().filter(|lv| active.contains(&lv.id)).map(|lv| lv.name.clone()).collect();
         let plan = self.plan_for(intended, found, &roots).and_then(|plan| {
             refuse_held(vg, found, &plan)?;
@@ -133,13 +155,16 @@ impl Session<'_> {
         match plan {
             Ok(plan) => {
                 let (gone, kept): (Vec<&Lv>, Vec<_>) = members.iter().copied().partition(|lv| fates.goes(lv));
-                let gone: Vec<_> = gone.into_iter().map(|lv| lv.name.clone()).collect();
-                let mut intent = release(vg, &gone);
+                let names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
+                let mut intent = release(vg, &names);
                 intent.extend(fates.take_back(members.iter().map(|lv| &lv.name)));
-                let confirm = gone.into_iter().map(|lv| Edit::RemoveLv { lv });
+                intent.extend(fates.ended(members.iter().copied()).flat_map(|fill| fill.end()));
+                let flushed = fates.ended(members.iter().copied()).map(|fill| fill.volume.name.clone());
+                let confirm = gone.into_iter().flat_map(fill::removal);
                 Ok((
                     Rescue {
                         members: members.iter().map(|lv| lv.name.clone()).collect(),
+                        flushed: flushed.collect(),
                         intent,
                         plan,
                         confirm: confirm.chain(kept.into_iter().flat_map(unmark)).collect(),
@@ -169,6 +194,12 @@ impl Session<'_> {
 
     /// Does it, stack by stack: what the kernel refuses for one of them is added to what is stuck.
     pub(super) fn restore_order(&mut self, recovery: &mut Recovery) -> Result<Executed> {
+        for rescue in std::mem::take(&mut recovery.stacks) {
+            match rescue.flushed.iter().try_for_each(|name| self.flush(name)) {
+                Ok(()) => recovery.stacks.push(rescue),
+                Err(error) => recovery.stuck.push(error),
+            }
+        }
         let intent = recovery.intent();
         if recovery.renews && intent.is_empty() && recovery.confirmation(&recovery.stacks).is_empty() {
             self.renew("recover")?;
@@ -268,7 +299,12 @@ impl Engine {
             let planned = Some([followed.entries(), recovery.entries()].concat());
             return Ok(Report { planned, ..Report::default() });
         }
-        let executed = session.restore_order(&mut recovery)?;
+        // What a volume was filled from goes when the volume is full.
+        let mut executed = session.restore_order(&mut recovery)?;
+        if recovery.stuck.is_empty() && session.has_idle_source() {
+            recovery = session.difference()?;
+            executed.frozen.extend(session.restore_order(&mut recovery)?.frozen);
+        }
         let elapsed = began.elapsed();
         first_failure([followed.stuck, recovery.stuck].concat())?;
         Ok(Report { elapsed, frozen: executed.longest_freeze(), ..Report::default() })

@@ -72,6 +72,7 @@ impl Session<'_> {
         if let Some(merged) = vg.snapshots_of(&lv.name).find(|snapshot| snapshot.merging) {
             return Err(merging(vg, &merged.store, &lv.name));
         }
+        self.refuse_filling(lv)?;
         if growth.resize_fs {
             self.engine.world.devices.check_growable(self.active_device(lv)?.number)?;
         }

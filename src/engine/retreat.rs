@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fill::{self, readers};
 use super::naming::Layer;
 use super::operation::Change;
 use super::plan::Plan;
@@ -45,6 +46,9 @@ impl Session<'_> {
         let intended = self.vg();
         let mut edits = Vec::new();
         for store in self.lost(before, found) {
+            // What was filled from it was on its way out as well.
+            let filled = readers(before, &store).flat_map(|fill| [fill.volume, fill.map]);
+            edits.extend(filled.flat_map(fill::removal));
             edits.push(Edit::DetachSnapshot { store: store.clone() });
             edits.push(Edit::RemoveLv { lv: store });
         }

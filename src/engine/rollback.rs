@@ -67,6 +67,8 @@ impl Session<'_> {
         let snapshot = vg.find_snapshot(&store.name)?;
         let (origin, _) = self.named(&snapshot.origin)?;
         check_can_take(vg, &snapshot, origin)?;
+        self.refuse_filling(origin)?;
+        self.refuse_read(std::slice::from_ref(&store.name))?;
         self.require_target("snapshot-merge")?;
         self.refuse_lost(&snapshot, store)?;
         let merged = self.exceptions(&snapshot)?;

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::blank::blank;
 use super::desired::families;
 use super::execute::{Executed, execute_apart};
+use super::fill::root_of;
 use super::operation::{Change, planned};
 use super::outline::Entry;
 use super::plan::Plan;
@@ -296,7 +297,7 @@ pub(super) fn go_back(rounds: &mut [Round<'_, '_>]) {
 
 fn roots_after(intended: &Vg, active: &BTreeSet<Uuid>, change: &Change) -> BTreeSet<LvName> {
     let mut roots = roots_in(intended, active);
-    roots.extend(change.activate.iter().map(|name| intended.root_of(name)));
+    roots.extend(change.activate.iter().map(|name| root_of(intended, name)));
     roots.retain(|name| !change.deactivate.contains(name));
     roots
 }

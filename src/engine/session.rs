@@ -8,12 +8,13 @@ use super::Engine;
 use super::blank::is_unused_store;
 use super::converge::converge;
 use super::desired::{Activation, desired, families};
+use super::fill::root_of;
 use super::naming::{Layer, Naming};
 use super::operation::Mode;
 use super::plan::Plan;
-use super::tree::{Expected, FoundTree};
+use super::tree::{Expected, FoundTree, layers_below};
 use crate::block::{Access, DevNo, Listed};
-use crate::dm::{DmName, Info, Kernel, Target};
+use crate::dm::{DmName, DmUuid, Info, Kernel, Target};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::hints;
 use crate::lvm::lock::{self, Guard};
@@ -271,7 +272,14 @@ impl Session<'_> {
         };
         let snapshots = roots.iter().flat_map(|root| vg.snapshots_of(root));
         let merging = snapshots.filter(|snapshot| snapshot.merging && !has_begun(&snapshot.origin));
-        let open = merging.filter(|snapshot| is_open(&snapshot.origin) || is_open(&snapshot.store));
+        // A device that dmsnap itself reads it through goes first.
+        let is_below = |uuid: DmUuid| {
+            found.nodes.values().any(|node| layers_below(&node.table).any(|below| *below == uuid))
+        };
+        let is_read = |name: &LvName| top(name).is_some_and(is_below);
+        let open = merging.filter(|snapshot| {
+            is_open(&snapshot.origin) || is_open(&snapshot.store) || is_read(&snapshot.store)
+        });
         open.map(|snapshot| snapshot.store.clone()).collect()
     }
 
@@ -285,13 +293,22 @@ impl Session<'_> {
 
     /// The volumes, of those given, that the kernel has and that decide about themselves.
     pub(super) fn active<'v>(&self, found: &FoundTree, lvs: impl Iterator<Item = &'v Lv>) -> BTreeSet<Uuid> {
+        self.active_in(&self.open.vg, found, lvs)
+    }
+
+    /// The same, by another version of the metadata.
+    pub(super) fn active_in<'v>(
+        &self,
+        vg: &Vg,
+        found: &FoundTree,
+        lvs: impl Iterator<Item = &'v Lv>,
+    ) -> BTreeSet<Uuid> {
         let naming = self.naming();
         let is_live = |lv: &Lv| {
             let uuid = naming.uuid(&lv.id, Layer::Top);
             found.nodes.get(&uuid).is_some_and(|node| node.info.live)
         };
-        let vg = &self.open.vg;
-        lvs.filter(|lv| vg.root_of(&lv.name) == lv.name && is_live(lv)).map(|lv| lv.id).collect()
+        lvs.filter(|lv| root_of(vg, &lv.name) == lv.name && is_live(lv)).map(|lv| lv.id).collect()
     }
 
     /// The numbers of the physical volumes' devices, in the metadata's order; none for a device that is missing, or was while
@@ -325,13 +342,15 @@ impl Session<'_> {
     /// What holds a volume's device, in words; none if nothing does or it is not active.
     fn holders(&self, lv: &Lv) -> Result<Option<String>> {
         let uuid = self.naming().uuid(&lv.id, Layer::Top);
-        let Some(info) = self.kernel().find(&uuid)?.filter(|info| info.open_count > 0) else {
+        // What dmsnap itself reads a snapshot through is below another volume, which is asked for itself.
+        let own = self.own_readers(lv)?;
+        let Some(info) = self.kernel().find(&uuid)?.filter(|info| info.open_count > own) else {
             return Ok(None);
         };
         let mounts = self.engine.world.devices.mounts(info.number)?;
         let waits = mounts.is_empty() && self.is_patient;
         let info = if waits { self.kernel().when_closed(info)? } else { Some(info) };
-        let Some(info) = info.filter(|info| info.open_count > 0) else { return Ok(None) };
+        let Some(info) = info.filter(|info| info.open_count > own) else { return Ok(None) };
         let users = self.engine.world.devices.users(info.number)?;
         Ok(Some(in_words(&info, &mounts, &users)))
     }

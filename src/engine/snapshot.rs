@@ -11,6 +11,7 @@ use super::view::SnapshotView;
 use super::volume::{acknowledge, allocate_noted, extents_of, in_words, refuse_taken};
 use crate::cow::size::{covering, least};
 use crate::dm::Status;
+use crate::dm::target::module;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName};
 use crate::units::{Bytes, ChunkSize, Extents, Size, Whole};
@@ -122,9 +123,9 @@ impl Session<'_> {
     }
 
     /// An error if no snapshot can be taken of a volume.
-    fn check_origin(&self, name: &LvName) -> Result<()> {
+    pub(super) fn check_origin(&self, name: &LvName) -> Result<()> {
         let vg = self.vg();
-        self.named(name)?;
+        self.refuse_filling(self.named(name)?.0)?;
         if let Some(Snapshot { origin, .. }) = vg.snapshot_of_store(name) {
             return Err(Error::new(
                 Kind::Usage,
@@ -173,7 +174,7 @@ impl Session<'_> {
             return Ok(());
         }
         Err(Error::new(Kind::Internal, format!("the kernel has no device-mapper target \"{target}\""))
-            .hint("load its module with `modprobe dm-snapshot`"))
+            .hint(format!("load its module with `modprobe {}`", module(target))))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fill::{built_here, root_of};
 use super::naming::{Layer, Naming};
 use super::tree::{FoundTree, layers_below};
 use crate::lvm::{LvName, Vg};
@@ -12,7 +13,7 @@ use crate::lvm::{LvName, Vg};
 /// The volumes that dmsnap builds, those of one stack together.
 pub(super) fn stacks(vg: &Vg, naming: &Naming<'_>, found: &FoundTree) -> Vec<BTreeSet<LvName>> {
     let mut next: BTreeMap<LvName, Vec<LvName>> =
-        vg.built_here().map(|lv| (lv.name.clone(), Vec::new())).collect();
+        built_here(vg).map(|lv| (lv.name.clone(), Vec::new())).collect();
     for (one, other) in bonds(vg, naming, found) {
         next.entry(one.clone()).or_default().push(other.clone());
         next.entry(other).or_default().push(one);
@@ -34,9 +35,9 @@ pub(super) fn stacks(vg: &Vg, naming: &Naming<'_>, found: &FoundTree) -> Vec<BTr
 fn bonds(vg: &Vg, naming: &Naming<'_>, found: &FoundTree) -> Vec<(LvName, LvName)> {
     let mut owners = BTreeMap::new();
     let mut bonds = Vec::new();
-    for lv in vg.built_here() {
-        owners.extend(Layer::ALL.map(|layer| (naming.uuid(&lv.id, layer), lv.name.clone())));
-        bonds.push((vg.root_of(&lv.name), lv.name.clone()));
+    for lv in built_here(vg) {
+        owners.extend(Layer::of(lv).map(|layer| (naming.uuid(&lv.id, layer), lv.name.clone())));
+        bonds.push((root_of(vg, &lv.name), lv.name.clone()));
     }
     for (uuid, node) in &found.nodes {
         let Some(owner) = owners.get(uuid) else { continue };

@@ -225,7 +225,7 @@ pub fn layers_below(table: &Table<Below>) -> impl Iterator<Item = &DmUuid> {
 }
 
 /// What a device does, which decides when it is resumed: data before the snapshots of it, those before the origin that
-/// feeds them, and a merging snapshot's `error` last (lvm2's activation priorities).
+/// feeds them, and a merging snapshot's `error` behind (lvm2's activation priorities); what reads snapshots last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// It holds data.
@@ -236,6 +236,8 @@ pub enum Rank {
     Origin,
     /// A snapshot that is being merged away.
     Merging,
+    /// A volume that is being filled, or what it reads its snapshot through.
+    Filling,
 }
 
 /// The rank of a device with this table.
@@ -244,6 +246,7 @@ pub fn rank(table: &Table<Below>) -> Rank {
         Some(Target::Snapshot { .. }) => Rank::Snapshot,
         Some(Target::Origin { .. } | Target::Merge { .. }) => Rank::Origin,
         Some(Target::Error) => Rank::Merging,
+        Some(Target::Clone { .. } | Target::Linear { device: Below::Layer(_), .. }) => Rank::Filling,
         _ => Rank::Data,
     }
 }

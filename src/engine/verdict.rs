@@ -138,7 +138,8 @@ impl Session<'_> {
 
     /// Lets everything go on with the tables that it has.
     fn wake(&self) -> Result<()> {
-        let found = FoundTree::read(self.kernel(), &self.expected(self.vg().built_here()))?.live();
+        let found =
+            FoundTree::read(self.kernel(), &self.expected(super::fill::built_here(self.vg())))?.live();
         if found.nodes.values().any(|node| node.info.suspended) {
             let plan = Plan { cleanup: Vec::new(), ..converge(&found, &found.as_wanted())? };
             execute(&plan, self.kernel(), self.engine.world.devices.as_ref())?;

@@ -81,7 +81,7 @@ pub enum VgState {
 }
 
 /// A volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VolumeView {
     /// Its volume group.
     pub vg: String,
@@ -99,6 +99,10 @@ pub struct VolumeView {
     pub open: bool,
     /// Its snapshots' names.
     pub snapshots: Vec<String>,
+    /// The snapshot that it is being filled from.
+    pub filled_from: Option<String>,
+    /// How much of it is filled, while it is active.
+    pub progress_percent: Option<f64>,
     /// Its tags, without the engine's own.
     pub tags: Vec<String>,
     /// The path to use it by, while it is active.
@@ -121,6 +125,8 @@ pub enum VolumeState {
     Deleting,
     /// A snapshot is being merged into it.
     Merging,
+    /// It can be used, and is being filled from a snapshot behind.
+    Filling,
 }
 
 /// A snapshot.
@@ -160,7 +166,7 @@ pub struct SnapshotView {
     pub progress_percent: Option<f64>,
     /// Until the store is full, at the present rate; measured by the monitor.
     pub eta_full_seconds: Option<u64>,
-    /// Where it is mounted.
+    /// Where it is mounted, and the volumes that are being filled from it.
     pub in_use_by: Vec<String>,
     /// Its tags, without the engine's own.
     pub tags: Vec<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use super::blank::{Blank, Purpose};
+use super::fill;
 use super::gather::Shared;
 use super::mark::{Mark, refuse_own_tags, renaming};
 use super::naming::Layer;
@@ -96,7 +97,7 @@ impl Engine {
 impl Session<'_> {
     fn renaming(&self, name: &LvName, to: &LvName) -> Result<Change> {
         let vg = self.vg();
-        self.named(name)?;
+        self.refuse_filling(self.named(name)?.0)?;
         refuse_taken(vg, to)?;
         for layer in Layer::ALL {
             self.refuse_borne_name(&self.naming().name(to, layer)?)?;
@@ -210,14 +211,23 @@ impl Session<'_> {
 
     /// The change that removes volumes, none of which may be in use.
     pub(super) fn removal_of(&self, mut doomed: Vec<LvName>) -> Result<Change> {
+        let filling = doomed.iter().filter_map(|name| fill::Fill::of(self.vg(), self.vg().lv(name)?));
+        doomed.extend(filling.flat_map(|fill| fill.helpers(self.vg())).collect::<Vec<_>>());
         doomed.sort();
         doomed.dedup();
+        self.refuse_read(&doomed)?;
         let mut change = Change { intent: release(self.vg(), &doomed), ..Change::default() };
+        let origins = doomed.iter().filter_map(|name| self.vg().snapshot_of_store(name));
+        change.touched.extend(origins.map(|snapshot| snapshot.origin.clone()));
         for name in doomed {
-            self.refuse_in_use(self.vg().find_lv(&name)?)?;
+            let lv = self.vg().find_lv(&name)?;
+            // A map is used by nobody but the volume that it belongs to.
+            if !fill::is_map(lv) {
+                self.refuse_in_use(lv)?;
+            }
             change.touched.insert(name.clone());
             change.deactivate.insert(name.clone());
-            change.confirm.push(Edit::RemoveLv { lv: name });
+            change.confirm.extend(fill::removal(lv));
         }
         Ok(change)
     }

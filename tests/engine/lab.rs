@@ -11,9 +11,10 @@ use dmsnap::dm::sim::{SimDevices, SimKernel};
 use dmsnap::dm::{DmName, Kernel};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::resize::Growth;
+use dmsnap::engine::restore::Restoration;
 use dmsnap::engine::setup::{Labelling, NewGroup};
 use dmsnap::engine::snapshot::NewSnapshots;
-use dmsnap::engine::view::{SnapshotState, SnapshotView};
+use dmsnap::engine::view::{SnapshotState, SnapshotView, VolumeState};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::error::{Error, Kind, Result};
@@ -208,6 +209,11 @@ impl Lab {
         self.snapshots().into_iter().map(|snapshot| snapshot.name).collect()
     }
 
+    pub fn is_filling(&self, name: &str) -> bool {
+        let volumes = self.engine().volumes(&Select::default()).unwrap();
+        volumes.iter().any(|volume| volume.name == name && volume.state == VolumeState::Filling)
+    }
+
     pub fn free(&self) -> Bytes {
         self.engine().vgs(Some(&vg())).unwrap()[0].free_bytes
     }
@@ -310,6 +316,16 @@ pub fn has_volume(lab: &Lab, name: &str) -> bool {
 
 pub fn snap(lab: &Lab, name: &str) {
     lab.engine().create_snapshots(&cut(&[("db", name)]), MODE).unwrap();
+}
+
+/// A snapshot's content to a new volume.
+pub fn restoration(source: &str, to: &str) -> Restoration {
+    let (source, to) = (lv(source), lv(to));
+    Restoration { vg: vg(), source, to, size: None, tags: Vec::new(), on: Vec::new() }
+}
+
+pub fn restore(lab: &Lab, source: &str, to: &str) {
+    lab.engine().restore_snapshot(&restoration(source, to), MODE).unwrap();
 }
 
 /// A lab in which the making of `db`'s snapshot `s` died as late as it could without being acknowledged.

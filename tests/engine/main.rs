@@ -15,6 +15,7 @@ mod lab;
 mod lvm2_peer;
 mod operations;
 mod power;
+mod restores;
 mod rollbacks;
 mod safety;
 mod snapshots;

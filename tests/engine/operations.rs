@@ -6,6 +6,7 @@ use dmsnap::error::Result;
 
 mod activation;
 mod groups;
+mod restores;
 pub mod rollbacks;
 mod snapshots;
 mod volumes;
@@ -37,7 +38,9 @@ pub enum Next {
 
 /// All of them.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [snapshots::ALL, rollbacks::ALL, volumes::ALL, groups::ALL, activation::ALL].into_iter().flatten()
+    [snapshots::ALL, rollbacks::ALL, volumes::ALL, groups::ALL, activation::ALL, restores::ALL]
+        .into_iter()
+        .flatten()
 }
 
 /// Those that are to be cut: all, or those with these words in their names that `DMSNAP_CUT` has.

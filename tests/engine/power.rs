@@ -110,6 +110,9 @@ fn content(trial: &Trial, world: &World, metadata: &Metadata, user: &User, wrong
         }
     }
     content_of_snapshots(trial, world, metadata, user, wrong);
+    if let Some(kept) = trial.operation.kept.first() {
+        trial.copies(world, metadata, user, kept, wrong);
+    }
 }
 
 /// A snapshot that was there has what it had; a new one what nobody wrote to meanwhile.

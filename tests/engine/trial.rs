@@ -337,6 +337,9 @@ impl Trial {
         let at = |writes: &usize| {
             new.iter().all(|(origin, _, shown)| shown.as_ref() == Ok(&user.state(origin, *writes)))
         };
+        if let Some(kept) = self.operation.kept.first() {
+            self.copies(world, metadata, user, kept, wrong);
+        }
         if !(self.begun_at..=user.writes()).any(|writes| at(&writes)) {
             wrong.push(format!("new snapshots show no moment: {new:?}"));
         }
@@ -356,6 +359,19 @@ impl Trial {
     /// What was written when the first snapshots were taken.
     pub fn snapped_at(&self) -> usize {
         16
+    }
+
+    /// The volume `copy`, where there is one, holds what the snapshot does that it was restored from.
+    pub fn copies(&self, world: &World, metadata: &Metadata, user: &User, kept: &str, wrong: &mut Findings) {
+        let of = |vg: &Vg| vg.lv("copy").map(|lv| format!("LVM-{}{}", vg.id, lv.id));
+        let db = user.volumes().into_iter().find(|(name, _)| name == "db");
+        for (uuid, (_, db)) in metadata.groups.values().filter_map(of).zip(db) {
+            let shown = world.device(&uuid).ok_or_else(|| "it is gone".to_owned());
+            let shown = shown.and_then(|device| User::shown(world, &device.number));
+            if shown.as_ref() != Ok(&user.state(&db, self.kept_at)) {
+                wrong.push(format!("copy, restored from {kept}, holds {shown:?}"));
+            }
+        }
     }
 
     /// What was not done can be done, and what is kept is kept from later writes too.

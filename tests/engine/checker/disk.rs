@@ -170,12 +170,35 @@ impl Lv {
         self.segments.iter().map(|segment| segment.count).sum()
     }
 
+    /// What stands behind the start of a tag.
+    pub fn tags_from<'a>(&'a self, start: &str) -> Option<&'a str> {
+        self.tags.iter().find_map(|tag| tag.strip_prefix(start))
+    }
+
     pub fn has_tag(&self, word: &str) -> bool {
         self.tags.iter().any(|tag| tag == word)
     }
 }
 
+/// A volume that is being filled: itself, its map, what it reads, and the sectors of a region.
+pub struct Fill<'a> {
+    pub volume: &'a Lv,
+    pub map: &'a Lv,
+    pub source: &'a Lv,
+    pub region: &'a str,
+}
+
 impl Vg {
+    pub fn fills(&self) -> Vec<Fill<'_>> {
+        let by_id = |id: &str| self.lvs.iter().find(|lv| lv.id == id);
+        let fill = |volume| {
+            let tag = Lv::tags_from(volume, "dmsnap.fill=")?;
+            let words: Vec<_> = tag.split('/').collect();
+            Some(Fill { volume, source: by_id(words[0])?, map: by_id(words[1])?, region: words[2] })
+        };
+        self.lvs.iter().filter_map(fill).collect()
+    }
+
     pub fn lv(&self, name: &str) -> Option<&Lv> {
         self.lvs.iter().find(|lv| lv.name == name)
     }

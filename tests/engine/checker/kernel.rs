@@ -111,6 +111,8 @@ impl World {
             }
             "snapshot-origin" => self.read(line.word(1), within),
             "snapshot" | "snapshot-merge" => self.read_snapshot(line, within),
+            // Who has written nothing to it sees the source, be it filled or not.
+            "clone" => self.read(line.word(3), within),
             other => Err(format!("{} is {other}", device.name)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::disk::{Area, Kind, Label, Lv, Vg};
+use super::disk::{Area, Fill, Kind, Label, Lv, Vg};
 use super::kernel::{Dev, Line, World, joined};
 
 /// What is wrong, in words.
@@ -57,13 +57,19 @@ impl Metadata {
             let name = &vg.name;
             lines.push(format!("{name}: {} devices {:?}", vg.pvs.len(), vg.tags));
             let is_data = |lv: &&Lv| lv.segments.iter().any(|one| matches!(one.kind, Kind::Stripes(..)));
+            // Uuids are drawn by lot.
+            let known = |tag: &String| match tag.split_once("fill") {
+                Some(("dmsnap.", _)) => "dmsnap.fill".to_owned(),
+                _ => tag.clone(),
+            };
             for lv in vg.lvs.iter().filter(is_data) {
+                let tags: Vec<_> = lv.tags.iter().map(known).collect();
                 lines.push(format!(
                     "{name}/{}: {} extents, writable {}, {:?}",
                     lv.name,
                     lv.extents(),
                     lv.writable,
-                    lv.tags
+                    tags
                 ));
             }
             for (origin, store, chunk, length, merging) in vg.snapshots() {
@@ -173,6 +179,19 @@ fn owners<'a>(metadata: &'a Metadata, vg: &'a Vg, wrong: &mut Findings) -> Owner
 
 /// No live table maps what is free, or another volume's, or the metadata.
 fn mapped(metadata: &Metadata, vg: &Vg, owners: &Owners<'_>, device: &Dev, wrong: &mut Findings) {
+    let fills = vg.fills();
+    let is_destination = |owner: &Lv| {
+        let mut own = fills.iter().filter(|fill| fill.volume.id == owner.id);
+        own.any(|fill| device.uuid == uuid(vg, fill.map, "-dest"))
+    };
+    // Which volume is filled is said by its map until that goes.
+    let was_destination = |owner: &Lv| {
+        let mut maps = vg
+            .lvs
+            .iter()
+            .filter(|lv| lv.tags_from("dmsnap.fill-of=").is_some_and(|of| of.starts_with(&owner.id)));
+        maps.any(|map| map.has_tag("dmsnap.deleting") && device.uuid == uuid(vg, map, "-dest"))
+    };
     for (disk, start, length) in device.live.iter().flat_map(Line::places) {
         let pv = vg.pvs.iter().find(|pv| metadata.disk_of(vg, &pv.key) == Some(disk));
         let Some(pv) = pv else { continue };
@@ -184,6 +203,7 @@ fn mapped(metadata: &Metadata, vg: &Vg, owners: &Owners<'_>, device: &Dev, wrong
         for extent in first..(start + length - pv.start).div_ceil(vg.extent) {
             match owners.get(&(disk, extent)) {
                 None => wrong.push(format!("{} maps extent {extent} of {disk}, which is free", device.name)),
+                Some(owner) if is_destination(owner) || was_destination(owner) => {}
                 Some(owner) if !device.uuid.starts_with(&uuid(vg, owner, "")) => {
                     wrong.push(format!("{} maps extent {extent} of {disk}, {}'s", device.name, owner.name));
                 }
@@ -263,7 +283,7 @@ fn copies(metadata: &Metadata, vg: &Vg, wrong: &mut Findings) {
 fn marks(vg: &Vg, wrong: &mut Findings) {
     let of_volumes = vg.lvs.iter().flat_map(|lv| lv.tags.iter().map(|tag| (&lv.name, tag)));
     let all = of_volumes.chain(vg.tags.iter().map(|tag| (&vg.name, tag)));
-    let own = all.filter(|(_, tag)| tag.starts_with("dmsnap."));
+    let own = all.filter(|(_, tag)| tag.starts_with("dmsnap.") && !tag.starts_with("dmsnap.fill"));
     wrong.extend(own.map(|(name, tag)| format!("{name} bears the mark {tag}")));
 }
 
@@ -279,8 +299,13 @@ struct Wanted {
 fn stacks(world: &World, metadata: &Metadata, vg: &Vg, wrong: &mut Findings) -> Vec<String> {
     let mut known = Vec::new();
     let is_store = |name: &str| vg.snapshots().any(|(_, store, ..)| store == name);
-    let is_root =
-        |lv: &&Lv| !is_store(&lv.name) && lv.segments.iter().any(|one| matches!(one.kind, Kind::Stripes(..)));
+    let fills = vg.fills();
+    let is_filled = |lv: &Lv| fills.iter().any(|fill| fill.volume.id == lv.id || fill.map.id == lv.id);
+    let is_root = |lv: &&Lv| {
+        !is_filled(lv)
+            && !is_store(&lv.name)
+            && lv.segments.iter().any(|one| matches!(one.kind, Kind::Stripes(..)))
+    };
     for lv in vg.lvs.iter().filter(is_root) {
         let wanted = stack(world, metadata, vg, lv);
         let is_there = |one: &Wanted| world.device(&one.uuid).is_some();
@@ -341,6 +366,30 @@ fn stack(world: &World, metadata: &Metadata, vg: &Vg, lv: &Lv) -> Vec<Wanted> {
         all.push(device(store, "", store.writable, whole(length, own)));
     }
     all.push(device(lv, "", lv.writable, whole(lv.extents(), top)));
+    let is_own = |fill: &&Fill<'_>| {
+        vg.snapshots().any(|(origin, store, ..)| origin == lv.name && store == fill.source.name)
+    };
+    for Fill { volume, map, source, region } in vg.fills().iter().filter(is_own) {
+        let from = vg.snapshots().find(|(_, store, ..)| *store == source.name);
+        let length = from.map_or(0, |(.., length, _)| length).min(volume.extents());
+        let barrier = format!("LVM-{}{}-source", map.id, vg.id);
+        let destination = number(map, "-dest");
+        let clone = format!(
+            "clone {} {destination} {} {region}",
+            number(map, ""),
+            world.device(&barrier).map_or("none", |device| &device.number)
+        );
+        let mut lines = whole(length, clone);
+        if volume.extents() > length {
+            let (start, more) = (length * vg.extent, (volume.extents() - length) * vg.extent);
+            lines.push(Line::read(&format!("{start} {more} linear {destination} {start}")));
+        }
+        all.push(device(map, "-dest", true, data(volume)));
+        all.push(device(map, "", true, data(map)));
+        let read = device(map, "-source", false, whole(length, format!("linear {} 0", number(source, ""))));
+        all.push(Wanted { uuid: barrier, ..read });
+        all.push(device(volume, "", volume.writable, lines));
+    }
     all
 }
 
@@ -368,6 +417,7 @@ fn paths(world: &World, metadata: &Metadata, wrong: &mut Findings) {
         let mut link = None;
         for vg in metadata.groups.values() {
             let lv = vg.lvs.iter().find(|lv| uuid(vg, lv, "") == device.uuid);
+            let lv = lv.filter(|lv| lv.tags_from("dmsnap.fill-of=").is_none());
             link = link.or_else(|| lv.map(|lv| format!("/dev/{}/{}", vg.name, lv.name)));
         }
         let path = world.paths.iter().find(|(name, ..)| *name == device.name);

@@ -1,0 +1,174 @@
+//! Volumes while they are being filled: how far they are, what ends it, and what is refused meanwhile.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::Engine;
+use super::fill::{Fill, fills, is_filling, readers};
+use super::mark::Mark;
+use super::naming::Layer;
+use super::operation::{Change, Mode, Report};
+use super::session::Session;
+use super::view::VolumeView;
+use crate::block::Access;
+use crate::dm::{CloneMessage, DmName, Info, Kernel, Regions, Status};
+use crate::error::{Error, Kind, Result};
+use crate::lvm::{Lv, LvName, VgName};
+
+/// How often somebody who waits looks how far a volume is.
+const LOOK: Duration = Duration::from_millis(100);
+/// While somebody waits, so many regions are copied at a time.
+const HASTE: Regions = Regions(32);
+
+/// How far a volume is that is being filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    hydrated: Regions,
+    total: Regions,
+}
+
+impl Progress {
+    /// What the kernel says of the device; nothing if it cannot be asked now, or is no clone.
+    pub(super) fn read(kernel: &dyn Kernel, info: &Info) -> Result<Option<Self>> {
+        // A suspended device's status would wait.
+        if !info.live || info.suspended {
+            return Ok(None);
+        }
+        match kernel.status(&info.name) {
+            Ok(status) => Ok(status.first().and_then(|status| match status {
+                Status::Clone { hydrated, total, .. } => Some(Self { hydrated: *hydrated, total: *total }),
+                _ => None,
+            })),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if there is nothing left to fill.
+    pub fn is_full(self) -> bool {
+        self.hydrated == self.total
+    }
+
+    /// In per cent, rounded down to hundredths.
+    pub fn percent(self) -> f64 {
+        let hundredths = u128::from(self.hydrated.0) * 10_000 / u128::from(self.total.0.max(1));
+        f64::from(u32::try_from(hundredths).unwrap_or(10_000)) / 100.0
+    }
+}
+
+impl Engine {
+    /// Waits until a volume is full, as fast as the disks are, and makes it one like any other. `tell` hears how far it is.
+    pub fn fill(
+        &self,
+        vg: &VgName,
+        name: &LvName,
+        mode: Mode,
+        tell: &dyn Fn(Progress),
+    ) -> Result<Report<VolumeView>> {
+        let filled = self.hasten(vg, name, mode).and_then(|info| {
+            let Some((info, source)) = info else { return Ok(()) };
+            while let Some(progress) = self.progress(&info, &source)? {
+                tell(progress);
+                if progress.is_full() {
+                    break;
+                }
+                sleep(LOOK);
+            }
+            Ok(())
+        });
+        let settled = filled.and_then(|()| {
+            let views = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(name));
+            self.run(vg, mode, &format!("fill {vg}/{name}"), |_| Ok(Change::default()), views)
+        });
+        settled.map_err(|error| error.doing(format!("fill {vg}/{name}")))
+    }
+
+    /// The device of a volume that is being filled, now faster, and its snapshot's; none if it is full.
+    fn hasten(&self, vg: &VgName, name: &LvName, mode: Mode) -> Result<Option<(Info, DmName)>> {
+        let session = self.session(vg, mode)?;
+        let lv = session.named(name)?.0;
+        let Some(fill) = Fill::of(session.vg(), lv) else { return Ok(None) };
+        let Some(info) = session.kernel().find(&session.naming().uuid(&lv.id, Layer::Top))? else {
+            let cause = format!("{vg}/{name} is not active");
+            return Err(Error::new(Kind::InUse, cause).hint(format!("`dmsnap activate {vg}/{name}` first")));
+        };
+        for message in [CloneMessage::HydrationThreshold(HASTE), CloneMessage::EnableHydration] {
+            session.kernel().message(&info.name, message)?;
+        }
+        Ok(Some((info, session.naming().name(&fill.source.store, Layer::Top)?)))
+    }
+
+    /// How far a device's volume is; an error if it gets no further.
+    fn progress(&self, info: &Info, source: &DmName) -> Result<Option<Progress>> {
+        let kernel = self.world.kernel.as_ref();
+        let read = kernel.info(source)?.filter(|read| read.live && !read.suspended);
+        if read.is_some() && matches!(kernel.status(source)?.first(), Some(Status::Invalid)) {
+            let cause = format!("{source} has lost its content, and {} will never be full", info.name);
+            return Err(
+                Error::new(Kind::Refused, cause).hint("remove the new volume, and restore another snapshot")
+            );
+        }
+        let Some(now) = kernel.info(&info.name)? else { return Ok(None) };
+        if now.live && !now.suspended && kernel.status(&now.name)?.first() == Some(&Status::CloneFailed) {
+            let cause = format!("{} can not be filled: what notes it cannot be written", now.name);
+            return Err(Error::new(Kind::Internal, cause).hint("the kernel's log says why"));
+        }
+        Progress::read(kernel, &now)
+    }
+}
+
+impl Session<'_> {
+    /// The fills that are over, as far as the kernel says so.
+    pub(super) fn full(&self) -> Result<Vec<Fill<'_>>> {
+        let mut full = Vec::new();
+        for fill in fills(self.vg()).filter(|fill| Mark::of(fill.volume).is_none()) {
+            let info = self.kernel().find(&self.naming().uuid(&fill.volume.id, Layer::Top))?;
+            let progress = info.map(|info| Progress::read(self.kernel(), &info)).transpose()?.flatten();
+            if progress.is_some_and(Progress::is_full) {
+                full.push(fill);
+            }
+        }
+        Ok(full)
+    }
+
+    /// Makes stable what was written to a volume's device.
+    pub(super) fn flush(&self, name: &LvName) -> Result<()> {
+        let device = self.engine.dev().join("mapper").join(self.naming().name(name, Layer::Top)?.as_str());
+        self.engine.world.devices.open(&device, Access::Read)?.flush()
+    }
+
+    /// How often dmsnap itself has a snapshot open, to fill volumes from it.
+    pub(super) fn own_readers(&self, lv: &Lv) -> Result<u32> {
+        let mut count = 0;
+        for fill in readers(self.vg(), &lv.name) {
+            count +=
+                u32::from(self.kernel().find(&self.naming().uuid(&fill.map.id, Layer::Source))?.is_some());
+        }
+        Ok(count)
+    }
+
+    /// An error for a volume that is being filled: what lies on its extents is not yet what it shows.
+    pub(super) fn refuse_filling(&self, lv: &Lv) -> Result<()> {
+        if !is_filling(lv) {
+            return Ok(());
+        }
+        let vg = &self.vg().name;
+        let from = Fill::of(self.vg(), lv)
+            .map_or("a snapshot".to_owned(), |fill| format!("{vg}/{}", fill.source.store));
+        Err(Error::new(Kind::InUse, format!("{vg}/{} is being filled from {from}", lv.name))
+            .hint("wait until `dmsnap volume list` says that it is active"))
+    }
+
+    /// An error if a volume is being filled from one of these, and is not itself among them.
+    pub(super) fn refuse_read(&self, doomed: &[LvName]) -> Result<()> {
+        let vg = self.vg();
+        let mut read = doomed.iter().flat_map(|store| readers(vg, store));
+        read.find(|fill| !doomed.contains(&fill.volume.name)).map_or(Ok(()), |fill| {
+            let (store, volume) = (&fill.source.store, &fill.volume.name);
+            let cause =
+                format!("{}/{store} is in use: {}/{volume} is being filled from it", vg.name, vg.name);
+            Err(Error::new(Kind::InUse, cause)
+                .hint(format!("wait until that is done, or remove {}/{volume} first", vg.name)))
+        })
+    }
+}

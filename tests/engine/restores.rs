@@ -1,0 +1,243 @@
+//! Volumes that are restored from snapshots: what they show, what becomes of them, and what is refused meanwhile.
+
+use crate::lab::{
+    Lab, MODE, cut, growth, has_volume, lab_with_volume, lv, restoration, restore, size, snap, vg, volume,
+};
+use dmsnap::dm::{DmName, Kernel, Table, Target, UdevFlags};
+use dmsnap::engine::list::Select;
+use dmsnap::engine::restore::Restoration;
+use dmsnap::engine::view::{VolumeState, VolumeView};
+use dmsnap::error::{Error, Kind, Result};
+use dmsnap::lvm::Edit;
+use dmsnap::units::{Bytes, Size};
+
+/// `db` with the snapshot `a` of its first content, and `copy`, which is being restored from that.
+fn lab() -> Lab {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.write("vg--0-db", 0, 2);
+    restore(&lab, "a", "copy");
+    lab
+}
+
+fn name(text: &str) -> DmName {
+    DmName::new(text).unwrap()
+}
+
+fn view(lab: &Lab, name: &str) -> VolumeView {
+    lab.engine().volumes(&Select { vg: Some(vg()), names: vec![lv(name)] }).unwrap().remove(0)
+}
+
+fn hydrate(lab: &Lab, regions: usize) {
+    lab.kernel.hydrate(&name("vg--0-copy"), regions).unwrap();
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T>, kind: Kind, words: &str) {
+    let error: Error = outcome.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(words), "\"{words}\" is not in: {error}");
+}
+
+#[test]
+fn a_restored_volume_can_be_used_at_once_and_is_filled_behind() {
+    let lab = lab();
+    assert_eq!((lab.read("vg--0-copy", 0), lab.read("vg--0-db", 0)), (1, 2));
+    lab.write("vg--0-copy", 1 << 20, 5);
+    assert_eq!([lab.read("vg--0-a", 1 << 20), lab.read("vg--0-db", 1 << 20)], [1, 1]);
+    let filling = view(&lab, "copy");
+    assert_eq!((filling.state, filling.filled_from.as_deref()), (VolumeState::Filling, Some("a")));
+    assert_eq!(filling.progress_percent, Some(0.78), "one region of 128");
+    assert_eq!(lab.snapshots()[0].in_use_by, ["vg-0/copy"]);
+    lab.assert_at_rest("while it is filled");
+    lab.assert_short_switches();
+}
+
+#[test]
+fn a_full_volume_is_one_like_any_other_after_the_next_command() {
+    let lab = lab();
+    lab.write("vg--0-copy", 1 << 20, 5);
+    hydrate(&lab, 1000);
+    assert_ne!(lab.engine().check(&vg(), MODE).unwrap().plan, []);
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    lab.assert_at_rest("when it is full");
+    let copy = view(&lab, "copy");
+    assert_eq!((copy.state, copy.filled_from, copy.progress_percent), (VolumeState::Active, None, None));
+    assert!(!has_volume(&lab, "copy_fill"));
+    let table = lab.kernel.table(&name("vg--0-copy"), dmsnap::dm::Slot::Live).unwrap();
+    assert!(matches!(table.0[0].target, Target::Linear { .. }), "{table}");
+    assert_eq!([0, 1 << 20].map(|at| lab.read("vg--0-copy", at)), [1, 5]);
+    lab.engine().remove_snapshots(&vg(), &[lv("a")], MODE).unwrap();
+    lab.engine().create_snapshots(&cut(&[("copy", "later")]), MODE).unwrap();
+    assert_eq!([0, 1 << 20].map(|at| lab.read("vg--0-copy", at)), [1, 5]);
+}
+
+#[test]
+fn whoever_waits_finds_it_full() {
+    let lab = lab();
+    hydrate(&lab, 1000);
+    let heard = std::cell::Cell::new(0.0);
+    let report =
+        lab.engine().fill(&vg(), &lv("copy"), MODE, &|progress| heard.set(progress.percent())).unwrap();
+    assert_eq!((heard.get(), report.objects[0].state), (100.0, VolumeState::Active));
+    lab.engine().fill(&vg(), &lv("copy"), MODE, &|_| panic!("there is nothing to fill")).unwrap();
+}
+
+#[test]
+fn whoever_waits_for_a_snapshot_that_is_lost_hears_so() {
+    let lab = lab();
+    lab.kernel.set_status(&name("vg--0-a"), &dmsnap::dm::Status::Invalid);
+    refused(lab.engine().fill(&vg(), &lv("copy"), MODE, &|_| {}), Kind::Refused, "will never be full");
+    refused(
+        lab.engine().restore_snapshot(&restoration("a", "more"), MODE),
+        Kind::Refused,
+        "has lost its content",
+    );
+    lab.engine().remove_volumes(&vg(), &[lv("copy")], false, MODE).unwrap();
+}
+
+#[test]
+fn a_fill_goes_on_after_a_restart() {
+    let lab = lab();
+    lab.write("vg--0-copy", 1 << 20, 5);
+    hydrate(&lab, 4);
+    lab.engine().deactivate(&vg(), &[lv("db")], MODE).unwrap();
+    let lab = lab.booted(&lab.disks);
+    lab.engine().activate(&vg(), &[lv("db")], MODE).unwrap();
+    assert_eq!(view(&lab, "copy").progress_percent, Some(3.90), "five regions of 128");
+    assert_eq!([0, 1 << 20].map(|at| lab.read("vg--0-copy", at)), [1, 5]);
+    hydrate(&lab, 1000);
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!([0, 1 << 20].map(|at| lab.read("vg--0-copy", at)), [1, 5]);
+    lab.assert_at_rest("at the end");
+}
+
+#[test]
+fn a_larger_volume_goes_on_behind_the_snapshots_end() {
+    let lab = lab();
+    let larger = Restoration { size: Some(Size::Absolute(Bytes::mib(12))), ..restoration("a", "large") };
+    lab.engine().restore_snapshot(&larger, MODE).unwrap();
+    assert_eq!(size(&lab, "large"), Bytes::mib(12));
+    lab.write("vg--0-large", 10 << 20, 7);
+    lab.kernel.hydrate(&name("vg--0-large"), 1000).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!([0, 10 << 20].map(|at| lab.read("vg--0-large", at)), [1, 7]);
+    assert_eq!(view(&lab, "copy").state, VolumeState::Filling, "the other one goes on");
+    let small = Restoration { size: Some(Size::Absolute(Bytes::mib(4))), ..restoration("a", "small") };
+    refused(lab.engine().restore_snapshot(&small, MODE), Kind::Usage, "do not fit");
+}
+
+#[test]
+fn what_would_harm_a_fill_is_refused() {
+    let lab = lab();
+    let engine = lab.engine();
+    refused(
+        engine.remove_snapshots(&vg(), &[lv("a")], MODE),
+        Kind::InUse,
+        "vg-0/copy is being filled from it",
+    );
+    refused(
+        engine.remove_volumes(&vg(), &[lv("db")], true, MODE),
+        Kind::InUse,
+        "vg-0/copy is being filled from it",
+    );
+    let grown = dmsnap::engine::resize::Growth { name: lv("copy"), ..growth("12M") };
+    refused(engine.extend_volume(&grown, MODE), Kind::InUse, "being filled from vg-0/a");
+    refused(engine.rename_volume(&vg(), &lv("copy"), &lv("other"), MODE), Kind::InUse, "being filled");
+    refused(engine.create_snapshots(&cut(&[("copy", "s")]), MODE), Kind::InUse, "being filled");
+    refused(engine.restore_snapshot(&restoration("db", "more"), MODE), Kind::Usage, "is no snapshot");
+    lab.devices.mount(&name("vg--0-copy"), "/mnt");
+    refused(engine.deactivate(&vg(), &[lv("db")], MODE), Kind::InUse, "mounted on /mnt");
+    lab.assert_at_rest("after all refusals");
+}
+
+#[test]
+fn a_snapshot_that_is_read_from_can_be_renamed_and_so_can_its_origin() {
+    let lab = lab();
+    lab.engine().rename_volume(&vg(), &lv("a"), &lv("b"), MODE).unwrap();
+    lab.engine().rename_volume(&vg(), &lv("db"), &lv("base"), MODE).unwrap();
+    assert_eq!(view(&lab, "copy").filled_from.as_deref(), Some("b"));
+    lab.assert_at_rest("after the renames");
+    hydrate(&lab, 1000);
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!(lab.read("vg--0-copy", 0), 1);
+}
+
+/// LVM2's `lvchange --refresh` does it.
+#[test]
+fn a_volume_that_somebody_reloaded_while_it_was_filled_is_not_trusted() {
+    let lab = lab();
+    let plain = {
+        let table = lab.kernel.table(&name("vg--0-copy_fill-dest"), dmsnap::dm::Slot::Live).unwrap();
+        Table(table.0)
+    };
+    lab.kernel.load(&name("vg--0-copy"), &plain, false).unwrap();
+    lab.kernel.resume(&name("vg--0-copy"), UdevFlags::visible()).unwrap();
+    refused(lab.engine().repair(&vg(), MODE), Kind::Refused, "another table");
+    lab.engine().remove_volumes(&vg(), &[lv("copy")], false, MODE).unwrap();
+    lab.assert_at_rest("when it is gone");
+}
+
+#[test]
+fn a_volume_whose_snapshot_is_gone_is_not_activated() {
+    let lab = lab();
+    lab.engine().deactivate(&vg(), &[lv("db")], MODE).unwrap();
+    lab.lvm2_commits(&[Edit::DetachSnapshot { store: lv("a") }, Edit::RemoveLv { lv: lv("a") }]);
+    refused(lab.engine().activate(&vg(), &[lv("copy")], MODE), Kind::Refused, "snapshot that is gone");
+    lab.engine().activate(&vg(), &[], MODE).unwrap();
+    lab.engine().remove_volumes(&vg(), &[lv("copy")], false, MODE).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert!(!has_volume(&lab, "copy"));
+    lab.assert_at_rest("when it is gone");
+}
+
+#[test]
+fn a_merge_that_lvm2_asked_for_waits_until_nothing_reads_the_snapshot() {
+    let lab = lab();
+    lab.lvm2_commits(&[Edit::SetMerging { store: lv("a"), merging: true }]);
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-copy", 0)), (2, 1));
+    hydrate(&lab, 1000);
+    // The end of the fill, and then the merge.
+    lab.engine().repair(&vg(), MODE).unwrap();
+    lab.engine().repair(&vg(), MODE).unwrap();
+    assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-copy", 0)), (1, 1));
+}
+
+#[test]
+fn without_the_kernels_clone_nothing_is_restored() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    lab.kernel.without_target("clone");
+    refused(lab.engine().restore_snapshot(&restoration("a", "copy"), MODE), Kind::Internal, "\"clone\"");
+}
+
+#[test]
+fn a_clone_shows_one_moment_of_its_volume_and_its_snapshot_goes_with_the_fill() {
+    let lab = lab_with_volume();
+    lab.engine().clone_volume(&restoration("db", "copy"), MODE).unwrap();
+    lab.write("vg--0-db", 0, 2);
+    assert_eq!(
+        (lab.read("vg--0-copy", 0), view(&lab, "copy").filled_from.as_deref()),
+        (1, Some("copy_source"))
+    );
+    lab.assert_at_rest("while it is filled");
+    lab.assert_short_switches();
+    refused(
+        lab.engine().remove_snapshots(&vg(), &[lv("copy_source")], MODE),
+        Kind::InUse,
+        "vg-0/copy is being filled from it",
+    );
+    hydrate(&lab, 1000);
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    lab.assert_at_rest("when it is full");
+    assert_eq!((lab.read("vg--0-copy", 0), lab.read("vg--0-db", 0)), (1, 2));
+    assert_eq!(lab.snapshot_names(), Vec::<String>::new());
+}
+
+#[test]
+fn only_volumes_are_cloned() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    refused(lab.engine().clone_volume(&restoration("a", "copy"), MODE), Kind::Usage, "is itself a snapshot");
+    refused(lab.engine().clone_volume(&restoration("db", "db"), MODE), Kind::AlreadyExists, "db");
+}
