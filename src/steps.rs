@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::block::{Access, DevNo, Device, Devices, Listed, Unusable};
+use crate::block::{Access, DevNo, Device, Devices, Listed, Meter, Unusable};
 use crate::dm::{
-    CloneMessage, DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep,
-    Switches, Table, UdevFlags, Witness,
+    CloneMessage, DmName, DmUuid, Events, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport,
+    SwitchStep, Switches, Table, UdevFlags, Witness,
 };
 use crate::error::Result;
 use crate::units::Bytes;
@@ -120,6 +120,10 @@ impl Kernel for SteppedKernel {
 
     fn when_closed(&self, info: Info) -> Result<Option<Info>> {
         self.kernel.when_closed(info)
+    }
+
+    fn events(&self) -> Result<Box<dyn Events>> {
+        self.kernel.events()
     }
 
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>> {
@@ -229,6 +233,10 @@ impl Devices for SteppedDevices {
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn Device>> {
         let device = self.devices.open(path, access)?;
         Ok(Arc::new(SteppedDevice { device, steps: self.steps.clone() }))
+    }
+
+    fn meter(&self, number: DevNo) -> Result<Option<Box<dyn Meter>>> {
+        self.devices.meter(number)
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {

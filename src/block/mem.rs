@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{DevNo, Device};
+use super::{DevNo, Device, Meter};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Bytes;
 
@@ -51,6 +51,8 @@ struct State {
     /// How long a flush takes.
     flush_time: Duration,
     reads: u64,
+    written: Bytes,
+    readings: u64,
 }
 
 /// A sparse block device in memory.
@@ -129,6 +131,11 @@ impl MemDevice {
         self.state().reads
     }
 
+    /// How often its meter was read.
+    pub fn readings(&self) -> u64 {
+        self.state().readings
+    }
+
     /// Takes the present content as the one that the log begins with. The caller empties the log.
     fn settle(&self) {
         let mut state = self.state();
@@ -157,6 +164,7 @@ impl MemDevice {
         let mut state = self.state();
         state.take_fault(Operation::Write).map_err(|error| self.injected(error))?;
         event.apply(&mut state.image);
+        state.written += event.range().1;
         // Logged under the device's lock: the log keeps the order in which the content changed.
         self.log.push(Record { device: self.number, event });
         Ok(())
@@ -186,6 +194,14 @@ impl State {
             (true, Operation::Write) => Err("writing"),
             (true, Operation::Flush) => Err("flushing"),
         }
+    }
+}
+
+impl Meter for Arc<MemDevice> {
+    fn written(&self) -> Result<Bytes> {
+        let mut state = self.state();
+        state.readings += 1;
+        Ok(state.written)
     }
 }
 

@@ -19,12 +19,14 @@ pub mod device;
 pub mod grow;
 mod ioctl;
 pub mod mem;
+mod meter;
 pub mod mounts;
 pub mod probe;
 pub mod sysfs;
 pub mod users;
 
 pub use alias::Identity;
+pub use meter::Meter;
 
 /// A block device's number, printed as `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +182,11 @@ pub trait Devices: Send + Sync {
 
     /// Opens the device at `path`.
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn Device>>;
+
+    /// The counter of what is written to a device; none if nobody counts.
+    fn meter(&self, _number: DevNo) -> Result<Option<Box<dyn Meter>>> {
+        Ok(None)
+    }
 
     /// Where the device's file system is mounted, as this process sees it; `[SWAP]` for swap in use.
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>>;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::device::Disk;
-use super::{Access, DevNo, Device, Devices, LV_PREFIX, Listed, grow, mounts, users};
+use super::meter::Stat;
+use super::{Access, DevNo, Device, Devices, LV_PREFIX, Listed, Meter, grow, mounts, users};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::{Bytes, Sectors};
 
@@ -199,6 +200,10 @@ impl Devices for SysDevices {
             Err(error) if error.kind() == Kind::InUse => Err(self.in_use(path, number).unwrap_or(error)),
             Err(error) => Err(error),
         }
+    }
+
+    fn meter(&self, number: DevNo) -> Result<Option<Box<dyn Meter>>> {
+        Ok(Stat::open(&self.folder(number)).map(|stat| Box::new(stat) as Box<dyn Meter>))
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {

@@ -10,13 +10,14 @@ use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmOptions};
 use nix::errno::Errno;
 
+use super::event::ControlEvents;
 use super::guarded::Guarded;
 use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::switch::Course;
 use super::{
-    CloneMessage, DmName, DmUuid, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport,
-    SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target,
+    CloneMessage, DmName, DmUuid, Events, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status,
+    SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -60,15 +61,19 @@ impl Control {
         if let Some(dm) = self.dm.get() {
             return Ok(dm);
         }
-        let dm = DM::new().map_err(|error| {
+        let dm = self.opened()?;
+        Ok(self.dm.get_or_init(|| dm))
+    }
+
+    fn opened(&self) -> Result<DM> {
+        DM::new().map_err(|error| {
             // The crate opens the same path but does not say why it could not.
             let path = self.nodes.dev.join(CONTROL);
             match File::open(&path) {
                 Err(error) => unopened(&path, error),
                 Ok(_) => Error::io("device-mapper cannot be opened", error),
             }
-        })?;
-        Ok(self.dm.get_or_init(|| dm))
+        })
     }
 
     fn fire(&self, mut prepared: Prepared, what: &str, name: &DmName) -> Result<()> {
@@ -223,6 +228,10 @@ impl Kernel for Control {
             Err(error) if errno(&error) == Some(Errno::ENXIO) => Ok(None),
             Err(error) => Err(refused_by_crate(&error, "tell of", name)),
         }
+    }
+
+    fn events(&self) -> Result<Box<dyn Events>> {
+        Ok(Box::new(ControlEvents::new(self.opened()?)))
     }
 
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>> {

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 
 mod apart;
 pub mod control;
+mod event;
 mod fork;
 mod guarded;
 mod ioctl;
@@ -26,6 +27,7 @@ pub mod target;
 pub mod udev;
 mod watchdog;
 
+pub use event::{Events, Seen};
 pub use name::{DmName, DmUuid};
 pub use switch::Reached;
 pub use target::{CloneFeatures, CloneMessage, Line, Regions, Status, Table, Target};
@@ -143,6 +145,9 @@ pub trait Kernel: Send + Sync {
     fn when_closed(&self, info: Info) -> Result<Option<Info>> {
         Ok(Some(info))
     }
+
+    /// Tells from now on when devices come, go, or say something.
+    fn events(&self) -> Result<Box<dyn Events>>;
 
     /// The table in a slot; empty if the slot is.
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>>;

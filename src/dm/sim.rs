@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    CloneMessage, DmName, DmUuid, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport, SwitchStep, Table,
-    UdevFlags, Witness, in_use,
+    CloneMessage, DmName, DmUuid, Events, Freeze, Info, Kernel, Paths, Slot, Status, SwitchReport,
+    SwitchStep, Table, UdevFlags, Witness, in_use,
 };
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 mod call;
 mod clone;
 mod devices;
+mod events;
 mod io;
 mod node;
 mod rescue;
@@ -46,6 +47,7 @@ struct State {
     while_suspended: Vec<Call>,
     published: BTreeMap<DmName, (DevNo, Option<PathBuf>)>,
     missing_targets: Vec<String>,
+    questions: u64,
     hook: Option<Hook>,
     /// The last switch, while its process may not have ended it.
     switch: Option<rescue::Begun>,
@@ -93,6 +95,11 @@ impl SimKernel {
     /// The changes asked for so far, refused ones included.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
+    }
+
+    /// How often it was asked of one device.
+    pub fn questions(&self) -> u64 {
+        self.state().questions
     }
 
     /// Forgets the changes so far.
@@ -237,7 +244,8 @@ impl Kernel for SimKernel {
     }
 
     fn info(&self, name: &DmName) -> Result<Option<Info>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.questions += 1;
         Ok(state.nodes.get(name).map(|node| state.nodes.info(name, node)))
     }
 
@@ -246,19 +254,26 @@ impl Kernel for SimKernel {
     }
 
     fn find(&self, uuid: &DmUuid) -> Result<Option<Info>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.questions += 1;
         let found = state.nodes.iter().find(|(_, node)| node.uuid == *uuid);
         Ok(found.map(|(name, node)| state.nodes.info(name, node)))
     }
 
+    fn events(&self) -> Result<Box<dyn Events>> {
+        Ok(Box::new(events::SimEvents::new(self.clone())))
+    }
+
     fn table(&self, name: &DmName, slot: Slot) -> Result<Table<DevNo>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.questions += 1;
         let node = state.nodes.existing(name)?;
         Ok(node.slot(slot).map(|loaded| loaded.printed()).unwrap_or_default())
     }
 
     fn status(&self, name: &DmName) -> Result<Vec<Status>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.questions += 1;
         Ok(state.nodes.status(&state.disks, state.nodes.existing(name)?))
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::devices_file::{DevicesFile, Version};
 use crate::block::sysfs::SysDevices;
-use crate::block::{Access, DevNo, Device, Devices, Identity, Listed, Unusable};
+use crate::block::{Access, DevNo, Device, Devices, Identity, Listed, Meter, Unusable};
 use crate::error::Result;
 use crate::units::Bytes;
 
@@ -147,6 +147,10 @@ impl Devices for AdmittedDevices {
             return self.devices.open(path, access);
         }
         self.patience.open(path)
+    }
+
+    fn meter(&self, number: DevNo) -> Result<Option<Box<dyn Meter>>> {
+        self.devices.meter(number)
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {

@@ -238,6 +238,9 @@ impl Kernel for Telling {
     fn count(&self) -> Result<usize> {
         self.0.count()
     }
+    fn events(&self) -> Result<Box<dyn dmsnap::dm::Events>> {
+        self.0.events()
+    }
     fn find(&self, uuid: &dmsnap::dm::DmUuid) -> Result<Option<dmsnap::dm::Info>> {
         self.0.find(uuid)
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Image, Log, MemDevice, Record};
-use crate::block::{Access, DevNo, Device, Devices, Listed};
+use crate::block::{Access, DevNo, Device, Devices, Listed, Meter};
 use crate::error::{Context, Error, Kind, Result};
 use crate::units::Bytes;
 
@@ -224,6 +224,10 @@ impl Devices for MemDevices {
         }
         let device = Arc::clone(&entry.device);
         Ok(Arc::new(Handle { host: self.clone(), path: path.to_owned(), device, access }))
+    }
+
+    fn meter(&self, number: DevNo) -> Result<Option<Box<dyn Meter>>> {
+        Ok(self.by_number(number).map(|device| Box::new(device) as Box<dyn Meter>))
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::io::Content;
 use super::{SimKernel, State};
 use crate::block::mem::MemDevices;
-use crate::block::{Access, DevNo, Device, Devices, Listed};
+use crate::block::{Access, DevNo, Device, Devices, Listed, Meter};
 use crate::dm::{DmName, in_use, no_such_device};
 use crate::error::{Error, Kind, Result};
 use crate::units::Bytes;
@@ -154,6 +154,10 @@ impl Devices for SimDevices {
         self.kernel.hold(&name);
         let (kernel, path) = (self.kernel.clone(), path.to_owned());
         Ok(Arc::new(Mapped { kernel, name, path, number, size, access }))
+    }
+
+    fn meter(&self, number: DevNo) -> Result<Option<Box<dyn Meter>>> {
+        self.disks.meter(number)
     }
 
     fn mounts(&self, number: DevNo) -> Result<Vec<PathBuf>> {
