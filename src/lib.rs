@@ -9,6 +9,7 @@
 //! | [`lvm`] | LVM2 on disk: labels, text metadata, allocation, commit, locks |
 //! | [`cow`] | the exception store of dm-snapshot: what it holds, how large it must be |
 //! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
+//! | [`metrics`] | what Prometheus sees |
 //! | [`cli`] | the command line |
 //!
 //! [`steps`] counts what they do to disks and kernel, so that it can be cut anywhere.
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod error;
 mod held;
 pub mod lvm;
+pub mod metrics;
 pub mod steps;
 pub mod units;
 mod work;

@@ -1,5 +1,6 @@
 //! What may be said on the command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -138,6 +139,17 @@ pub enum Command {
         /// Print the metadata text only; of a store its exceptions, chunk of the origin and chunk of the store
         #[arg(long)]
         raw: bool,
+    },
+    /// Keep snapshots from being full and finish what goes on behind, until told to stop
+    ///
+    /// Stores grow before they are full, by as much as the rate at which they fill asks for. For systemd; ends with a SIGTERM.
+    Monitor {
+        /// Show metrics for Prometheus at this address, under /metrics
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        metrics: Option<SocketAddr>,
+        /// Only of this volume group; may be repeated
+        #[arg(long, value_name = "VG")]
+        on: Vec<VgName>,
     },
     /// Print what rules of udev want to know of a device-mapper device
     #[command(hide = true)]

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::engine::monitor::Options;
+use crate::engine::monitor::foresight::DIRECTORY;
 use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
 use args::{Cli, Command, Format};
@@ -17,6 +19,7 @@ mod boot;
 mod check;
 mod each;
 mod inspect;
+mod monitor;
 mod output;
 mod program;
 mod pv;
@@ -50,7 +53,8 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         let settings = settings::read(cli.config.as_deref())?;
         settings::read_lvm2(&settings).map(|lvm2| (settings, lvm2))
     };
-    let engine_of = |(settings, lvm2)| world::real(&settings, lvm2).map(Engine::new);
+    let engine_of =
+        |(settings, lvm2)| world::real(&settings, lvm2).map(|world| Engine::new(world).foreseeing(DIRECTORY));
     let engine = || engine_of(settings()?);
     match &cli.command {
         Command::Pv(command) => pv::run(command, &engine()?, mode, output),
@@ -70,6 +74,14 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Repair { vgs, from: Some(device) } => check::settle(vgs, device, &engine()?, mode, output),
         Command::Repair { vgs, from: None } => check::repair(vgs, &engine()?, mode, output),
         Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
+        Command::Monitor { metrics, on } => {
+            if cli.dry_run {
+                return Err(Error::new(Kind::Usage, "what a daemon will do cannot be said beforehand"));
+            }
+            let (settings, lvm2) = settings()?;
+            let options = Options { groups: on.clone(), fastest: settings.monitor.fastest()? };
+            monitor::run(world::real(&settings, lvm2)?, DIRECTORY, options, *metrics)
+        }
         Command::Udev { name, number } => boot::properties(name, *number, output),
         Command::Completions { shell } => program::completions(*shell, output),
         Command::Man { directory } => program::man(directory),

@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::dm::FREEZE_BUDGET;
+use crate::engine::monitor::Rate;
 use crate::error::{Error, Kind, Result};
 use crate::lvm;
 use crate::lvm::settings::DIRECTORY;
+use crate::units::Bytes;
 
 const FILE: &str = "/etc/dmsnap/config.toml";
 
@@ -23,6 +25,28 @@ pub struct Settings {
     freeze_budget: Option<f64>,
     /// Where lvm2's lock files are, if not where lvm2's configuration says; `DMSNAP_LOCKING_DIR`.
     pub locking_dir: Option<PathBuf>,
+    /// For `dmsnap monitor`.
+    pub monitor: MonitorSettings,
+}
+
+/// The table `[monitor]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MonitorSettings {
+    /// How much the fastest writer writes in a second, as a size: stores are kept with room for it.
+    fastest: Option<String>,
+}
+
+impl MonitorSettings {
+    /// As a rate.
+    pub fn fastest(&self) -> Result<Option<Rate>> {
+        let Some(text) = &self.fastest else { return Ok(None) };
+        let bytes: Bytes = text.parse().map_err(|error: Error| error.doing("read fastest in [monitor]"))?;
+        if bytes.is_zero() {
+            return Err(Error::new(Kind::Usage, "fastest in [monitor] is 0, and something will be written"));
+        }
+        Ok(Some(Rate(bytes.get())))
+    }
 }
 
 /// What a freeze may last: nobody means less than this many seconds, or more.
@@ -130,6 +154,17 @@ mod tests {
         assert_eq!(budget("freeze_budget = 0.5").unwrap(), Duration::from_millis(500));
         for bad in ["0", "-1", "nan", "1e9"] {
             assert_eq!(budget(&format!("freeze_budget = {bad}")).unwrap_err().kind(), Kind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_fastest_writer_is_a_size_in_a_second() {
+        let fastest = |text: &str| parse(text, Path::new("f")).unwrap().monitor.fastest();
+        assert_eq!(fastest("").unwrap(), None);
+        assert_eq!(fastest("[monitor]\nfastest = '3G'").unwrap(), Some(Rate(3 << 30)));
+        for bad in ["0", "quick"] {
+            let text = format!("[monitor]\nfastest = '{bad}'");
+            assert_eq!(fastest(&text).unwrap_err().kind(), Kind::Usage, "{bad}");
         }
     }
 

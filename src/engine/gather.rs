@@ -118,7 +118,13 @@ impl Engine {
 
     /// Runs an operation, with others that wait for the same group.
     pub(super) fn share<T: Send + 'static>(&self, shared: Shared<T>) -> Result<Report<T>> {
-        let began = Instant::now();
+        let (began, what) = (Instant::now(), shared.what.clone());
+        let report = self.shared(shared, began);
+        self.tell_done(&what, began.elapsed(), &report);
+        report
+    }
+
+    fn shared<T: Send + 'static>(&self, shared: Shared<T>, began: Instant) -> Result<Report<T>> {
         let Shared { vg, mode, aim, .. } = &shared;
         if mode.dry_run || mode.no_wait {
             let session = self.session_to(vg, *aim, *mode)?;

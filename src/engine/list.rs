@@ -10,11 +10,13 @@ use std::sync::PoisonError;
 use super::fill::{Fill, is_filling, readers};
 use super::filling::Progress;
 use super::mark::{Mark, user_tags};
+use super::monitor::foresight::foretell;
 use super::naming::{Layer, Naming};
 use super::session::Session;
 use super::tree::Present;
 use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
 use super::{Engine, World};
+use crate::block::DevNo;
 use crate::dm::{Info, Slot, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::free::FreeMap;
@@ -29,6 +31,14 @@ pub struct Select {
     pub vg: Option<VgName>,
     /// With these names; empty for all. Each must exist.
     pub names: Vec<LvName>,
+}
+
+/// What a group has, and what it has it on.
+pub(super) struct GroupSeen {
+    pub(super) size: Bytes,
+    pub(super) free: Bytes,
+    pub(super) disks: Vec<DevNo>,
+    pub(super) snapshots: Vec<SnapshotView>,
 }
 
 impl Select {
@@ -72,7 +82,22 @@ impl Engine {
             views.extend(snapshots_of(&self.world, open, select)?);
         }
         refuse_unknown(select, views.iter().map(|view| view.name.as_str()), "snapshot")?;
+        if let Some(directory) = &self.foresight {
+            foretell(directory, self.seconds(), &mut views);
+        }
         Ok(views)
+    }
+
+    /// A group at one look; nothing if there is none of this name.
+    pub(super) fn group_seen(&self, vg: &VgName) -> Result<Option<GroupSeen>> {
+        let scan = self.scan()?;
+        let Some(open) = scan.vgs.iter().find(|open| open.vg.name == *vg) else { return Ok(None) };
+        Ok(Some(GroupSeen {
+            size: open.vg.size(),
+            free: open.vg.free(),
+            disks: open.pvs.iter().filter_map(OpenPv::number).collect(),
+            snapshots: snapshots_of(&self.world, open, &Select::default())?,
+        }))
     }
 
     /// What is on the host's devices, findings logged.

@@ -6,7 +6,7 @@
 //! knows no terminal.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -18,6 +18,7 @@ use crate::lvm::lock::Locks;
 pub mod across;
 pub mod activation;
 mod automatic;
+pub mod behind;
 pub mod blank;
 pub mod converge;
 pub mod desired;
@@ -34,7 +35,9 @@ pub mod list;
 pub mod mark;
 pub mod merge;
 pub mod missing;
+pub mod monitor;
 pub mod naming;
+mod observer;
 pub mod operation;
 pub mod outline;
 pub mod plan;
@@ -57,6 +60,7 @@ mod verdict;
 pub mod view;
 pub mod volume;
 
+pub use observer::{Done, Observer};
 pub use operation::{Mode, Report};
 
 /// Everything outside the process that the engine touches, so that a test can put something else in its place.
@@ -96,13 +100,30 @@ pub struct Engine {
     scanner: Scanner,
     /// The findings that were told already.
     told: Mutex<HashSet<String>>,
+    /// Who is told what is done.
+    observer: Option<Arc<dyn Observer>>,
+    /// Where the monitor leaves word of what will be full when.
+    foresight: Option<PathBuf>,
 }
 
 impl Engine {
     /// An engine on this world.
     pub fn new(world: World) -> Self {
         let tasks = gather::Tasks::new();
-        Self { world, tasks, scanner: Scanner::default(), told: Mutex::default() }
+        let (observer, foresight) = (None, None);
+        Self { world, tasks, scanner: Scanner::default(), told: Mutex::default(), observer, foresight }
+    }
+
+    /// The same, which tells somebody what is done.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// The same, whose monitor leaves word in a directory of what will be full when, and whose lists read it there.
+    #[must_use]
+    pub fn foreseeing(self, directory: impl Into<PathBuf>) -> Self {
+        Self { foresight: Some(directory.into()), ..self }
     }
 
     /// Where links to volumes are: `/dev`.

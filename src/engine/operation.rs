@@ -149,7 +149,10 @@ impl Engine {
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
         let began = Instant::now();
-        self.session(vg, mode)?.operate(began, mode, description, change, views)
+        let session = self.session(vg, mode);
+        let report = session.and_then(|session| session.operate(began, mode, description, change, views));
+        self.tell_done(description, began.elapsed(), &report);
+        report
     }
 
     /// The same for an operation that takes something away, which is possible while devices are missing.
@@ -162,7 +165,10 @@ impl Engine {
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
         let began = Instant::now();
-        self.reduction_session(vg, mode)?.operate(began, mode, description, change, views)
+        let session = self.reduction_session(vg, mode);
+        let report = session.and_then(|session| session.operate(began, mode, description, change, views));
+        self.tell_done(description, began.elapsed(), &report);
+        report
     }
 
     /// Keeps a copy of what is about to be changed. Nothing may be suspended: the file may lie on what is.

@@ -211,7 +211,9 @@ impl Session<'_> {
     pub(super) fn put(&mut self, next: Vg, description: &str) -> Result<()> {
         self.engine.check_writable()?;
         let stamp = self.engine.stamp(description);
-        commit(&mut self.open, next, &stamp)
+        commit(&mut self.open, next, &stamp)?;
+        self.engine.tell_commit(self.open.vg.name.as_str());
+        Ok(())
     }
 
     /// The devices that the kernel has of the families of these volumes, as the metadata is and as it will be.

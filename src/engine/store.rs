@@ -14,7 +14,7 @@ use super::resize::last_layout;
 use super::session::{Aim, Session};
 use super::snapshot::merging;
 use super::view::{SnapshotState, SnapshotView};
-use super::volume::allocate_noted;
+use super::volume::{allocate_noted, in_words};
 use crate::cow::size::covering;
 use crate::cow::store::Store;
 use crate::error::{Error, Kind, Result};
@@ -51,7 +51,71 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Makes stores at least so large, as far as there is space, the first ones first: in one commit, and one that cannot grow keeps no
+    /// other from it.
+    pub fn widen_stores(
+        &self,
+        vg: &VgName,
+        wanted: &[(LvName, Bytes)],
+        mode: Mode,
+    ) -> Result<Report<SnapshotView>> {
+        let names: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
+        let (stores, wanted) = (in_words(vg, &names), wanted.to_vec());
+        let report = self.share(Shared {
+            vg: vg.clone(),
+            mode,
+            aim: Aim::Change,
+            what: format!("snapshot widen {stores}"),
+            change: Box::new(move |session| session.widening(&wanted)),
+            views: Box::new(move |session| session.snapshot_views_of(&names)),
+        });
+        report.map_err(|error| error.doing(format!("extend snapshot {stores}")))
+    }
+}
+
 impl Session<'_> {
+    /// An error if none of them can grow and one should.
+    fn widening(&self, wanted: &[(LvName, Bytes)]) -> Result<Change> {
+        let (mut change, mut vg) = (Change::default(), self.vg().clone());
+        let mut first = None;
+        for (name, size) in wanted {
+            match self.widened(&mut vg, name, *size, &mut change) {
+                Ok(()) => {}
+                Err(error) => {
+                    change.notes.push(error.to_string());
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        match first {
+            Some(error) if change.intent.is_empty() => Err(error),
+            _ => Ok(change),
+        }
+    }
+
+    /// Makes one of them larger in `vg`, in which those before it are so.
+    fn widened(&self, vg: &mut Vg, name: &LvName, size: Bytes, change: &mut Change) -> Result<()> {
+        let snapshot = vg.find_snapshot(name)?;
+        let store = vg.find_lv(name)?;
+        let chunk = self.chunk_of(&snapshot, store)?;
+        // Somebody may have made it larger since it was looked at.
+        let wanted = size.sectors_ceil().extents_ceil(vg.extent_size);
+        let more = wanted.checked_sub(store.extents()).unwrap_or(Extents::ZERO);
+        let more = useful(vg, &snapshot, store, chunk, more, &mut change.notes);
+        if more.is_zero() {
+            return Ok(());
+        }
+        let request = Request { at_most: true, ..self.longer(vg, store, more) };
+        let (begin, end) = changing(name);
+        let edits = [begin, lengthened(vg, store, &request, &mut change.notes)?];
+        *vg = vg.apply(&edits)?;
+        change.intent.extend(edits);
+        change.confirm.push(end);
+        change.touched.insert(name.clone());
+        Ok(())
+    }
+
     fn store_extension(&self, growth: &StoreGrowth) -> Result<Change> {
         let vg = self.vg();
         let snapshot = vg.find_snapshot(&growth.name)?;

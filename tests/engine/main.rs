@@ -13,6 +13,7 @@ mod full;
 mod judged;
 mod lab;
 mod lvm2_peer;
+mod monitor;
 mod operations;
 mod power;
 mod restores;

@@ -187,6 +187,24 @@ pub const ALL: &[Operation] = &[
         happened: |lab| store(lab, "j") == Bytes::mib(2),
     },
     Operation {
+        command: "monitor",
+        name: "stores that the monitor makes larger at once",
+        prepare: |lab| {
+            ["s", "t"].iter().for_each(|name| small(lab, name));
+            lab.engine().create_volume(&volume("wal", 4), MODE).unwrap();
+            let small = NewSnapshots { size: Some(Size::Absolute(Bytes::mib(3))), ..cut(&[("wal", "w")]) };
+            lab.engine().create_snapshots(&small, MODE).unwrap();
+        },
+        run: |engine, mode| {
+            let wanted = [("s", 5), ("t", 4), ("w", 4)].map(|(name, mib)| (lv(name), Bytes::mib(mib)));
+            engine.widen_stores(&vg(), &wanted, mode).map(drop)
+        },
+        kept: &["s", "t"],
+        next: Next::Any,
+        // One that has grown when another one is refused stays so.
+        happened: |lab| store(lab, "s") == Bytes::mib(5),
+    },
+    Operation {
         command: "snapshot remove",
         name: "removing one of two",
         prepare: |lab| {

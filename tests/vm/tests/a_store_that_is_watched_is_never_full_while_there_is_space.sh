@@ -1,0 +1,75 @@
+# A writer at full speed against stores of 64 MiB and of 16 MiB; then without space; and the daemon's ends.
+# disks: 3G
+# timeout: 300
+
+busybox ip link set lo up
+dmsnap vg create vg /dev/ubda
+dmsnap volume create vg/data --size 512M
+
+start() {
+    "$DMSNAP" -v monitor --metrics 127.0.0.1:9560 2>monitor.log &
+    monitor=$!
+    eventually 20 grep -q 'every store is watched' monitor.log
+}
+
+# One line of the metrics, its number.
+metric() { # NAME{LABELS}
+    local line
+    line=$(busybox wget -q -O - http://127.0.0.1:9560/metrics | grep -F "$1 ") || return 1
+    echo "${line##* }"
+}
+
+fill() { dd if=/dev/zero of=/dev/vg/data oflag=direct bs=1M "count=$1" status=none; } # MIB
+
+start
+for run in $(seq 1 "$(short_or_long 4 100)"); do
+    case $((run % 2)) in
+        1) dmsnap snapshot create vg/data --name s --size 64M >/dev/null ;;
+        0) lvcreate -q -y -s -n s -L 16M vg/data ;;
+    esac
+    eventually 20 metric 'dmsnap_snapshot_store_bytes{vg="vg",snapshot="s",origin="data"}' >/dev/null
+    fill 512
+    equal "the state in run $run" active "$(listed snapshot vg/s state)"
+    echo "run $run: $(listed snapshot vg/s cow_size_bytes) bytes, $(grep -c 'made larger' monitor.log) extensions so far"
+    [ "$(listed snapshot vg/s cow_size_bytes)" -gt $((500 << 20)) ] || fail "the store has not grown"
+    all_agree vg
+    dmsnap snapshot remove vg/s
+done
+[ "$(metric 'dmsnap_store_extensions_total{vg="vg"}')" != 0 ] || fail "no extension was counted"
+
+# Killed while a store grows, and started again: it ends what it left, and the store is never full.
+kill -TERM "$monitor"
+wait "$monitor" || fail "the daemon did not end well: $?"
+dmsnap snapshot create vg/data --name s --size 64M
+for step in 2 5 8; do
+    export DMSNAP_KILL_AT=$step
+    start
+    unset DMSNAP_KILL_AT
+    fill 48
+    ended=0
+    wait "$monitor" || ended=$?
+    equal "the end of a daemon that is killed at its step $step" 137 "$ended"
+    start
+    fill 512
+    equal "the state after a kill at step $step" active "$(listed snapshot vg/s state)"
+    kill -TERM "$monitor"
+    wait "$monitor" || fail "the daemon did not end well: $?"
+    all_agree vg
+    dmsnap snapshot remove vg/s
+    dmsnap snapshot create vg/data --name s --size 64M
+done
+dmsnap snapshot remove vg/s
+start
+
+# Without space the snapshot is lost, the daemon says so before and after, and the writer is not held up.
+dmsnap volume create vg/rest --size "$(($(dmsnap -o json vg list vg | jq '.vgs[0].free_bytes') - (160 << 20)))b"
+dmsnap snapshot create vg/data --name s --size 64M
+fill 512
+equal "the state without space" invalid "$(listed snapshot vg/s state)"
+eventually 20 metric 'dmsnap_snapshot_state{vg="vg",snapshot="s",origin="data",state="invalid"}'
+grep 'cannot grow' monitor.log || fail "nobody said that there was no space"
+grep 'vg/s is lost' monitor.log || fail "nobody said that the snapshot was lost"
+
+kill -TERM "$monitor"
+wait "$monitor" || fail "the daemon did not end well: $?"
+all_agree vg
