@@ -1,6 +1,7 @@
 //! The devices of the simulated kernel, their tables, and who has them open.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::thread::ThreadId;
 
 use super::clone::CloneState;
 use super::snapshot::Instance;
@@ -79,6 +80,8 @@ pub struct Node {
     /// The table that a resume is replacing; it is destroyed when the resume is over.
     pub retiring: Option<Loaded>,
     pub suspended: bool,
+    /// Who suspended it.
+    pub suspended_by: Option<ThreadId>,
     /// There is a block device: it appears with the first table that is loaded (Linux 5.15 and later).
     pub visible: bool,
     /// Mounts and processes; devices above are counted from their tables.
@@ -174,6 +177,7 @@ impl Nodes {
             inactive: None,
             retiring: None,
             suspended: false,
+            suspended_by: None,
             visible: false,
             openers: 0,
         };

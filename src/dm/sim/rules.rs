@@ -124,7 +124,9 @@ impl State {
         if node.live.as_ref().is_some_and(|live| live.clone.is_some()) {
             self.commit_clones(node.number)?;
         }
-        self.nodes.existing_mut(name)?.suspended = true;
+        let node = self.nodes.existing_mut(name)?;
+        node.suspended = true;
+        node.suspended_by = Some(std::thread::current().id());
         Ok(())
     }
 
@@ -174,7 +176,9 @@ impl State {
         }
         self.begin_snapshot(name)
             .map_err(|why| Error::io(format!("cannot resume {name}"), std::io::Error::other(why)))?;
-        self.nodes.existing_mut(name)?.suspended = false;
+        let node = self.nodes.existing_mut(name)?;
+        node.suspended = false;
+        node.suspended_by = None;
         Ok(())
     }
 

@@ -433,6 +433,15 @@ fn publishing_while_something_is_suspended_is_a_violation() {
     assert_eq!(world.kernel.calls_while_suspended().len(), 1);
 }
 
+/// Volume groups share nothing: the other thread goes on whatever this one waits for.
+#[test]
+fn publishing_while_another_thread_has_something_suspended_is_none() {
+    let world = World::with_snapshot();
+    std::thread::scope(|scope| scope.spawn(|| world.suspend("org")).join()).unwrap();
+    world.kernel.publish(&name("s"), world.number("s"), Some(Path::new("/dev/vg/s"))).unwrap();
+    assert_eq!(world.kernel.violations(), [""; 0]);
+}
+
 #[test]
 fn a_switch_runs_its_steps_and_reports_each_device() {
     let world = World::with_snapshot();
