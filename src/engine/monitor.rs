@@ -29,6 +29,10 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// How long it takes at most to see that the monitor shall stop, and that devices came or went.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// lvm2 makes a snapshot's devices before it commits that it is one, and nothing tells of the commit: for so long after news the groups
+/// are read at every beat.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// A command makes and removes several devices: their news is read together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
@@ -56,13 +60,15 @@ impl Engine {
         let mut events = self.world.kernel.events()?;
         std::thread::scope(|scope| {
             let mut keepers: BTreeMap<VgName, Sender<()>> = BTreeMap::new();
-            let (mut ready, mut renewed) = (Some(ready), None::<Instant>);
+            let (mut ready, mut renewed, mut news) = (Some(ready), None::<Instant>, None::<Instant>);
             while !stop.load(Ordering::SeqCst) {
                 let is_news = events.wait(BEAT)?.is_some();
-                if !is_news && renewed.is_some_and(|when| when.elapsed() < AT_LEAST_EVERY) {
+                let is_fresh = |when: Option<Instant>, age| when.is_some_and(|when| when.elapsed() < age);
+                if !is_news && !is_fresh(news, SETTLING) && is_fresh(renewed, AT_LEAST_EVERY) {
                     continue;
                 }
                 if is_news {
+                    news = Some(Instant::now());
                     std::thread::sleep(TOGETHER);
                 }
                 renewed = Some(Instant::now());
@@ -72,7 +78,7 @@ impl Engine {
                     keepers.entry(vg.clone()).or_insert_with(|| {
                         let (told, ears) = channel();
                         let mut keeper = Keeper::new(self, vg, options.fastest.unwrap_or(FASTEST), board);
-                        let first = keeper.turn(board.now());
+                        let first = keeper.begin();
                         scope.spawn(move || keep(&mut keeper, first, &ears, board));
                         told
                     });

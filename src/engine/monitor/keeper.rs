@@ -34,6 +34,8 @@ pub struct Keeper<'e> {
     vg: VgName,
     board: &'e Board,
     pace: Pace,
+    /// The last turn has made a store larger.
+    has_grown: bool,
     /// Of the disks that the group lies on; none if not all of them have one.
     meters: Option<Vec<Box<dyn Meter>>>,
     stores: Vec<Watched>,
@@ -69,6 +71,7 @@ impl<'e> Keeper<'e> {
             vg,
             board,
             pace: Pace { fastest, extension: EXTENSION },
+            has_grown: false,
             meters: None,
             stores: Vec::new(),
             window: None,
@@ -100,6 +103,15 @@ impl<'e> Keeper<'e> {
         self.foretell(now);
         let least = self.stores.iter().filter(|store| !store.is_short).map(|store| store.gauge.last().room());
         Ok(Some(least.min().map_or(policy::LONGEST, |room| policy::tick(room, &self.pace))))
+    }
+
+    /// The first turns, until every store has the room that it needs: how long growing takes here is not known before one has grown.
+    pub fn begin(&mut self) -> Result<Option<Duration>> {
+        let mut turn = self.turn(self.board.now());
+        while self.has_grown && matches!(turn, Ok(Some(_))) {
+            turn = self.turn(self.board.now());
+        }
+        turn
     }
 
     /// A merge moves without telling.
@@ -199,6 +211,7 @@ impl<'e> Keeper<'e> {
                 .then(|| (store.gauge.until_full(now), store.name.clone(), size))
         };
         let mut wanted: Vec<_> = self.stores.iter().filter_map(needs).collect();
+        self.has_grown = false;
         if wanted.is_empty() {
             return Ok(());
         }
@@ -228,6 +241,7 @@ impl<'e> Keeper<'e> {
         if self.stores.iter().any(|store| store.is_short) {
             self.again = now + PAUSE;
         }
+        self.has_grown = grown > 0;
         complain(&self.vg, &short, report.as_ref().err());
         self.publish(grown, elapsed);
         match report {
