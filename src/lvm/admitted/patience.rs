@@ -33,8 +33,24 @@ pub(super) struct Patience {
     names: SysDevices,
     limit: Duration,
     workers: Arc<Workers>,
-    /// When devices that let nothing through were given up.
-    given_up: Mutex<HashMap<DevNo, Instant>>,
+    given_up: Mutex<GivenUp>,
+}
+
+/// When devices that let nothing through were given up.
+#[derive(Debug, Default)]
+struct GivenUp(HashMap<DevNo, Instant>);
+
+impl GivenUp {
+    fn is_known(&self, device: DevNo, now: Instant) -> bool {
+        self.0.get(&device).is_some_and(|when| now.saturating_duration_since(*when) < MEMORY)
+    }
+
+    /// One that was known is known no longer for that.
+    fn note(&mut self, device: DevNo, now: Instant) {
+        if !self.is_known(device, now) {
+            self.0.insert(device, now);
+        }
+    }
 }
 
 impl Patience {
@@ -60,14 +76,14 @@ impl Patience {
     fn wait_until_awake(&self, path: &Path, until: Instant) -> Result<()> {
         let Ok(number) = self.names.number(path) else { return Ok(()) };
         while let Some(why) = self.names.standstill(number) {
-            let is_known = lock(&self.given_up).get(&number).is_some_and(|when| when.elapsed() < MEMORY);
-            if is_known || Instant::now() >= until {
-                lock(&self.given_up).entry(number).or_insert_with(Instant::now);
+            let now = Instant::now();
+            if lock(&self.given_up).is_known(number, now) || now >= until {
+                lock(&self.given_up).note(number, now);
                 return Err(dead(path, &why, self.limit));
             }
             std::thread::sleep(PAUSE);
         }
-        lock(&self.given_up).remove(&number);
+        lock(&self.given_up).0.remove(&number);
         Ok(())
     }
 }
@@ -305,6 +321,18 @@ mod tests {
         while patience.open(Path::new("/dev/sda")).is_err() {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_device_that_was_given_up_is_waited_for_once_a_minute() {
+        let (mut known, disk, began) = (GivenUp::default(), DevNo { major: 8, minor: 0 }, Instant::now());
+        let after = |seconds| began + Duration::from_secs(seconds);
+        assert!(!known.is_known(disk, began));
+        known.note(disk, began);
+        known.note(disk, after(59));
+        assert!(known.is_known(disk, after(59)) && !known.is_known(disk, after(60)));
+        known.note(disk, after(70));
+        assert!(known.is_known(disk, after(129)) && !known.is_known(disk, after(130)));
     }
 
     #[test]
