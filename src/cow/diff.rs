@@ -66,6 +66,17 @@ impl Ranges {
         Self::joined(ranges)
     }
 
+    /// The pieces of this size, counted from the beginning of the volume, of which a part is in it.
+    #[must_use]
+    pub fn in_pieces(&self, piece: Sectors) -> Self {
+        let piece = piece.get().max(1);
+        let whole = |range: Range| Range {
+            start: Sectors(range.start.get() / piece * piece),
+            end: Sectors(range.end.get().div_ceil(piece).saturating_mul(piece)),
+        };
+        Self::joined(self.iter().map(whole).collect())
+    }
+
     /// The runs in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Range> + '_ {
         self.0.iter().copied()

@@ -5,40 +5,24 @@
 
 #![deny(clippy::indexing_slicing)]
 
+use super::diff::{Range, Ranges};
 use super::store::Table;
 use crate::units::{Chunks, Sectors};
 
-/// A run of a sibling's chunks, its end not included.
-type Run = std::ops::Range<u64>;
-
 /// How many chunks a sibling copies while `merged` is merged into the origin of both; `length` is the sibling's.
 pub fn copies(merged: &Table, sibling: &Table, length: Sectors) -> Chunks {
-    let end = length.get().div_ceil(sibling.chunk_size.get().max(1));
-    let runs = runs(merged, sibling.chunk_size, end);
-    let all: u64 = runs.iter().map(|run| run.end - run.start).sum();
-    let is_within = |chunk: u64| {
-        let behind = runs.partition_point(|run| run.end <= chunk);
-        runs.get(behind).is_some_and(|run| run.contains(&chunk))
+    let chunk = sibling.chunk_size;
+    let each = chunk.get().max(1);
+    // A chunk that begins within it counts whole.
+    let end = Sectors(length.get().div_ceil(each).saturating_mul(each));
+    let reached = Ranges::of(merged, end).in_pieces(chunk);
+    let all = reached.total().get() / each;
+    let is_reached = |old: Chunks| {
+        let start = old.sectors(chunk);
+        reached.meets(Range { start, end: start + chunk })
     };
-    let known = sibling.exceptions.iter().filter(|exception| is_within(exception.old.get()));
+    let known = sibling.exceptions.iter().filter(|exception| is_reached(exception.old));
     Chunks(all.saturating_sub(known.count() as u64))
-}
-
-/// What the exceptions cover, in chunks of another size, in order and without overlaps.
-fn runs(merged: &Table, chunk: Sectors, end: u64) -> Vec<Run> {
-    let (own, other) = (merged.chunk_size.get(), chunk.get().max(1));
-    let mut covered: Vec<u64> = merged.exceptions.iter().map(|exception| exception.old.get()).collect();
-    covered.sort_unstable();
-    let mut runs: Vec<Run> = Vec::new();
-    for old in covered {
-        let start = old.saturating_mul(own);
-        let run = (start / other).min(end)..(start.saturating_add(own)).div_ceil(other).min(end);
-        match runs.last_mut() {
-            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
-            _ => runs.push(run),
-        }
-    }
-    runs
 }
 
 #[cfg(test)]
