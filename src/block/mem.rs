@@ -48,6 +48,8 @@ struct State {
     /// The content when the log was empty.
     base: Image,
     faults: Vec<Fault>,
+    /// What lies behind this cannot be read.
+    unreadable: Option<Bytes>,
     /// How long a flush takes.
     flush_time: Duration,
     reads: u64,
@@ -116,9 +118,16 @@ impl MemDevice {
         self.state().faults.push(Fault { operation, after: nth.saturating_sub(1), once: false });
     }
 
+    /// From now on nothing can be read that lies behind `offset`.
+    pub fn fail_behind(&self, offset: Bytes) {
+        self.state().unreadable = Some(offset);
+    }
+
     /// Takes back every injected failure.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.unreadable = None;
     }
 
     /// Makes each flush take so long.
@@ -223,10 +232,14 @@ impl Device for MemDevice {
     }
 
     fn read_at(&self, offset: Bytes, buffer: &mut [u8]) -> Result<()> {
-        self.check_range(offset, Bytes(buffer.len() as u64))?;
+        let length = Bytes(buffer.len() as u64);
+        self.check_range(offset, length)?;
         let mut state = self.state();
         state.reads += 1;
         state.take_fault(Operation::Read).map_err(|error| self.injected(error))?;
+        if state.unreadable.is_some_and(|behind| offset + length > behind) {
+            return Err(self.injected("reading"));
+        }
         state.image.read(offset, buffer);
         Ok(())
     }

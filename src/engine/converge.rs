@@ -15,6 +15,11 @@ use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, Rank, layers_be
 use crate::dm::{DmName, DmUuid, Freeze, Line, SwitchStep, Table, Target, UdevFlags};
 use crate::error::{Error, Kind, Result};
 
+/// The plan that lets all go on as it is: what is suspended is resumed with the table that it has, and no table waits.
+pub fn as_it_is(found: &FoundTree) -> Result<Plan> {
+    converge(found, &found.as_wanted())
+}
+
 /// The plan that turns `found` into `wanted`. Devices of `found` that are not wanted are removed.
 pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
     let difference = Difference::new(found, wanted)?;

@@ -1,8 +1,9 @@
 //! What becomes of volumes that an operation left unfinished, or that the kernel has finished with.
 //!
 //! What is pending was never acknowledged and goes, what is deleting goes. A snapshot that the kernel has merged whole goes too, whoever
-//! began the merge: its origin holds all of it. So does what helped to fill a volume that is full. A rollback that nobody was told of is taken back while the kernel has not begun it; from
-//! then on, or when the origin is not active, it stands, and with it the snapshot that keeps the state before.
+//! began the merge: its origin holds all of it. So does what helped to fill a volume that is full. A rollback that nobody was told of
+//! is taken back while the kernel has not begun it; from then on, or when the origin is not active, it stands, and with it the
+//! snapshot that keeps the state before.
 
 use std::collections::BTreeSet;
 

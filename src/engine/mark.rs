@@ -72,7 +72,7 @@ impl Mark {
 }
 
 /// Another group, to which snapshots taken at one instant tie this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bond {
     /// The other group.
     pub group: Uuid,

@@ -1,16 +1,17 @@
 //! Takes away what a dead process left, by the same road as everything else.
 //!
-//! What becomes of each volume that was left unfinished is said in [`super::fate`]. Nobody was told that a volume marked pending exists, and a volume marked deleting is as good as gone. Both go: a pending
-//! snapshot is detached from its origin, which goes on as if the snapshot had never been, and its extents become free when the
-//! kernel has let go of them. Each stack of volumes is helped on its own: one that cannot be, because no plan can be made or
-//! something that has to go is in use, stays as it is in the kernel and in the metadata, but for what is suspended: that goes on.
+//! What becomes of each volume that was left unfinished is said in [`super::fate`]. Nobody was told that a volume marked pending
+//! exists, and a volume marked deleting is as good as gone. Both go: a pending snapshot is detached from its origin, which goes on as
+//! if the snapshot had never been, and its extents become free when the kernel has let go of them. Each stack of volumes is helped on
+//! its own: one that cannot be, because no plan can be made or something that has to go is in use, stays as it is in the kernel and in
+//! the metadata, but for what is suspended: that goes on.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::converge::converge;
+use super::converge::as_it_is;
 use super::execute::{Executed, execute, execute_apart};
 use super::fate::Fates;
 use super::fill::{self, built_here, is_idle_source};
@@ -116,11 +117,7 @@ impl Session<'_> {
         let vg = self.vg();
         let found = FoundTree::read(self.kernel(), &self.expected(built_here(vg)))?;
         let fates = self.fates(&found)?;
-        let doomed = built_here(vg).filter(|lv| fates.goes(lv)).map(|lv| lv.name.clone());
-        let mut intent = release(vg, &doomed.collect::<Vec<_>>());
-        intent.extend(fates.take_back(built_here(vg).map(|lv| &lv.name)));
-        intent.extend(fates.ended(built_here(vg)).flat_map(|fill| fill.end()));
-        let intended = vg.apply(&intent)?;
+        let intended = vg.apply(&meant(vg, &fates, &built_here(vg).collect::<Vec<_>>()))?;
         let mut recovery = Recovery {
             stacks: Vec::new(),
             stuck: Vec::new(),
@@ -155,29 +152,24 @@ impl Session<'_> {
         match plan {
             Ok(plan) => {
                 let (gone, kept): (Vec<&Lv>, Vec<_>) = members.iter().copied().partition(|lv| fates.goes(lv));
-                let names: Vec<_> = gone.iter().map(|lv| lv.name.clone()).collect();
-                let mut intent = release(vg, &names);
-                intent.extend(fates.take_back(members.iter().map(|lv| &lv.name)));
-                intent.extend(fates.ended(members.iter().copied()).flat_map(|fill| fill.end()));
                 let flushed = fates.ended(members.iter().copied()).map(|fill| fill.volume.name.clone());
                 let confirm = gone.into_iter().flat_map(fill::removal);
                 Ok((
                     Rescue {
                         members: members.iter().map(|lv| lv.name.clone()).collect(),
                         flushed: flushed.collect(),
-                        intent,
+                        intent: meant(vg, fates, members),
                         plan,
                         confirm: confirm.chain(kept.into_iter().flat_map(unmark)).collect(),
                     },
                     None,
                 ))
             }
-            Err(error) if matches!(error.kind(), Kind::Refused | Kind::InUse) => {
-                let live = found.live();
-                let plan = converge(&live, &live.as_wanted())?;
+            // What is wrong with one stack, be it a disk that cannot be read, is nothing to the others.
+            Err(error) => {
+                let plan = as_it_is(&found.live())?;
                 Ok((Rescue { plan, ..Rescue::default() }, Some(error)))
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -185,7 +177,7 @@ impl Session<'_> {
     fn let_go_on(&self, members: &[LvName]) {
         let lvs = members.iter().filter_map(|name| self.vg().lv(name)).map(AsRef::as_ref);
         let live = FoundTree::read(self.kernel(), &self.expected(lvs)).map(|found| found.live());
-        let plan = live.and_then(|live| converge(&live, &live.as_wanted()));
+        let plan = live.and_then(|live| as_it_is(&live));
         let done = plan.and_then(|plan| execute(&plan, self.kernel(), self.engine.world.devices.as_ref()));
         if let Err(error) = done {
             tracing::error!(%error, "what a failed recovery left could not be taken away");
@@ -225,6 +217,15 @@ impl Session<'_> {
         self.commit(&recovery.confirmation(rescued), "recover")?;
         Ok(executed)
     }
+}
+
+/// What the metadata is to say of these volumes, before the kernel follows.
+fn meant(vg: &Vg, fates: &Fates<'_>, lvs: &[&Lv]) -> Vec<Edit> {
+    let doomed: Vec<_> = lvs.iter().filter(|lv| fates.goes(lv)).map(|lv| lv.name.clone()).collect();
+    let mut edits = release(vg, &doomed);
+    edits.extend(fates.take_back(lvs.iter().map(|lv| &lv.name)));
+    edits.extend(fates.ended(lvs.iter().copied()).flat_map(|fill| fill.end()));
+    edits
 }
 
 /// An error if the plan takes away what somebody has open besides the devices above it.

@@ -238,7 +238,7 @@ impl Session<'_> {
         let disks = self.disks();
         let mut waiting = self.waiting_merges(vg, found, roots);
         waiting.retain(|store| !forced.contains(store));
-        let beginning = self.beginning(vg, found)?;
+        let beginning = self.beginning(vg, found, roots)?;
         let dev = self.engine.dev();
         let activation =
             Activation { roots, disks: &disks, waiting: &waiting, forced, beginning: &beginning, dev };
@@ -246,11 +246,11 @@ impl Session<'_> {
     }
 
     /// The snapshots that nobody has begun yet, and whose origins are suspended; see [`Activation::beginning`].
-    fn beginning(&self, vg: &Vg, found: &FoundTree) -> Result<BTreeSet<LvName>> {
+    fn beginning(&self, vg: &Vg, found: &FoundTree, roots: &BTreeSet<LvName>) -> Result<BTreeSet<LvName>> {
         let naming = self.naming();
         let node = |lv: &Lv| found.nodes.get(&naming.uuid(&lv.id, Layer::Top));
         let mut beginning = BTreeSet::new();
-        for snapshot in vg.snapshots() {
+        for snapshot in roots.iter().flat_map(|root| vg.snapshots_of(root)) {
             let (store, origin) = (vg.find_lv(&snapshot.store)?, vg.find_lv(&snapshot.origin)?);
             let waits = node(origin).is_some_and(|node| node.info.live && node.info.suspended);
             let is_new = node(store).is_none_or(|node| !node.info.live);

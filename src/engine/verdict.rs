@@ -6,7 +6,9 @@
 //! the lock of one and finds it joined knows that nobody decides any more: the other group may be read without its lock. One that
 //! is not there leaves the snapshot as it is, neither acknowledged nor undone.
 
-use super::converge::converge;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::converge::as_it_is;
 use super::execute::execute;
 use super::mark::{Bond, Mark};
 use super::operation::Mode;
@@ -23,7 +25,7 @@ use crate::lvm::{Edit, Lv, LvName, OpenVg, Vg};
 pub(super) struct Followed {
     edits: Vec<Edit>,
     /// Groups that need not be awaited any more, by the one that awaits: this one.
-    released: Vec<Bond>,
+    released: BTreeSet<Bond>,
     /// Why it is not known of some snapshots.
     pub(super) stuck: Vec<Error>,
 }
@@ -56,9 +58,11 @@ impl Session<'_> {
 
     fn verdicts(&self) -> Followed {
         let mut followed = Followed::default();
+        let mut decided = BTreeMap::new();
         for lv in &self.vg().lvs {
             if let Some(bond) = Bond::joining(lv).filter(|_| Mark::of(lv) == Some(Mark::PendingSnapshot)) {
-                self.judge(lv, bond, &mut followed);
+                let is_decided = decided.entry(bond).or_insert_with(|| self.is_decided(bond));
+                self.judge(lv, bond, is_decided, &mut followed);
             }
             let awaited = Bond::awaited(lv).filter(|bond| is_taken(lv) && self.has_followed(*bond));
             for bond in awaited {
@@ -68,17 +72,17 @@ impl Session<'_> {
         followed
     }
 
-    fn judge(&self, lv: &Lv, bond: Bond, followed: &mut Followed) {
+    fn judge(&self, lv: &Lv, bond: Bond, is_decided: &Result<bool>, followed: &mut Followed) {
         let without = |tag| Edit::RemoveLvTag { lv: lv.name.clone(), tag };
-        match self.is_decided(bond) {
+        match is_decided {
             Ok(is_decided) => {
                 followed.edits.push(without(bond.joined()));
-                if is_decided {
+                if *is_decided {
                     followed.edits.push(without(Mark::PendingSnapshot.tag()));
-                    followed.released.push(bond);
+                    followed.released.insert(bond);
                 }
             }
-            Err(error) => followed.stuck.push(self.undecided(&lv.name, &error)),
+            Err(error) => followed.stuck.push(self.undecided(&lv.name, error)),
         }
     }
 
@@ -128,7 +132,7 @@ impl Session<'_> {
     fn wake_others(&self) {
         let pending = self.vg().lvs.iter().filter(|lv| Mark::of(lv) == Some(Mark::PendingSnapshot));
         let bonds = pending.flat_map(|lv| Bond::joining(lv).into_iter().chain(Bond::awaited(lv)));
-        for bond in bonds {
+        for bond in bonds.collect::<BTreeSet<_>>() {
             // Whoever has its lock sees to it.
             if let Err(error) = self.other_session(bond).and_then(|other| other.wake()) {
                 tracing::info!("{error}");
@@ -141,7 +145,7 @@ impl Session<'_> {
         let found =
             FoundTree::read(self.kernel(), &self.expected(super::fill::built_here(self.vg())))?.live();
         if found.nodes.values().any(|node| node.info.suspended) {
-            let plan = Plan { cleanup: Vec::new(), ..converge(&found, &found.as_wanted())? };
+            let plan = Plan { cleanup: Vec::new(), ..as_it_is(&found)? };
             execute(&plan, self.kernel(), self.engine.world.devices.as_ref())?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lab::*;
+use crate::lvm2_peer::lvm2_snapshot;
 use crate::safety::mapped_and_free;
 use dmsnap::dm::{DmName, DmUuid, Freeze, Kernel};
 use dmsnap::engine::setup::Labelling;
@@ -55,6 +56,25 @@ fn a_group_is_not_renamed_where_a_device_bears_one_of_the_new_names() {
     let next =
         lab.engine().create_volume(&NewVolume { vg: lab.group(), ..volume("next", 1) }, MODE).map(drop);
     assert!(next.is_ok(), "nothing can be done in group {} any more: {next:?}", lab.group());
+}
+
+/// lvm2 died with an origin suspended, and whether the new store is used cannot be read: the origin goes on, without the snapshot that
+/// nobody was told of, and nothing else is kept from anything.
+#[test]
+fn a_store_that_cannot_be_read_does_not_block_the_group() {
+    let lab = lab_with_volume();
+    lab.engine().create_volume(&volume("other", 4), MODE).unwrap();
+    lab.kernel.suspend(&DmName::new("vg--0-db").unwrap(), Freeze::FileSystem).unwrap();
+    lab.lvm2_commits(&lvm2_snapshot(&lab, "db", "s"));
+    let disks = ["/dev/sda", "/dev/sdb"].map(|disk| lab.disks.device(disk).unwrap());
+    disks.iter().for_each(|disk| disk.fail_behind(Bytes::mib(1)));
+    let error = lab.engine().repair(&vg(), MODE).unwrap_err();
+    assert!(error.to_string().contains("reading /dev/sd"), "{error}");
+    assert_eq!(lab.kernel.unsettled(), []);
+    lab.engine().rename_volume(&vg(), &lv("other"), &lv("renamed"), MODE).unwrap();
+    disks.iter().for_each(|disk| disk.heal());
+    lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap();
+    lab.assert_at_rest("without the snapshot");
 }
 
 /// Something has a hidden layer open that recovery would take away: the rest of the group can be worked on all the same.
