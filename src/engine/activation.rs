@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
-use super::fill::{built_here, readers, root_of};
+use super::fill::{built_here, fills, root_of};
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::VolumeView;
@@ -74,10 +74,11 @@ impl Session<'_> {
         let vg = self.vg();
         let all = || built_here(vg).map(|lv| root_of(vg, &lv.name)).collect();
         let roots = if names.is_empty() { all() } else { self.roots(names)? };
+        let fills: Vec<_> = fills(vg).collect();
         for root in &roots {
-            let stores: Vec<_> = vg.snapshots_of(root).map(|snapshot| &snapshot.store).collect();
-            let filling = stores.iter().flat_map(|store| readers(vg, store)).map(|fill| &fill.volume.name);
-            let all = filling.chain(stores.iter().copied()).chain([root]);
+            let stores = vg.snapshots_of(root).map(|snapshot| &snapshot.store);
+            let filling = fills.iter().filter(|fill| fill.source.origin == *root);
+            let all = filling.map(|fill| &fill.volume.name).chain(stores).chain([root]);
             all.into_iter().try_for_each(|name| self.refuse_in_use(vg.find_lv(name)?))?;
         }
         let merges = roots.iter().flat_map(|root| vg.snapshots_of(root)).filter(|snapshot| snapshot.merging);

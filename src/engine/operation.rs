@@ -11,7 +11,7 @@ use super::blank::Blank;
 use super::outline::Entry;
 use super::plan::Plan;
 use super::round::Round;
-use super::session::Session;
+use super::session::{Aim, Session};
 use super::setup::Taken;
 use super::{Engine, mark};
 use crate::error::{Error, Kind, Result};
@@ -64,6 +64,17 @@ pub struct Change {
 }
 
 impl Change {
+    /// Makes a volume or a store larger: between the two commits its devices may not be what the metadata says. Answers the edits of
+    /// the first.
+    pub(super) fn enlarge(&mut self, lv: &LvName, longer: Edit) -> [Edit; 2] {
+        let (begin, end) = mark::changing(lv);
+        let edits = [begin, longer];
+        self.intent.extend(edits.clone());
+        self.confirm.push(end);
+        self.touched.insert(lv.clone());
+        edits
+    }
+
     /// True if it changes the metadata.
     pub(super) fn commits(&self) -> bool {
         !self.intent.is_empty() || !self.confirm.is_empty()
@@ -148,11 +159,7 @@ impl Engine {
         change: impl FnOnce(&Session<'_>) -> Result<Change>,
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
-        let began = Instant::now();
-        let session = self.session(vg, mode);
-        let report = session.and_then(|session| session.operate(began, mode, description, change, views));
-        self.tell_done(description, began.elapsed(), &report);
-        report
+        self.run_to(Aim::Change, vg, mode, description, change, views)
     }
 
     /// The same for an operation that takes something away, which is possible while devices are missing.
@@ -164,8 +171,20 @@ impl Engine {
         change: impl FnOnce(&Session<'_>) -> Result<Change>,
         views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
     ) -> Result<Report<T>> {
+        self.run_to(Aim::Reduction, vg, mode, description, change, views)
+    }
+
+    fn run_to<T>(
+        &self,
+        aim: Aim,
+        vg: &VgName,
+        mode: Mode,
+        description: &str,
+        change: impl FnOnce(&Session<'_>) -> Result<Change>,
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<T>>,
+    ) -> Result<Report<T>> {
         let began = Instant::now();
-        let session = self.reduction_session(vg, mode);
+        let session = self.session_to(vg, aim, mode);
         let report = session.and_then(|session| session.operate(began, mode, description, change, views));
         self.tell_done(description, began.elapsed(), &report);
         report
@@ -241,8 +260,8 @@ impl Session<'_> {
         Ok((intended, change))
     }
 
-    /// The metadata as it will be, and the change as it fits into the metadata areas. A removal must be possible where there is no room even for its mark: it
-    /// then goes without, as lvm2's do.
+    /// The metadata as it will be, and the change as it fits into the metadata areas. A removal must be possible where there is no
+    /// room even for its mark: it then goes without, as lvm2's do.
     fn with_room(&self, change: &Change, description: &str) -> Result<(Vg, Change)> {
         if change.intent.is_empty() {
             return Ok((self.open.vg.clone(), change.clone()));

@@ -1,24 +1,24 @@
 //! Making volumes larger, in use and under snapshots.
 //!
 //! The metadata says the new size first; the kernel follows with a switch that only waits for I/O in flight. If the process dies
-//! between, the next command ends the growth. Snapshots keep their size: what is
-//! written beyond their end concerns them not (Linux 6.1).
+//! between, the next command ends the growth. Snapshots keep their size: what is written beyond their end concerns them not
+//! (Linux 6.1).
 
 use std::collections::BTreeSet;
 
 use super::Engine;
 use super::gather::Shared;
-use super::mark::changing;
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::plan::Step;
 use super::session::{Aim, Session};
 use super::snapshot::merging;
+use super::store::lengthened;
 use super::view::VolumeView;
-use super::volume::{allocate_noted, extents_of};
+use super::volume::extents_of;
 use crate::dm::Info;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName};
+use crate::lvm::{Lv, LvName, Request, Role, Segment, SegmentKind, Vg, VgName};
 use crate::units::{Bytes, Extents, Resize, Sectors};
 
 /// A volume to be made larger.
@@ -81,24 +81,17 @@ impl Session<'_> {
             change.grow_fs.insert(lv.name.clone());
             change.touched.insert(lv.name.clone());
         }
-        let (stripes, stripe_size) = last_layout(lv);
+        let (stripes, _) = last_layout(lv);
         let more = self.missing(lv, growth.size, stripes, None, &mut change.notes)?;
         if more.is_zero() {
             change.notes.push(format!("{}/{} has that size already", vg.name, lv.name));
             return Ok(change);
         }
         let on = self.pvs_on(&growth.on)?;
-        let grows = Some(lv.name.clone());
         let (Resize::To(size) | Resize::By(size)) = growth.size;
-        let at_most = size.is_upper_limit();
-        let (policy, cling_tags) = (vg.policy(Some(lv)), self.cling_tags());
-        let request = Request { extents: more, stripes, stripe_size, on, policy, cling_tags, grows, at_most };
-        let added = allocate_noted(vg, &request, &mut change.notes)?;
-        let segments = lv.segments.iter().cloned().chain(added).collect();
-        let (begin, end) = changing(&lv.name);
-        change.intent.extend([begin, Edit::SetLvSegments { lv: lv.name.clone(), segments }]);
-        change.confirm.push(end);
-        change.touched.insert(lv.name.clone());
+        let request = Request { on, at_most: size.is_upper_limit(), ..self.longer(vg, lv, more) };
+        let longer = lengthened(vg, lv, &request, &mut change.notes)?;
+        change.enlarge(&lv.name, longer);
         Ok(change)
     }
 

@@ -41,34 +41,34 @@ pub struct Restoration {
 impl Engine {
     /// Makes a volume with the content of a snapshot. It can be used when this returns, and is filled behind.
     pub fn restore_snapshot(&self, wanted: &Restoration, mode: Mode) -> Result<Report<VolumeView>> {
-        let Restoration { vg, source, to, .. } = wanted;
-        let what = format!("snapshot restore {vg}/{source} to {vg}/{to}");
-        let (restoration, name) = (wanted.clone(), to.clone());
-        let report = self.share(Shared {
-            vg: vg.clone(),
-            mode,
-            aim: Aim::Change,
-            what,
-            change: Box::new(move |session| session.restoration(&restoration)),
-            views: Box::new(move |session| session.volume_views_of(std::slice::from_ref(&name))),
-        });
-        report.map_err(|error| error.doing(format!("restore {vg}/{source} to {vg}/{to}")))
+        self.filled("snapshot", "restore", wanted, mode, |session, wanted| session.restoration(wanted))
     }
 
     /// Makes a volume with the content that another one, here the source, has at this instant. The same holds.
     pub fn clone_volume(&self, wanted: &Restoration, mode: Mode) -> Result<Report<VolumeView>> {
+        self.filled("volume", "clone", wanted, mode, |session, wanted| session.cloning(wanted))
+    }
+
+    fn filled(
+        &self,
+        noun: &str,
+        verb: &str,
+        wanted: &Restoration,
+        mode: Mode,
+        change: fn(&Session<'_>, &Restoration) -> Result<Change>,
+    ) -> Result<Report<VolumeView>> {
         let Restoration { vg, source, to, .. } = wanted;
-        let what = format!("volume clone {vg}/{source} to {vg}/{to}");
+        let doing = format!("{verb} {vg}/{source} to {vg}/{to}");
         let (restoration, name) = (wanted.clone(), to.clone());
         let report = self.share(Shared {
             vg: vg.clone(),
             mode,
             aim: Aim::Change,
-            what,
-            change: Box::new(move |session| session.cloning(&restoration)),
+            what: format!("{noun} {doing}"),
+            change: Box::new(move |session| change(session, &restoration)),
             views: Box::new(move |session| session.volume_views_of(std::slice::from_ref(&name))),
         });
-        report.map_err(|error| error.doing(format!("clone {vg}/{source} to {vg}/{to}")))
+        report.map_err(|error| error.doing(doing))
     }
 }
 
@@ -77,12 +77,9 @@ impl Session<'_> {
         let source = self.source(&wanted.source)?;
         let mut change = Change::default();
         self.filled_from(self.vg(), wanted, source, &mut change)?;
-        if self
-            .kernel()
-            .find(&self.naming().uuid(&self.vg().find_lv(&source.store)?.id, Layer::Top))?
-            .is_none()
-        {
-            let (vg, store) = (&self.vg().name, &source.store);
+        let store = self.vg().find_lv(&source.store)?;
+        if self.kernel().find(&self.naming().uuid(&store.id, Layer::Top))?.is_none() {
+            let (vg, store) = (&self.vg().name, &store.name);
             change.notes.push(format!("{vg}/{store} is not active, and neither is what is restored from it"));
         }
         Ok(change)
@@ -175,10 +172,7 @@ impl Session<'_> {
                 Error::new(Kind::InUse, cause).hint("wait until the merge is over: the volume then holds it")
             );
         }
-        let info = self.kernel().find(&self.naming().uuid(&lv.id, Layer::Top))?;
-        let asked = info.filter(|info| info.live && !info.suspended);
-        let status = asked.map(|info| self.kernel().status(&info.name)).transpose()?.unwrap_or_default();
-        if matches!(status.first(), Some(Status::Invalid | Status::Overflow | Status::MergeFailed)) {
+        if matches!(self.status_of(lv)?, Some(Status::Invalid | Status::Overflow | Status::MergeFailed)) {
             let cause =
                 format!("{}/{name} has lost its content: its store was full or could not be read", vg.name);
             return Err(Error::new(Kind::Refused, cause).hint("restore another snapshot"));

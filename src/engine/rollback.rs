@@ -71,7 +71,8 @@ impl Session<'_> {
         self.refuse_read(std::slice::from_ref(&store.name))?;
         self.require_target("snapshot-merge")?;
         self.refuse_lost(&snapshot, store)?;
-        let merged = self.exceptions(&snapshot)?;
+        let full = || lost(vg, &snapshot, "its store was full, or failed, and its content is lost");
+        let merged = self.exceptions(&snapshot)?.ok_or_else(full)?;
         for lv in [origin, store] {
             if rollback.force { self.refuse_claimed(lv) } else { self.refuse_in_use(lv) }?;
         }
@@ -133,21 +134,19 @@ impl Session<'_> {
         self.status_of(origin)
     }
 
-    /// What a snapshot's store holds, active or not. One that no kernel has used yet holds nothing.
-    pub(super) fn exceptions(&self, snapshot: &Snapshot) -> Result<Table> {
+    /// What a snapshot's store holds, active or not; none if it says itself that it is lost. One that no kernel has used yet holds
+    /// nothing.
+    pub(super) fn exceptions(&self, snapshot: &Snapshot) -> Result<Option<Table>> {
         let vg = self.vg();
         let lv = vg.find_lv(&snapshot.store)?;
         let span = Span::new(&self.open, lv.name.as_str(), &lv.segments)?;
         let store = match Store::open(&span) {
             Err(error) if error.kind() == Kind::NotFound => {
-                return Ok(Table { chunk_size: snapshot.chunk_size, exceptions: Vec::new() });
+                return Ok(Some(Table { chunk_size: snapshot.chunk_size, exceptions: Vec::new() }));
             }
             store => store?,
         };
-        if !store.header.valid {
-            return Err(lost(vg, snapshot, "its store was full, or failed, and its content is lost"));
-        }
-        store.table(None)
+        store.header.valid.then(|| store.table(None)).transpose()
     }
 }
 

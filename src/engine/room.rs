@@ -1,7 +1,6 @@
 //! Room in the stores of a merged snapshot's siblings: what the merge overwrites they copy first, and the kernel gives up one whose store
 //! is full then, without a word (Linux 6.1).
 
-use super::mark::changing;
 use super::operation::Change;
 use super::session::Session;
 use super::store::lengthened;
@@ -9,7 +8,7 @@ use crate::cow::reach::copies;
 use crate::cow::size::{covering, with_more};
 use crate::cow::store::Table;
 use crate::dm::Status;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::lvm::{Edit, Lv, Snapshot, Vg};
 use crate::units::{ChunkSize, Extents, Sectors};
 
@@ -34,9 +33,8 @@ impl Session<'_> {
         let siblings: Vec<_> = self.vg().snapshots_of(&merged.snapshot.origin).collect();
         for sibling in siblings.into_iter().filter(|one| one.store != merged.snapshot.store) {
             let Some(short) = self.short(merged, sibling)? else { continue };
-            let edits = self.growth(&vg, &short, change)?;
-            vg = vg.apply(&edits)?;
-            change.intent.extend(edits);
+            let longer = self.growth(&vg, &short, change)?;
+            vg = vg.apply(&change.enlarge(&sibling.store, longer))?;
         }
         Ok(())
     }
@@ -48,10 +46,14 @@ impl Session<'_> {
         if matches!(self.status_of(store)?, Some(Status::Invalid)) {
             return Ok(None);
         }
-        let table = match self.exceptions(sibling) {
-            Err(error) if error.kind() == Kind::Refused => return Ok(None),
-            table => table?,
+        let unknown = |error: Error| {
+            let name = format!("{}/{}", self.vg().name, sibling.store);
+            let cause =
+                format!("the merge may overflow the snapshot {name} of the same volume: {}", error.message());
+            Error::new(error.kind(), cause)
+                .hint(format!("`dmsnap snapshot remove {name}` if it is not needed"))
         };
+        let Some(table) = self.exceptions(sibling).map_err(unknown)? else { return Ok(None) };
         let copies = copies(merged.table, &table, sibling.length.sectors(extent));
         let (has, least) = (store.extents().sectors(extent), with_more(&table, copies));
         let most = most(sibling.length.sectors(extent), table.chunk_size);
@@ -63,7 +65,7 @@ impl Session<'_> {
         Ok(Some(Short { store, least: extents(least), good: extents(least + free) }))
     }
 
-    fn growth(&self, vg: &Vg, short: &Short<'_>, change: &mut Change) -> Result<Vec<Edit>> {
+    fn growth(&self, vg: &Vg, short: &Short<'_>, change: &mut Change) -> Result<Edit> {
         let store = short.store;
         let to = |size: Extents| {
             let more = size.checked_sub(store.extents()).unwrap_or_default();
@@ -81,10 +83,7 @@ impl Session<'_> {
                 .hint(format!("add a device with `dmsnap vg extend {} DEV`, or remove {name}", vg.name))
         })?;
         change.notes.push(format!("the store of {name} is extended, for what the merge overwrites"));
-        let (begin, end) = changing(&store.name);
-        change.confirm.push(end);
-        change.touched.insert(store.name.clone());
-        Ok(vec![begin, longer])
+        Ok(longer)
     }
 }
 

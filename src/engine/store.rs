@@ -2,13 +2,13 @@
 //!
 //! The metadata says the new size first, then one resume puts the store's longer table in force: nothing is suspended but the
 //! store, by the kernel itself and within that call, and the snapshot asks for its store's size whenever it takes a
-//! chunk (Linux 6.1). A store that has room for every chunk of its origin is as large as it can be of use. One that is full is lost, and stays so.
+//! chunk (Linux 6.1). A store that has room for every chunk of its origin is as large as it can be of use. One that is full is lost,
+//! and stays so.
 
 use std::path::PathBuf;
 
 use super::Engine;
 use super::gather::Shared;
-use super::mark::changing;
 use super::operation::{Change, Mode, Report};
 use super::resize::last_layout;
 use super::session::{Aim, Session};
@@ -49,9 +49,7 @@ impl Engine {
         });
         report.map_err(|error| error.doing(format!("extend snapshot {}/{}", growth.vg, growth.name)))
     }
-}
 
-impl Engine {
     /// Makes stores at least so large, as far as there is space, the first ones first: in one commit, and one that cannot grow keeps no
     /// other from it.
     pub fn widen_stores(
@@ -107,12 +105,8 @@ impl Session<'_> {
             return Ok(());
         }
         let request = Request { at_most: true, ..self.longer(vg, store, more) };
-        let (begin, end) = changing(name);
-        let edits = [begin, lengthened(vg, store, &request, &mut change.notes)?];
-        *vg = vg.apply(&edits)?;
-        change.intent.extend(edits);
-        change.confirm.push(end);
-        change.touched.insert(name.clone());
+        let longer = lengthened(vg, store, &request, &mut change.notes)?;
+        *vg = vg.apply(&change.enlarge(name, longer))?;
         Ok(())
     }
 
@@ -134,14 +128,12 @@ impl Session<'_> {
         let (Resize::To(size) | Resize::By(size)) = growth.size;
         let at_most = size.is_upper_limit();
         let request = Request { on: self.pvs_on(&growth.on)?, at_most, ..self.longer(vg, store, more) };
-        let (begin, end) = changing(&store.name);
-        change.intent = vec![begin, lengthened(vg, store, &request, &mut change.notes)?];
-        change.confirm.push(end);
-        change.touched.insert(store.name.clone());
+        let longer = lengthened(vg, store, &request, &mut change.notes)?;
+        change.enlarge(&store.name, longer);
         Ok(change)
     }
 
-    /// What continues a store by so many extents.
+    /// What continues a volume or a store by so many extents.
     pub(super) fn longer(&self, vg: &Vg, store: &Lv, extents: Extents) -> Request {
         let (stripes, stripe_size) = last_layout(store);
         Request {
@@ -199,7 +191,7 @@ fn useful(
     more.min(room)
 }
 
-/// The edit that makes a store longer.
+/// The edit that makes a volume or a store longer.
 pub(super) fn lengthened(vg: &Vg, store: &Lv, request: &Request, notes: &mut Vec<String>) -> Result<Edit> {
     let added = allocate_noted(vg, request, notes)?;
     let segments = store.segments.iter().cloned().chain(added).collect();
