@@ -51,6 +51,12 @@ struct OfOperation {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVolume {
+    vg: String,
+    volume: String,
+}
+
 type Numbers<L> = Family<L, Gauge<f64, AtomicU64>>;
 type Counts = Family<OfGroup, Counter>;
 type Times = Family<OfOperation, Histogram>;
@@ -78,6 +84,7 @@ struct Shown {
     until_full: Numbers<OfSnapshot>,
     short: Numbers<OfSnapshot>,
     progress: Numbers<OfSnapshot>,
+    filled: Numbers<OfVolume>,
     state: Numbers<InState>,
 }
 
@@ -168,6 +175,8 @@ impl Shown {
         for ((name, unit), help, family) in snapshots {
             register(registry, name, unit, help, family);
         }
+        let help = "How far a volume is filled from a snapshot; absent when it is full";
+        register(registry, "volume_filled_ratio".to_owned(), None, help, &shown.filled);
         register(
             registry,
             "snapshot_state".to_owned(),
@@ -186,6 +195,7 @@ impl Shown {
             family.clear();
         }
         self.state.clear();
+        self.filled.clear();
         for (vg, group) in board.groups() {
             self.show_group(vg.as_str(), &group);
             group.snapshots.values().for_each(|figures| self.show_snapshot(figures, board.now()));
@@ -201,6 +211,12 @@ impl Shown {
         set(&self.free, group.free.get());
         self.extensions.get_or_create(&label).inc_by(group.extensions);
         self.failures.get_or_create(&label).inc_by(group.failures);
+        for volume in &group.filling {
+            let label = OfVolume { vg: vg.to_owned(), volume: volume.name.clone() };
+            if let Some(percent) = volume.progress_percent {
+                self.filled.get_or_create(&label).set(percent / 100.0);
+            }
+        }
     }
 
     fn show_snapshot(&self, figures: &Figures, now: Duration) {
@@ -254,7 +270,7 @@ fn word(state: SnapshotState) -> String {
 mod tests {
     use super::*;
     use crate::engine::monitor::gauge::Sample;
-    use crate::engine::view::SnapshotView;
+    use crate::engine::view::{SnapshotView, VolumeState, VolumeView};
     use crate::units::Bytes;
 
     /// The names in a text that are of this process.
@@ -294,6 +310,23 @@ mod tests {
         Figures { view, gauge: Some(gauge), is_short: true }
     }
 
+    fn filling() -> VolumeView {
+        VolumeView {
+            vg: "vg0".into(),
+            name: "copy".into(),
+            uuid: "v".into(),
+            size_bytes: Bytes::mib(8),
+            layout: "linear".into(),
+            state: VolumeState::Filling,
+            open: false,
+            snapshots: Vec::new(),
+            filled_from: Some("s".into()),
+            progress_percent: Some(25.0),
+            tags: Vec::new(),
+            device: None,
+        }
+    }
+
     #[test]
     fn what_alerts_dashboard_and_documentation_ask_for_is_there() {
         let metrics = Metrics::new(Arc::default());
@@ -304,7 +337,7 @@ mod tests {
             elapsed: Duration::ZERO,
             frozen: Some(Duration::ZERO),
         });
-        metrics.shown.show_group("vg0", &Group::default());
+        metrics.shown.show_group("vg0", &Group { filling: vec![filling()], ..Group::default() });
         metrics.shown.show_snapshot(&figures(), Duration::from_secs(1));
         let text = metrics.encoded().unwrap();
         let shown = names(&text);
@@ -321,6 +354,7 @@ mod tests {
             format!("dmsnap_snapshot_used_bytes{{{labels}}} 2097152.0"),
             format!("dmsnap_snapshot_full_in_seconds{{{labels}}} 7.0"),
             format!("dmsnap_snapshot_progress_ratio{{{labels}}} 0.5"),
+            "dmsnap_volume_filled_ratio{vg=\"vg0\",volume=\"copy\"} 0.25".to_owned(),
             format!("dmsnap_snapshot_state{{{labels},state=\"merging\"}} 1.0"),
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");

@@ -1,7 +1,6 @@
 //! Volumes while they are being filled: how far they are, what ends it, and what is refused meanwhile.
 
-use std::thread::sleep;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use super::Engine;
 use super::fill::{Fill, fills, is_filling, readers};
@@ -10,13 +9,11 @@ use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
 use super::view::VolumeView;
-use crate::block::Access;
+use super::wait::{PATIENCE, Wait};
 use crate::dm::{CloneMessage, DmName, Info, Kernel, Regions, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Lv, LvName, VgName};
 
-/// How often somebody who waits looks how far a volume is.
-const LOOK: Duration = Duration::from_millis(100);
 /// While somebody waits, so many regions are copied at a time.
 const HASTE: Regions = Regions(32);
 
@@ -56,6 +53,16 @@ impl Progress {
     }
 }
 
+/// What is seen of a device that was being filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Filling(Progress),
+    /// It says nothing now.
+    Suspended,
+    /// It is no clone any more, or not there.
+    Gone,
+}
+
 impl Engine {
     /// Waits until a volume is full, as fast as the disks are, and makes it one like any other. `tell` hears how far it is.
     pub fn fill(
@@ -65,22 +72,41 @@ impl Engine {
         mode: Mode,
         tell: &dyn Fn(Progress),
     ) -> Result<Report<VolumeView>> {
-        let filled = self.hasten(vg, name, mode).and_then(|info| {
-            let Some((info, source)) = info else { return Ok(()) };
-            while let Some(progress) = self.progress(&info, &source)? {
-                tell(progress);
-                if progress.is_full() {
-                    break;
-                }
-                sleep(LOOK);
-            }
-            Ok(())
+        let filled = self.hasten(vg, name, mode).and_then(|begun| {
+            let Some((info, source)) = begun else { return Ok(()) };
+            self.await_fill(&info, &source, tell)
         });
         let settled = filled.and_then(|()| {
-            let views = |session: &Session<'_>| session.volume_views_of(std::slice::from_ref(name));
+            let views = |session: &Session<'_>| {
+                session.refuse_unfilled(name)?;
+                session.volume_views_of(std::slice::from_ref(name))
+            };
             self.run(vg, mode, &format!("fill {vg}/{name}"), |_| Ok(Change::default()), views)
         });
         settled.map_err(|error| error.doing(format!("fill {vg}/{name}")))
+    }
+
+    /// Waits until a device is full, or is no clone any more.
+    fn await_fill(&self, info: &Info, source: &DmName, tell: &dyn Fn(Progress)) -> Result<()> {
+        let mut wait = Wait::new();
+        loop {
+            let seen = self.look(info, source)?;
+            if let Seen::Filling(progress) = seen {
+                tell(progress);
+                if progress.is_full() {
+                    return Ok(());
+                }
+            }
+            if seen == Seen::Gone {
+                return Ok(());
+            }
+            if wait.is_in_vain(seen) {
+                let cause = format!("{} has not become fuller for {} s", info.name, PATIENCE.as_secs());
+                return Err(Error::new(Kind::Internal, cause)
+                    .hint("see the kernel's log; it goes on by itself when its disks answer"));
+            }
+            wait.pause();
+        }
     }
 
     /// The device of a volume that is being filled, now faster, and its snapshot's; none if it is full.
@@ -99,7 +125,7 @@ impl Engine {
     }
 
     /// How far a device's volume is; an error if it gets no further.
-    fn progress(&self, info: &Info, source: &DmName) -> Result<Option<Progress>> {
+    fn look(&self, info: &Info, source: &DmName) -> Result<Seen> {
         let kernel = self.world.kernel.as_ref();
         let read = kernel.info(source)?.filter(|read| read.live && !read.suspended);
         if read.is_some() && matches!(kernel.status(source)?.first(), Some(Status::Invalid)) {
@@ -108,12 +134,15 @@ impl Engine {
                 Error::new(Kind::Refused, cause).hint("remove the new volume, and restore another snapshot")
             );
         }
-        let Some(now) = kernel.info(&info.name)? else { return Ok(None) };
-        if now.live && !now.suspended && kernel.status(&now.name)?.first() == Some(&Status::CloneFailed) {
+        let Some(now) = kernel.info(&info.name)? else { return Ok(Seen::Gone) };
+        if !now.live || now.suspended {
+            return Ok(Seen::Suspended);
+        }
+        if kernel.status(&now.name)?.first() == Some(&Status::CloneFailed) {
             let cause = format!("{} can not be filled: what notes it cannot be written", now.name);
             return Err(Error::new(Kind::Internal, cause).hint("the kernel's log says why"));
         }
-        Progress::read(kernel, &now)
+        Ok(Progress::read(kernel, &now)?.map_or(Seen::Gone, Seen::Filling))
     }
 }
 
@@ -133,8 +162,7 @@ impl Session<'_> {
 
     /// Makes stable what was written to a volume's device.
     pub(super) fn flush(&self, name: &LvName) -> Result<()> {
-        let device = self.engine.dev().join("mapper").join(self.naming().name(name, Layer::Top)?.as_str());
-        self.engine.world.devices.open(&device, Access::Read)?.flush()
+        self.opened(&self.naming().name(name, Layer::Top)?)?.flush()
     }
 
     /// How often dmsnap itself has a snapshot open, to fill volumes from it.
@@ -145,6 +173,22 @@ impl Session<'_> {
                 u32::from(self.kernel().find(&self.naming().uuid(&fill.map.id, Layer::Source))?.is_some());
         }
         Ok(count)
+    }
+
+    /// An error if a volume is still being filled, after all that could be ended was.
+    fn refuse_unfilled(&self, name: &LvName) -> Result<()> {
+        let (vg, lv) = (&self.vg().name, self.named(name)?.0);
+        if !is_filling(lv) {
+            return Ok(());
+        }
+        if self.kernel().find(&self.naming().uuid(&lv.id, Layer::Top))?.is_none() {
+            let cause = format!("{vg}/{name} is not active any more, and is not full");
+            return Err(
+                Error::new(Kind::InUse, cause).hint(format!("`dmsnap activate {vg}/{name}` lets it go on"))
+            );
+        }
+        let cause = format!("{vg}/{name} is not yet a volume like any other");
+        Err(Error::new(Kind::InUse, cause).hint(format!("`dmsnap repair {vg}` says why")))
     }
 
     /// An error for a volume that is being filled: what lies on its extents is not yet what it shows.
@@ -162,7 +206,8 @@ impl Session<'_> {
     /// An error if a volume is being filled from one of these, and is not itself among them.
     pub(super) fn refuse_read(&self, doomed: &[LvName]) -> Result<()> {
         let vg = self.vg();
-        let mut read = doomed.iter().flat_map(|store| readers(vg, store));
+        let doomed: BTreeSet<_> = doomed.iter().collect();
+        let mut read = fills(vg).filter(|fill| doomed.contains(&fill.source.store));
         read.find(|fill| !doomed.contains(&fill.volume.name)).map_or(Ok(()), |fill| {
             let (store, volume) = (&fill.source.store, &fill.volume.name);
             let cause =

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::PoisonError;
 
-use super::fill::{Fill, is_filling, readers};
+use super::fill::{Fill, fills, is_filling};
 use super::filling::Progress;
 use super::mark::{Mark, user_tags};
 use super::monitor::foresight::foretell;
@@ -39,6 +39,8 @@ pub(super) struct GroupSeen {
     pub(super) free: Bytes,
     pub(super) disks: Vec<DevNo>,
     pub(super) snapshots: Vec<SnapshotView>,
+    /// The volumes that are being filled.
+    pub(super) filling: Vec<VolumeView>,
 }
 
 impl Select {
@@ -97,6 +99,7 @@ impl Engine {
             free: open.vg.free(),
             disks: open.pvs.iter().filter_map(OpenPv::number).collect(),
             snapshots: snapshots_of(&self.world, open, &Select::default())?,
+            filling: filling_of(&self.world, open)?,
         }))
     }
 
@@ -223,6 +226,13 @@ fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<Volum
     listed.into_iter().map(|lv| volume_view(world, &present, &naming, vg, lv)).collect()
 }
 
+/// The volumes of a group that are being filled.
+fn filling_of(world: &World, open: &OpenVg) -> Result<Vec<VolumeView>> {
+    let names: Vec<_> = fills(&open.vg).map(|fill| fill.volume.name.clone()).collect();
+    // No name would be all of them.
+    if names.is_empty() { Ok(Vec::new()) } else { volumes_of(world, open, &Select { vg: None, names }) }
+}
+
 fn volume_view(
     world: &World,
     present: &Present<'_>,
@@ -269,10 +279,11 @@ fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<Sna
     let vg = &open.vg;
     let listed = select.among(vg.snapshots(), |snapshot| &snapshot.store);
     let present = Present::of(world.kernel.as_ref(), listed.len())?;
+    let fills: Vec<_> = fills(vg).collect();
     listed
         .into_iter()
         .filter_map(|snapshot| Some((snapshot, vg.lv(&snapshot.store)?)))
-        .map(|(snapshot, store)| snapshot_view(world, &present, vg, snapshot, store))
+        .map(|(snapshot, store)| snapshot_view(world, &present, &fills, vg, snapshot, store))
         .collect()
 }
 
@@ -317,6 +328,7 @@ fn seen(
 fn snapshot_view(
     world: &World,
     present: &Present<'_>,
+    fills: &[Fill<'_>],
     vg: &Vg,
     snapshot: &Snapshot,
     store: &Lv,
@@ -330,7 +342,8 @@ fn snapshot_view(
         _ => None,
     };
     let chunk = seen.as_ref().and_then(|seen| seen.chunk);
-    let readers = readers(vg, &store.name).map(|fill| format!("{}/{}", vg.name, fill.volume.name));
+    let readers = fills.iter().filter(|fill| fill.source.store == store.name);
+    let readers = readers.map(|fill| format!("{}/{}", vg.name, fill.volume.name));
     let in_use_by = match &seen {
         Some(seen) if seen.info.open_count > 0 => world.devices.mounts(seen.info.number)?,
         _ => Vec::new(),

@@ -18,7 +18,7 @@ use crate::lvm::lock::Locks;
 pub mod across;
 pub mod activation;
 mod automatic;
-pub mod behind;
+mod behind;
 pub mod blank;
 pub mod converge;
 pub mod desired;
@@ -59,6 +59,7 @@ pub mod tree;
 mod verdict;
 pub mod view;
 pub mod volume;
+mod wait;
 
 pub use observer::{Done, Observer};
 pub use operation::{Mode, Report};

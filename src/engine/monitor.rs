@@ -78,7 +78,7 @@ impl Engine {
                     keepers.entry(vg.clone()).or_insert_with(|| {
                         let (told, ears) = channel();
                         let mut keeper = Keeper::new(self, vg, options.fastest.unwrap_or(FASTEST), board);
-                        let first = keeper.begin();
+                        let first = keeper.begin(|| board.now());
                         scope.spawn(move || keep(&mut keeper, first, &ears, board));
                         told
                     });

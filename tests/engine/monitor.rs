@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, vg, volume};
+use crate::lab::{Lab, MODE, cut, lab_with_volume, lv, restore, snap, vg, volume};
 use dmsnap::dm::DmName;
 use dmsnap::engine::list::Select;
 use dmsnap::engine::monitor::{Board, Keeper, Options, Rate};
 use dmsnap::engine::snapshot::NewSnapshots;
-use dmsnap::engine::view::SnapshotState;
+use dmsnap::engine::view::{SnapshotState, VolumeState};
 use dmsnap::engine::{Done, Observer};
 use dmsnap::metrics::Metrics;
 use dmsnap::units::{Bytes, Size};
@@ -241,4 +241,28 @@ fn until(what: &str, happened: impl Fn() -> bool) {
         std::thread::sleep(ms(5));
     }
     panic!("not within ten seconds: {what}");
+}
+
+#[test]
+fn a_volume_that_is_full_is_made_a_plain_one_by_its_keeper() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    restore(&lab, "a", "copy");
+    let (engine, board) = (lab.engine(), Arc::new(Board::default()));
+    let mut keeper = Keeper::new(&engine, vg(), SLOW, &board);
+    keeper.turn(ms(0)).unwrap();
+    let text = || Metrics::new(Arc::clone(&board)).text().unwrap();
+    let shown = "dmsnap_volume_filled_ratio{vg=\"vg-0\",volume=\"copy\"}";
+    assert!(text().contains(&format!("{shown} 0.0")), "{}", text());
+    lab.kernel.hydrate(&DmName::new("vg--0-copy").unwrap(), 1000).unwrap();
+    // Nobody tells of it: it is looked for every second.
+    keeper.turn(ms(500)).unwrap();
+    assert!(lab.is_filling("copy"));
+    keeper.turn(ms(1100)).unwrap();
+    assert!(!lab.is_filling("copy"));
+    let copy = Select { vg: Some(vg()), names: vec![lv("copy")] };
+    assert_eq!(engine.volumes(&copy).unwrap()[0].state, VolumeState::Active);
+    keeper.turn(ms(1200)).unwrap();
+    assert!(!text().contains(shown), "{}", text());
+    lab.assert_at_rest("when the volume is full");
 }

@@ -3,7 +3,9 @@
 use crate::lab::{
     Lab, MODE, cut, growth, has_volume, lab_with_volume, lv, restoration, restore, size, snap, vg, volume,
 };
-use dmsnap::dm::{DmName, Kernel, Table, Target, UdevFlags};
+use std::time::Duration;
+
+use dmsnap::dm::{DmName, Freeze, Kernel, Table, Target, UdevFlags};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::restore::Restoration;
 use dmsnap::engine::view::{VolumeState, VolumeView};
@@ -62,7 +64,7 @@ fn a_full_volume_is_one_like_any_other_after_the_next_command() {
     lab.assert_at_rest("when it is full");
     let copy = view(&lab, "copy");
     assert_eq!((copy.state, copy.filled_from, copy.progress_percent), (VolumeState::Active, None, None));
-    assert!(!has_volume(&lab, "copy_fill"));
+    assert_eq!(lab.kernel.info(&name("vg--0-copy_fill")).unwrap(), None);
     let table = lab.kernel.table(&name("vg--0-copy"), dmsnap::dm::Slot::Live).unwrap();
     assert!(matches!(table.0[0].target, Target::Linear { .. }), "{table}");
     assert_eq!([0, 1 << 20].map(|at| lab.read("vg--0-copy", at)), [1, 5]);
@@ -80,6 +82,28 @@ fn whoever_waits_finds_it_full() {
         lab.engine().fill(&vg(), &lv("copy"), MODE, &|progress| heard.set(progress.percent())).unwrap();
     assert_eq!((heard.get(), report.objects[0].state), (100.0, VolumeState::Active));
     lab.engine().fill(&vg(), &lv("copy"), MODE, &|_| panic!("there is nothing to fill")).unwrap();
+}
+
+/// Somebody suspends it for a moment, and then it is taken down.
+#[test]
+fn whoever_waits_is_not_told_that_what_went_away_is_full() {
+    let lab = lab();
+    let engine = lab.engine();
+    let copy = name("vg--0-copy");
+    let outcome = std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| engine.fill(&vg(), &lv("copy"), MODE, &|_| {}));
+        std::thread::sleep(Duration::from_millis(10));
+        lab.kernel.suspend(&copy, Freeze::Io).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!waiting.is_finished(), "a suspended volume counts as full");
+        lab.kernel.resume(&copy, UdevFlags::visible()).unwrap();
+        lab.engine().deactivate(&vg(), &[lv("db")], MODE).unwrap();
+        waiting.join().unwrap()
+    });
+    refused(outcome, Kind::InUse, "vg-0/copy is not active any more, and is not full");
+    lab.engine().activate(&vg(), &[lv("db")], MODE).unwrap();
+    hydrate(&lab, 1000);
+    lab.engine().fill(&vg(), &lv("copy"), MODE, &|_| {}).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::lab::{Lab, MODE, cut, growth, has, idle, lab_with_volume, lv, snap, v
 use crate::operations::rollbacks::back;
 use dmsnap::block::Access;
 use dmsnap::dm::sim::Call;
-use dmsnap::dm::{DmName, Status};
+use dmsnap::dm::{DmName, Freeze, Kernel, Status, UdevFlags};
 use dmsnap::engine::rollback::Rollback;
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::store::StoreGrowth;
@@ -240,6 +240,16 @@ fn a_sibling_that_the_merge_would_overflow_is_extended_first() {
     }
 }
 
+/// The kernel says that it is valid.
+#[test]
+fn a_sibling_whose_store_cannot_be_understood_is_not_given_up() {
+    let lab = lab_with_sibling(1, 64);
+    lab.write("vg--0-t-cow", 64 << 10, 0xff);
+    let error = refused(&lab, &back("s"));
+    assert!(error.to_string().contains("may overflow the snapshot vg-0/t"), "{error}");
+    assert_eq!(lab.read(ORIGIN, 0), 5);
+}
+
 #[test]
 fn a_sibling_that_has_room_stays_as_it_is() {
     let lab = lab_with_sibling(6, 64);
@@ -304,6 +314,28 @@ fn who_waits_is_told_when_all_is_merged() {
     });
     assert!(!has(&lab, "s"));
     lab.engine().await_merge(&vg(), &lv("s"), MODE).unwrap();
+}
+
+/// Somebody suspends the origin for a moment: that is no reason to go.
+#[test]
+fn who_waits_for_a_merge_waits_for_a_suspended_origin_too() {
+    let lab = lab_with_changes();
+    lab.engine().merge_snapshot(&back("s"), MODE).unwrap();
+    let engine = lab.engine();
+    lab.kernel.suspend(&name(ORIGIN), Freeze::Io).unwrap();
+    std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| engine.await_merge(&vg(), &lv("s"), MODE));
+        std::thread::sleep(Duration::from_millis(10));
+        lab.kernel.resume(&name(ORIGIN), UdevFlags::visible()).unwrap();
+        merge_all(&lab);
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(!has(&lab, "s"));
+    lab.engine().create_snapshots(&cut(&[("db", "s")]), MODE).unwrap();
+    lab.engine().merge_snapshot(&back("s"), MODE).unwrap();
+    lab.kernel.remove(&name(ORIGIN), UdevFlags::hidden()).unwrap();
+    let error = lab.engine().await_merge(&vg(), &lv("s"), MODE).unwrap_err();
+    assert!(error.to_string().contains("vg-0/db is not active"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gauge::Gauge;
-use crate::engine::view::SnapshotView;
+use crate::engine::view::{SnapshotView, VolumeView};
 use crate::lvm::VgName;
 use crate::units::Bytes;
 
@@ -41,6 +41,8 @@ pub struct Group {
     pub free: Bytes,
     /// Its snapshots, by uuid.
     pub snapshots: BTreeMap<String, Figures>,
+    /// Its volumes that are being filled.
+    pub filling: Vec<VolumeView>,
     /// How often a store was made larger.
     pub extensions: u64,
     /// How often one should have been, and was not.

@@ -13,8 +13,10 @@ use super::policy::{self, Pace};
 use crate::block::Meter;
 use crate::cow::size::covering;
 use crate::dm::{DmName, Status};
+use crate::engine::behind::Behind;
+use crate::engine::list::GroupSeen;
 use crate::engine::view::SnapshotView;
-use crate::engine::{Engine, Mode, behind};
+use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, VgName};
 use crate::units::{Bytes, ChunkSize};
@@ -106,15 +108,15 @@ impl<'e> Keeper<'e> {
     }
 
     /// The first turns, until every store has the room that it needs: how long growing takes here is not known before one has grown.
-    pub fn begin(&mut self) -> Result<Option<Duration>> {
-        let mut turn = self.turn(self.board.now());
+    pub fn begin(&mut self, clock: impl Fn() -> Duration) -> Result<Option<Duration>> {
+        let mut turn = self.turn(clock());
         while self.has_grown && matches!(turn, Ok(Some(_))) {
-            turn = self.turn(self.board.now());
+            turn = self.turn(clock());
         }
         turn
     }
 
-    /// A merge moves without telling.
+    /// Merges and fills move without telling.
     fn reading_again(&self) -> Duration {
         if self.is_behind { PAUSE } else { AT_LEAST_EVERY }
     }
@@ -142,7 +144,7 @@ impl<'e> Keeper<'e> {
         }
         self.window = None;
         self.publish_all(&group);
-        self.end_behind(&group.snapshots, now);
+        self.end_behind(Behind::of(&group.snapshots, &group.filling), now);
         Ok(true)
     }
 
@@ -254,10 +256,9 @@ impl<'e> Keeper<'e> {
     }
 
     /// Ends what the kernel is through with, and comes back while it is not.
-    fn end_behind(&mut self, snapshots: &[SnapshotView], now: Duration) {
-        let work: Vec<_> = snapshots.iter().filter_map(behind::of).collect();
-        self.is_behind = !work.is_empty();
-        if !work.iter().any(|work| work.is_done) || now < self.again {
+    fn end_behind(&mut self, behind: Behind, now: Duration) {
+        self.is_behind = behind.goes_on;
+        if !behind.is_done || now < self.again {
             return;
         }
         match self.engine.end_behind(&self.vg, Mode::default()) {
@@ -284,7 +285,7 @@ impl<'e> Keeper<'e> {
         }
     }
 
-    fn publish_all(&self, group: &crate::engine::list::GroupSeen) {
+    fn publish_all(&self, group: &GroupSeen) {
         let figures = |view: &SnapshotView| {
             let store = self.stores.iter().find(|store| store.uuid == view.uuid);
             let gauge = store.map(|store| store.gauge.clone());
@@ -294,6 +295,7 @@ impl<'e> Keeper<'e> {
         let snapshots = group.snapshots.iter().map(figures).collect();
         self.board.note(&self.vg, |known| {
             (known.size, known.free, known.snapshots) = (group.size, group.free, snapshots);
+            known.filling.clone_from(&group.filling);
         });
     }
 
