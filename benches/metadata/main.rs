@@ -1,7 +1,7 @@
 //! What metadata costs, for volume groups of 10, 1 000 and 10 000 logical volumes: `make bench`.
 //!
 //! Each operation is measured alone and in the two that a command consists of: `open` (read from the disk, checksum, parse, import,
-//! every check) and `commit` (edit, serialise, write, flip). Criterion reports the time for each volume beside the whole:
+//! every check) and `commit` (edit, serialise, write, flip); and then whole commands. Criterion reports the time for each volume beside the whole:
 //! nothing may cost more of it in a large group than in a small one.
 
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ use dmsnap::lvm::{
 };
 use dmsnap::units::{Bytes, Extents, Sectors};
 
+mod commands;
 mod disk;
 mod group;
 
@@ -303,5 +304,6 @@ fn main() {
     editing(&mut criterion);
     committing(&mut criterion);
     converging(&mut criterion);
+    commands::commands(&mut criterion);
     criterion.final_summary();
 }

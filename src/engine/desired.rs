@@ -40,7 +40,8 @@ pub struct Activation<'a> {
 /// The devices that `vg` wants while the roots are active. Volumes that are being removed want none.
 pub fn desired(vg: &Vg, activation: &Activation<'_>) -> Result<DeviceTree> {
     let naming = Naming::new(vg, activation.dev);
-    let fills = fills(vg).collect();
+    // Asked for stack by stack, of which most are not active.
+    let fills = if activation.roots.is_empty() { Vec::new() } else { fills(vg).collect() };
     let mut stacks = Stacks { vg, naming, activation, fills, tree: DeviceTree::default() };
     for name in activation.roots {
         let Some(lv) = vg.lv(name) else { continue };
