@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Engine;
+use super::converge::check_tracked;
+use super::desired::families;
 use super::fill::{built_here, fills, root_of};
 use super::operation::{Change, Mode, Report};
-use super::session::Session;
+use super::session::{Session, roots_in};
 use super::view::VolumeView;
 use super::volume::in_words;
 use crate::error::Result;
@@ -81,9 +83,22 @@ impl Session<'_> {
             let all = filling.map(|fill| &fill.volume.name).chain(stores).chain([root]);
             all.into_iter().try_for_each(|name| self.refuse_in_use(vg.find_lv(name)?))?;
         }
+        self.refuse_untracked(&roots)?;
         let merges = roots.iter().flat_map(|root| vg.snapshots_of(root)).filter(|snapshot| snapshot.merging);
         let notes = merges.map(|snapshot| rests(vg, snapshot)).collect();
         Ok(Change { touched: roots.clone(), deactivate: roots, notes, ..Change::default() })
+    }
+
+    /// An error if a volume runs without one of its snapshots: nothing else tells that what was written meanwhile is lost to it, and
+    /// activated again the two would look sound.
+    fn refuse_untracked(&self, roots: &BTreeSet<LvName>) -> Result<()> {
+        let vg = self.vg();
+        let found = self.found(vg, roots)?;
+        let members = families(vg, roots);
+        let running = roots_in(vg, &self.active(&found, members.into_values()));
+        // What cannot be built is not activated again before that is mended.
+        self.wanted(vg, &found, &running, &BTreeSet::new())
+            .map_or(Ok(()), |wanted| check_tracked(&found, &wanted))
     }
 
     /// The volumes that decide whether these are active.

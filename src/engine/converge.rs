@@ -36,6 +36,15 @@ pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
     Ok(plan)
 }
 
+/// An error if an origin runs without a snapshot that the metadata calls valid.
+pub fn check_tracked(found: &FoundTree, wanted: &DeviceTree) -> Result<()> {
+    cuts(&paired(found, wanted)).map(drop)
+}
+
+fn paired<'a>(found: &'a FoundTree, wanted: &'a DeviceTree) -> Vec<Pair<'a>> {
+    wanted.0.iter().map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) }).collect()
+}
+
 /// A wanted device beside what was found of it.
 struct Pair<'a> {
     uuid: &'a DmUuid,
@@ -106,8 +115,7 @@ struct Difference<'a> {
 
 impl<'a> Difference<'a> {
     fn new(found: &'a FoundTree, wanted: &'a DeviceTree) -> Result<Self> {
-        let mut pairs: Vec<_> =
-            wanted.0.iter().map(|(uuid, node)| Pair { uuid, node, found: found.nodes.get(uuid) }).collect();
+        let mut pairs = paired(found, wanted);
         refuse_squatted_names(found, &pairs)?;
         refuse_unfilled(&pairs)?;
         let wanted_tables = wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect();

@@ -12,7 +12,7 @@ use super::fill::root_of;
 use super::naming::{Layer, Naming};
 use super::operation::Mode;
 use super::plan::Plan;
-use super::tree::{Expected, FoundTree, layers_below};
+use super::tree::{DeviceTree, Expected, FoundTree, layers_below};
 use crate::block::{Access, DevNo, Listed};
 use crate::dm::{DmName, DmUuid, Info, Kernel, Target};
 use crate::error::{Error, Kind, Result};
@@ -235,6 +235,17 @@ impl Session<'_> {
         roots: &BTreeSet<LvName>,
         forced: &BTreeSet<LvName>,
     ) -> Result<Plan> {
+        converge(found, &self.wanted(vg, found, roots, forced)?)
+    }
+
+    /// The devices that the metadata wants then.
+    pub(super) fn wanted(
+        &self,
+        vg: &Vg,
+        found: &FoundTree,
+        roots: &BTreeSet<LvName>,
+        forced: &BTreeSet<LvName>,
+    ) -> Result<DeviceTree> {
         let disks = self.disks();
         let mut waiting = self.waiting_merges(vg, found, roots);
         waiting.retain(|store| !forced.contains(store));
@@ -242,7 +253,7 @@ impl Session<'_> {
         let dev = self.engine.dev();
         let activation =
             Activation { roots, disks: &disks, waiting: &waiting, forced, beginning: &beginning, dev };
-        converge(found, &desired(vg, &activation)?)
+        desired(vg, &activation)
     }
 
     /// The snapshots that nobody has begun yet, and whose origins are suspended; see [`Activation::beginning`].

@@ -171,3 +171,23 @@ fn what_a_dead_process_took_for_a_group_can_be_taken_again() {
     }
     assert!(refused.is_empty(), "{} times:\n{}", refused.len(), refused.join("\n"));
 }
+
+/// Taken down and up again both would look sound, and lack each other's writes.
+#[test]
+fn a_volume_that_ran_without_its_snapshot_is_not_deactivated_before_that_is_removed() {
+    let lab = lab_with_volume();
+    snap(&lab, "s");
+    lab.engine().create_volume(&volume("other", 4), MODE).unwrap();
+    lab.kernel.remove(&DmName::new("vg--0-s").unwrap(), dmsnap::dm::UdevFlags::hidden()).unwrap();
+    lab.write("vg--0-db", 0, 9);
+    for names in [&[][..], &[lv("db")]] {
+        let calls = lab.kernel.calls().len();
+        let error = lab.engine().deactivate(&vg(), names, MODE).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+        assert!(error.to_string().contains("what was written since is lost to it"), "{error}");
+        assert_eq!(lab.kernel.calls().len(), calls);
+    }
+    lab.engine().deactivate(&vg(), &[lv("other")], MODE).unwrap();
+    lab.engine().remove_snapshots(&vg(), &[lv("s")], MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+}

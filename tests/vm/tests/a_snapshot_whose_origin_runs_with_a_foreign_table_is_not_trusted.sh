@@ -38,6 +38,7 @@ untrusted() { # HOW
     fails_with 7 "$lost" dmsnap repair vg
     fails_with 7 "$lost" dmsnap snapshot create vg/o --name more
     fails_with 7 "$lost" dmsnap activate vg/o
+    fails_with 7 "$lost" dmsnap deactivate vg/o
     equal "what is listed" "s" "$(names snapshot vg)"
     # The rest of the group can be worked on.
     dmsnap volume extend vg/plain --size +4M
@@ -56,6 +57,7 @@ untrusted "the snapshot is none"
 dmsetup remove vg-s
 untrusted "the snapshot was removed by hand"
 
-# After it is all taken down the store is what it was when it was last fed, and nothing tells: only while it runs it can be seen.
+# After it is all taken down the store is what it was when it was last fed, and nothing tells: only while it runs it can be seen. So what
+# cannot be trusted is not taken down before it is removed.
 dmsnap deactivate vg
 agreed vg activate vg
