@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::{
-    DmName, Freeze, Kernel, Slot, SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness,
+    DmName, Kernel, Slot, SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness,
     no_such_device,
 };
 use crate::block::DevNo;
@@ -137,10 +137,12 @@ impl<'a> Course<'a> {
                 // Whoever has taken it over ends it.
                 Err(Refusal::Taken) => return Err((number, Refusal::Taken)),
                 Err(refusal) => {
-                    if self.may_have_suspended(number) {
+                    let failed = self.resumed_by(number);
+                    // A suspend may suspend even where it fails; to resume what is not suspended and has no table in wait does nothing.
+                    if failed.is_none() {
                         self.note(number, began);
                     }
-                    self.run_back(self.resumed_by(number), calls);
+                    self.run_back(failed, calls);
                     return Err((number, refusal));
                 }
             }
@@ -170,11 +172,6 @@ impl<'a> Course<'a> {
         let merges = self.resumed_by(step).and_then(|device| self.before.get(device));
         let has_failed = matches!(fired, Err(refusal) if !matches!(refusal, Refusal::Taken));
         has_failed && merges.is_some_and(|before| before.merges) && calls.fire(step).is_ok()
-    }
-
-    /// True for a step that suspends even where it fails.
-    fn may_have_suspended(&self, step: usize) -> bool {
-        matches!(self.steps.get(step), Some(SwitchStep::Suspend(_, Freeze::Unopened)))
     }
 
     /// The device that a step resumes, if the switch suspends it.

@@ -147,3 +147,21 @@ fn a_merge_whose_resume_is_said_to_have_failed_is_gone_on_with() {
     assert!(matches!(target(&kernel, "org"), Some(Target::Merge { .. })));
     assert_eq!(target(&kernel, "s"), Some(Target::Error));
 }
+
+/// The process goes on with other switches, and waits for udev: what it knows to be done is not all that may stand still.
+#[test]
+fn a_suspend_that_is_said_to_have_failed_is_taken_back() {
+    for (freeze, failed) in [(Freeze::FileSystem, 1), (Freeze::Io, 1), (Freeze::Io, 2)] {
+        let (kernel, [_, begins, resumes]) = first_snapshot();
+        live(&kernel, "more", Target::Zero);
+        let [org, more] = ["org", "more"].map(|text| SwitchStep::Suspend(name(text), freeze));
+        let steps = [org, more, begins, resume("more"), resumes];
+        let untrue = crate::steps::Steps::around(
+            |_| Ok(()),
+            move |step| if step == failed { Err(no_such_device(&name("org"))) } else { Ok(()) },
+        );
+        kernel.switch_before(&steps, &untrue).unwrap_err();
+        assert_eq!(kernel.unsettled(), [name("s")], "its maker takes away the snapshot");
+        assert!(matches!(target(&kernel, "org"), Some(Target::Linear { .. })));
+    }
+}
