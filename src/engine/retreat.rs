@@ -1,9 +1,9 @@
 //! What a failed operation goes back to: it has not happened.
 //!
 //! The kernel goes back first and the metadata after it ([`super::round`]): no extent may be free that a live table maps, and what
-//! dies between is found by its mark. Three things cannot be undone, and stay done: an origin went on without a snapshot, a volume was
-//! larger for a moment, in which somebody may have used its end, and an origin was rolled back: such a change is
-//! gone on with, and has happened.
+//! dies between is found by its mark. Three things cannot be undone, and stay done: an origin went on without a snapshot, a volume or a
+//! store was larger for a moment, in which somebody may have used its end, and an origin was rolled back. A change of which all that was
+//! asked for is done so, and every rollback, is gone on with, and has happened.
 
 use std::collections::BTreeSet;
 
@@ -30,12 +30,10 @@ impl Session<'_> {
     /// After a failed plan: the way back to what was `before`, with those volumes active that were.
     pub(super) fn retreat(&self, change: &Change, before: &Vg, active: &BTreeSet<Uuid>) -> Result<Retreat> {
         let found = self.found(before, &change.touched)?;
-        let goes_on = self.has_rolled_back(before, &found);
-        let lasting = if goes_on {
-            change.intent.iter().chain(&change.confirm).cloned().collect()
-        } else {
-            self.done_for_good(before, &found)
-        };
+        let done = self.done_for_good(before, &found);
+        let whole: Vec<_> = change.intent.iter().chain(&change.confirm).cloned().collect();
+        let goes_on = self.has_rolled_back(before, &found) || is_all(before, change, &done, &whole)?;
+        let lasting = if goes_on { whole } else { done };
         let old = before.apply(&lasting)?;
         let plan = self.plan_for(&old, &found, &roots_in(&old, active))?;
         Ok(Retreat { plan, lasting, goes_on })
@@ -91,4 +89,10 @@ impl Session<'_> {
         let mut nodes = uuids.iter().filter_map(|uuid| found.nodes.get(uuid));
         nodes.any(|node| node.table.0.last().is_some_and(|line| line.start + line.length > size))
     }
+}
+
+/// True if what is done for good is the `whole` of a change. A file system that was to grow with its volume may not have.
+fn is_all(before: &Vg, change: &Change, done: &[Edit], whole: &[Edit]) -> Result<bool> {
+    let may_be = !done.is_empty() && change.grow_fs.is_empty();
+    Ok(may_be && before.apply(done)?.lvs == before.apply(whole)?.lvs)
 }
