@@ -28,17 +28,44 @@ pub fn execute(plan: &Plan, kernel: &dyn Kernel, devices: &dyn Devices) -> Resul
     execute_apart(&[plan], kernel, devices).into_iter().next().unwrap_or_else(|| Ok(Executed::default()))
 }
 
-/// Runs plans that share no device: where one of them fails the others go on. What waits for udev is in the cleanups, which begin when
-/// nothing of any plan is suspended any more.
+/// Runs plans that share no device: where one of them fails the others go on.
 pub fn execute_apart(plans: &[&Plan], kernel: &dyn Kernel, devices: &dyn Devices) -> Vec<Result<Executed>> {
+    switch_apart(plans, kernel, devices).clean_up()
+}
+
+/// The same up to the cleanups. What waits for udev is in these: they begin when nothing of any plan is suspended any more, and a switch
+/// that failed may have left something so.
+pub fn switch_apart<'a>(
+    plans: &[&'a Plan],
+    kernel: &'a dyn Kernel,
+    devices: &'a dyn Devices,
+) -> Switched<'a> {
     let mut runs: Vec<_> = plans.iter().map(|plan| Run::new(plan, kernel, devices)).collect();
     let prepared: Vec<_> = runs.iter_mut().map(Run::prepare).collect();
-    let switched = switched(&mut runs, prepared, kernel);
-    let clean_up = |(run, executed): (&mut Run<'_>, Result<Executed>)| {
-        let executed = executed?;
-        run.steps(&run.plan.cleanup).map(|()| executed)
-    };
-    runs.iter_mut().zip(switched).map(clean_up).collect()
+    let outcomes = switched(&mut runs, prepared, kernel);
+    Switched { runs, outcomes }
+}
+
+/// Plans whose switches are over.
+pub struct Switched<'a> {
+    runs: Vec<Run<'a>>,
+    outcomes: Vec<Result<Executed>>,
+}
+
+impl Switched<'_> {
+    /// What became of each so far.
+    pub fn outcomes(&self) -> &[Result<Executed>] {
+        &self.outcomes
+    }
+
+    /// Cleans up behind those that went well; what became of each.
+    pub fn clean_up(self) -> Vec<Result<Executed>> {
+        let clean_up = |(mut run, executed): (Run<'_>, Result<Executed>)| {
+            let executed = executed?;
+            run.steps(&run.plan.cleanup).map(|()| executed)
+        };
+        self.runs.into_iter().zip(self.outcomes).map(clean_up).collect()
+    }
 }
 
 /// Runs the switches of those that are prepared, one after the other, under one guard.

@@ -17,7 +17,7 @@ use crate::block::Access;
 use crate::dm::DmUuid;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::lock;
-use crate::lvm::{Edit, OpenVg, Scan, Uuid, Vg, VgName, remove_vg, wipe_label};
+use crate::lvm::{Edit, OpenVg, Scan, Uuid, Vg, VgName, empty_pv, remove_vg, wipe_label};
 
 impl Engine {
     /// Adds devices to a volume group; those that are no physical volumes yet are labelled.
@@ -41,8 +41,9 @@ impl Engine {
         let global = self.lock_set(mode)?;
         let change = |session: &Session<'_>| {
             let pvs = session.pvs_on(devices)?;
-            let intent = pvs.into_iter().map(|pv| Edit::RemovePv { pv }).collect();
-            Ok(Change { intent, ..Change::default() })
+            let (begin, confirm): (Vec<_>, Vec<_>) = pvs.iter().map(mark::leaving).unzip();
+            let removals = pvs.iter().map(|pv| Edit::RemovePv { pv: *pv });
+            Ok(Change { intent: removals.chain(begin).collect(), confirm, ..Change::default() })
         };
         let views = |session: &Session<'_>| Ok(vec![vg_view(&session.open)]);
         let report = self.run(vg, mode, &format!("vg reduce {vg}"), change, views);
@@ -162,6 +163,32 @@ fn by_id<'s>(scan: &'s Scan, word: &VgName) -> Option<&'s OpenVg> {
 }
 
 impl Session<'_> {
+    /// Leaves of these edits those out by which devices would be forgotten that have left the group and still hold its metadata.
+    pub(super) fn emptied(&self, mut confirm: Vec<Edit>) -> Vec<Edit> {
+        if confirm.iter().any(mark::frees)
+            && let Err(error) = self.empty_left()
+        {
+            tracing::warn!("a device that has left {} still has its metadata: {error}", self.vg().name);
+            confirm.retain(|edit| !mark::frees(edit));
+        }
+        confirm
+    }
+
+    /// Empties the devices that have left the group; the commit of their leave may not have come to it.
+    fn empty_left(&self) -> Result<()> {
+        let left = mark::left(self.vg());
+        for mut pv in self.engine.scan()?.orphans {
+            if !left.contains(&pv.id) || pv.check_free().is_ok() {
+                continue;
+            }
+            if let Some(present) = &mut pv.present {
+                present.device = self.engine.world.devices.open(&present.path, Access::Write)?;
+            }
+            empty_pv(&mut pv)?;
+        }
+        Ok(())
+    }
+
     /// An error if the kernel has devices of the group that dmsnap cannot rename: pools and other things of lvm2's.
     fn refuse_foreign_devices(&self) -> Result<()> {
         let vg = self.vg();

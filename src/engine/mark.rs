@@ -2,11 +2,12 @@
 //!
 //! Tags are the one private thing that lvm2 keeps. A volume or snapshot marked pending was never acknowledged, one marked
 //! deleting is as good as gone: the next command takes it away. One marked changing stays, and the next command sees to its
-//! devices; after a rename the mark has the old name, whose paths may still be there. Volumes and snapshots are marked differently:
-//! what is a snapshot by now and was to be a volume, or the other way, was put to use by lvm2. A snapshot
-//! marked rolling back that the kernel has begun to merge is merged to the end, for nothing leads back; one that it has not begun with
-//! stays a snapshot.
+//! devices; after a rename the mark has the old name, whose paths may still be there. A group has a mark for each device that it lets
+//! go of. Volumes and snapshots are marked differently: what is a snapshot by now and was to be a volume, or the other way, was put to
+//! use by lvm2. A snapshot marked rolling back that the kernel has begun to merge is merged to the end, for nothing leads back; one that
+//! it has not begun with stays a snapshot.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
@@ -19,6 +20,8 @@ const CHANGING: &str = "dmsnap.changing";
 const ROLLING_BACK: &str = "dmsnap.rolling-back";
 /// The old name stands behind it.
 const RENAMING: &str = "dmsnap.renaming=";
+/// The uuid of a physical volume stands behind it.
+const LEAVING: &str = "dmsnap.leaving=";
 /// A bond stands behind each of these.
 const JOINED: &str = "dmsnap.joined=";
 const AWAITS: &str = "dmsnap.awaits=";
@@ -131,6 +134,22 @@ pub fn group_renaming(from: &VgName) -> (Edit, Edit) {
     (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
 }
 
+/// The edits between which a physical volume that has left the group may still hold its metadata.
+pub fn leaving(pv: &Uuid) -> (Edit, Edit) {
+    let tag = tag(&format!("{LEAVING}{pv}"));
+    (Edit::AddVgTag { tag: tag.clone() }, Edit::RemoveVgTag { tag })
+}
+
+/// The physical volumes of which a group says so.
+pub fn left(vg: &Vg) -> BTreeSet<Uuid> {
+    vg.tags.iter().filter_map(|tag| tag.as_str().strip_prefix(LEAVING)?.parse().ok()).collect()
+}
+
+/// True for an edit that says it no longer.
+pub fn frees(edit: &Edit) -> bool {
+    matches!(edit, Edit::RemoveVgTag { tag } if tag.as_str().starts_with(LEAVING))
+}
+
 /// A name has no character that a tag may not have, and is shorter.
 fn renaming_tag(from: &str) -> Tag {
     tag(&format!("{RENAMING}{from}"))
@@ -162,7 +181,7 @@ pub fn unmark_group(vg: &Vg) -> impl Iterator<Item = Edit> {
 fn is_mark(tag: &Tag) -> bool {
     let word = tag.as_str();
     [PENDING, PENDING_SNAPSHOT, DELETING, CHANGING, ROLLING_BACK].contains(&word)
-        || word.starts_with(RENAMING)
+        || [RENAMING, LEAVING].iter().any(|prefix| word.starts_with(prefix))
 }
 
 /// The edits without those that say that a volume is being removed.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::converge::as_it_is;
-use super::execute::{Executed, execute, execute_apart};
+use super::execute::{Executed, execute, switch_apart};
 use super::fate::Fates;
 use super::fill::{self, built_here, is_idle_source};
 use super::mark::{Mark, is_unfinished, unmark, unmark_group};
@@ -199,10 +199,13 @@ impl Session<'_> {
         self.commit(&intent, "recover")?;
         let stacks = std::mem::take(&mut recovery.stacks);
         let plans: Vec<_> = stacks.iter().map(|rescue| &rescue.plan).collect();
-        let outcomes = execute_apart(&plans, self.kernel(), self.engine.world.devices.as_ref());
+        let switched = switch_apart(&plans, self.kernel(), self.engine.world.devices.as_ref());
+        // Before the others clean up and wait for udev: something may stand still.
+        let failed = stacks.iter().zip(switched.outcomes()).filter(|(_, outcome)| outcome.is_err());
+        failed.for_each(|(rescue, _)| self.let_go_on(&rescue.members));
         let mut executed = Executed::default();
         let mut rescued = Vec::new();
-        for (rescue, outcome) in stacks.iter().zip(outcomes) {
+        for (rescue, outcome) in stacks.iter().zip(switched.clean_up()) {
             match outcome {
                 Ok(one) => {
                     executed.frozen.extend(one.frozen);
@@ -214,7 +217,8 @@ impl Session<'_> {
                 }
             }
         }
-        self.commit(&recovery.confirmation(rescued), "recover")?;
+        let confirm = self.emptied(recovery.confirmation(rescued));
+        self.commit(&confirm, "recover")?;
         Ok(executed)
     }
 }

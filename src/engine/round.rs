@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::blank::blank;
 use super::desired::families;
-use super::execute::{Executed, execute_apart};
+use super::execute::{Executed, execute_apart, switch_apart};
 use super::fill::root_of;
 use super::operation::{Change, planned};
 use super::outline::Entry;
@@ -142,7 +142,6 @@ impl<'r, 'e> Round<'r, 'e> {
     pub(super) fn run(mut self) -> Vec<Result<Executed>> {
         self.begin();
         self.carry_out();
-        self.go_back();
         self.confirm();
         self.end()
     }
@@ -226,22 +225,35 @@ impl<'r, 'e> Round<'r, 'e> {
         self.before.apply(&edits)
     }
 
+    /// Who fails in its switch goes back before the others clean up and wait for udev: its volumes may stand still.
     fn carry_out(&mut self) {
-        let plans: Vec<_> = self.members.iter().filter(|m| m.is_going()).map(|m| &m.plan).collect();
         let world = &self.session.engine.world;
-        let outcomes = execute_apart(&plans, self.session.kernel(), world.devices.as_ref());
-        for (member, outcome) in self.going().zip(outcomes) {
-            member.outcome = outcome;
-        }
+        let members = self.members.iter_mut().enumerate().filter(|(_, member)| member.is_going());
+        let (going, plans): (Vec<_>, Vec<_>) =
+            members.map(|(number, member)| (number, std::mem::take(&mut member.plan))).unzip();
+        let plans: Vec<_> = plans.iter().collect();
+        let switched = switch_apart(&plans, world.kernel.as_ref(), world.devices.as_ref());
+        let outcomes = switched.outcomes().to_vec();
+        self.note(going.iter().copied().zip(outcomes.clone()));
+        go_back(std::slice::from_mut(self));
+        let cleaned = going.into_iter().zip(switched.clean_up()).zip(outcomes);
+        self.note(cleaned.filter(|(_, switched)| switched.is_ok()).map(|(cleaned, _)| cleaned));
+        go_back(std::slice::from_mut(self));
     }
 
-    fn go_back(&mut self) {
-        go_back(std::slice::from_mut(self));
+    /// What became of the members of these numbers.
+    fn note(&mut self, outcomes: impl IntoIterator<Item = (usize, Result<Executed>)>) {
+        for (number, outcome) in outcomes {
+            if let Some(member) = self.members.get_mut(number) {
+                member.outcome = outcome;
+            }
+        }
     }
 
     /// Commits that those are done who are, and what is left of those who went back.
     pub(super) fn confirm(&mut self) {
         let done: Vec<_> = self.going().flat_map(|member| member.change.confirm.clone()).collect();
+        let done = self.session.emptied(done);
         if done.is_empty() && !self.members.iter().any(Member::takes_back) {
             return;
         }

@@ -244,14 +244,14 @@ fn write_label(device: &dyn Device, label: &PvLabel) -> Result<()> {
 /// one behind.
 fn release(left: Vec<OpenPv>) {
     for mut pv in left {
-        if let Err(error) = clear(&mut pv) {
+        if let Err(error) = empty_pv(&mut pv) {
             tracing::warn!("{} left its volume group but still has its metadata: {error}", pv.name());
         }
     }
 }
 
-/// Takes the text's places out of the headers, then the mark off the label.
-fn clear(pv: &mut OpenPv) -> Result<()> {
+/// Makes a physical volume one of no group: takes the text's places out of its headers, then the mark off its label.
+pub fn empty_pv(pv: &mut OpenPv) -> Result<()> {
     forget(std::slice::from_mut(pv))?;
     mark(std::slice::from_mut(pv), false)
 }
@@ -274,12 +274,13 @@ fn forget(pvs: &mut [OpenPv]) -> Result<()> {
     Ok(())
 }
 
-/// Removes a volume group without volumes; its physical volumes remain, unused.
+/// Removes a volume group without volumes; its physical volumes remain, unused. The marks go first: without them the group is whole all
+/// the same, while a device with a mark and without a group would be nobody's and not to be had.
 pub fn remove_vg(open: OpenVg) -> Result<Vec<OpenPv>> {
     open.check_removable()?;
     let OpenVg { vg, mut pvs, .. } = open;
     let at = |error: Error| error.at(Context::Vg(vg.name.to_string()));
-    forget(&mut pvs).and_then(|()| mark(&mut pvs, false)).map_err(at)?;
+    mark(&mut pvs, false).and_then(|()| forget(&mut pvs)).map_err(at)?;
     Ok(pvs)
 }
 

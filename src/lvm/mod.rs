@@ -37,7 +37,8 @@ pub use alloc::{ClingTag, Request, allocate};
 pub use apply::extent_size;
 pub use check::{Exempt, Host, Refusal};
 pub use commit::{
-    PvOptions, check_room, commit, create_pv, create_vg, draft_pv, remove_pv, remove_vg, wipe_label, write_pv,
+    PvOptions, check_room, commit, create_pv, create_vg, draft_pv, empty_pv, remove_pv, remove_vg,
+    wipe_label, write_pv,
 };
 pub use edit::{Edit, LvFlag, NewLv, NewPv, NewVg};
 pub use lock::{Locks, Mode, Wait};

@@ -18,7 +18,7 @@ fn content(lab: &Lab, disk: &str) -> Vec<u8> {
 }
 
 /// What the first change writes stays on /dev/sda, what the second writes on /dev/sdb.
-fn split(lab: &Lab, first: impl FnOnce(&Lab), second: impl FnOnce(&Lab)) {
+pub fn split(lab: &Lab, first: impl FnOnce(&Lab), second: impl FnOnce(&Lab)) {
     let before = ["/dev/sda", "/dev/sdb", "/dev/sdc"].map(|disk| (disk, content(lab, disk)));
     first(lab);
     let kept = content(lab, "/dev/sda");
@@ -29,7 +29,7 @@ fn split(lab: &Lab, first: impl FnOnce(&Lab), second: impl FnOnce(&Lab)) {
     lab.disks.device("/dev/sda").unwrap().poke(Bytes::ZERO, &kept);
 }
 
-fn tagged(tag: &str) -> impl FnOnce(&Lab) {
+pub fn tagged(tag: &str) -> impl FnOnce(&Lab) {
     let tag = tag.parse().unwrap();
     move |lab| lab.lvm2_commits(&[Edit::AddVgTag { tag }])
 }

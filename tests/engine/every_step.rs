@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::checker::kernel::World;
 use crate::lab::Lab;
-use crate::operations::cut_ones;
+use crate::operations::{cut_ones, rounds};
 use crate::tally::{Tally, is_long, seed};
 use crate::trial::{Cut, Point, Trial, steps, watched_steps};
 use crate::user::User;
@@ -48,8 +48,25 @@ fn living(kind: &'static str, point: fn(u64) -> Point) {
             let was = trial.lab.kernel.unsettled();
             let unsettled = cut.lab.kernel.unsettled().into_iter().filter(|name| !was.contains(name));
             let mut found: Vec<_> = unsettled.map(|name| format!("{name} is unsettled")).collect();
+            found.extend(trial.undone_at_once(&cut));
             found.extend(settled(&trial, &mut cut, step));
             tally.cut(operation.name, &format!("step {step}"), &found);
+        }
+    }
+    tally.end();
+}
+
+/// Where the way back is refused as well a volume may be left suspended, until the operation goes back: the others of its round do not wait
+/// for udev before that. A fourth refusal would meet that too.
+#[test]
+fn however_many_steps_of_a_round_are_refused_nobody_waits_while_a_volume_is_suspended() {
+    let mut tally = Tally::new("rows of refusals");
+    for operation in cut_ones().filter(|operation| !rounds::parts(operation).is_empty()) {
+        let trial = Trial::new(operation);
+        for (step, length) in (1..=trial.steps).flat_map(|step| (2..=3).map(move |length| (step, length))) {
+            let mut cut = trial.cut(Point::Row(step, length));
+            let found = settled(&trial, &mut cut, step);
+            tally.cut(operation.name, &format!("{length} steps from {step} on"), &found);
         }
     }
     tally.end();

@@ -31,7 +31,7 @@ fn findings(lab: &Lab) -> Findings {
 }
 
 /// Replaces words in a disk's text by words of the same length, checksums included.
-fn forge(lab: &Lab, disk: &str, from: &str, to: &str) {
+pub fn forge(lab: &Lab, disk: &str, from: &str, to: &str) {
     let device = lab.disks.device(disk).unwrap();
     let mut header = device.peek(Bytes(4096), 512);
     let (offset, length) = (u64_at(&header, 40), u64_at(&header, 48));

@@ -1,8 +1,10 @@
 //! A host in memory, and what stands on it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dmsnap::block::mem::MemDevices;
@@ -48,6 +50,29 @@ pub fn random(buffer: &mut [u8]) {
         x ^= x << 17;
         NEXT.set(x);
         *byte = x.to_le_bytes()[3];
+    }
+}
+
+/// An engine that runs on a lab.
+pub struct Running {
+    engine: Engine,
+    /// Where its locks are: whoever waits for one of them shares a round.
+    pub locks: Arc<tempfile::TempDir>,
+    /// Which of several operations were told that they are done.
+    pub done: Mutex<BTreeSet<usize>>,
+}
+
+impl Running {
+    pub fn into_engine(self) -> Engine {
+        self.engine
+    }
+}
+
+impl Deref for Running {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
     }
 }
 
@@ -117,8 +142,8 @@ impl Lab {
         Self { devices: kernel.devices(), disks: disks.clone(), kernel, locks: Arc::clone(&self.locks) }
     }
 
-    pub fn engine_on(&self, kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Engine {
-        Engine::new(World {
+    pub fn engine_on(&self, kernel: Arc<dyn Kernel>, devices: Arc<dyn Devices>) -> Running {
+        let engine = Engine::new(World {
             kernel,
             devices,
             locks: Locks::new(self.locks.path()),
@@ -127,7 +152,8 @@ impl Lab {
             host: Host { name: "lab".into(), system: "Linux lab".into() },
             owner: dmsnap::lvm::Host::default(),
             lvm2: self.settings(),
-        })
+        });
+        Running { engine, locks: Arc::clone(&self.locks), done: Mutex::default() }
     }
 
     /// lvm2's, with every file of this host's out of reach.
@@ -135,12 +161,12 @@ impl Lab {
         dmsnap::lvm::Settings { hints: false, ..dmsnap::lvm::Settings::of_nothing(Path::new("")) }
     }
 
-    pub fn engine(&self) -> Engine {
+    pub fn engine(&self) -> Running {
         self.engine_on(Arc::new(self.kernel.clone()), Arc::new(self.devices.clone()))
     }
 
     /// An engine whose process dies before its `last`-th step: from then on nothing that it asks for happens.
-    pub fn mortal_engine(&self, last: u64) -> Engine {
+    pub fn mortal_engine(&self, last: u64) -> Running {
         let dead = move |step| {
             if step < last { Ok(()) } else { Err(Error::new(Kind::Internal, "the process is dead")) }
         };
@@ -148,11 +174,11 @@ impl Lab {
     }
 
     /// An engine that asks before each of its steps.
-    pub fn engine_with(&self, hook: impl Fn(u64) -> Result<()> + Send + Sync + 'static) -> Engine {
+    pub fn engine_with(&self, hook: impl Fn(u64) -> Result<()> + Send + Sync + 'static) -> Running {
         self.engine_stepping(&Steps::new(hook))
     }
 
-    pub fn engine_stepping(&self, steps: &Steps) -> Engine {
+    pub fn engine_stepping(&self, steps: &Steps) -> Running {
         self.engine_on(
             steps.kernel(Arc::new(self.kernel.clone())),
             steps.devices(Arc::new(self.devices.clone())),
@@ -160,7 +186,7 @@ impl Lab {
     }
 
     /// An engine before whose first step somebody opens a device.
-    pub fn engine_overtaken(&self, device: &str) -> Engine {
+    pub fn engine_overtaken(&self, device: &str) -> Running {
         let (kernel, device) = (self.kernel.clone(), DmName::new(device).unwrap());
         let opened = std::sync::Once::new();
         self.engine_with(move |_| {
@@ -351,10 +377,15 @@ pub fn used_lab_with_volume() -> Lab {
     lab
 }
 
+/// What an idle volume holds at its begin, and what its snapshot does.
+pub const IDLE: [u8; 2] = [8, 7];
+
 /// A volume with a snapshot, neither of them active.
 pub fn idle(lab: &Lab) {
     lab.engine().create_volume(&volume("idle", 4), MODE).unwrap();
+    lab.write("vg--0-idle", 0, IDLE[1]);
     lab.engine().create_snapshots(&cut(&[("idle", "i")]), MODE).unwrap();
+    lab.write("vg--0-idle", 0, IDLE[0]);
     lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
 }
 

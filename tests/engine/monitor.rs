@@ -89,7 +89,8 @@ fn stores_that_need_it_at_once_grow_in_one_commit() {
         lab.engine().create_snapshots(&small(name, "db", 2), MODE).unwrap();
     }
     let commits = Arc::new(Commits::default());
-    let (engine, board) = (lab.engine().observed_by(Arc::clone(&commits) as _), Board::default());
+    let (engine, board) =
+        (lab.engine().into_engine().observed_by(Arc::clone(&commits) as _), Board::default());
     let mut keeper = Keeper::new(&engine, vg(), SLOW, &board);
     keeper.turn(ms(0)).unwrap();
     let before = commits.0.load(Ordering::SeqCst);
@@ -173,7 +174,7 @@ fn a_list_says_when_a_store_is_full_while_a_monitor_knows() {
     let lab = lab_with_large_volume();
     let directory = tempfile::tempdir().unwrap();
     let board = Board::default();
-    let engine = lab.engine().foreseeing(directory.path());
+    let engine = lab.engine().into_engine().foreseeing(directory.path());
     let mut keeper = Keeper::new(&engine, vg(), Rate(1 << 20), &board);
     keeper.turn(ms(0)).unwrap();
     let eta = || engine.snapshots(&Select::default()).unwrap()[0].eta_full_seconds;

@@ -1,13 +1,14 @@
 //! Every command that changes something, in every form in which its steps differ, as the tests of cuts run it.
 
-use crate::lab::Lab;
-use dmsnap::engine::{Engine, Mode};
+use crate::lab::{Lab, Running};
+use dmsnap::engine::Mode;
 use dmsnap::error::Result;
 
 mod activation;
 mod groups;
 mod restores;
 pub mod rollbacks;
+pub mod rounds;
 mod snapshots;
 mod volumes;
 
@@ -17,7 +18,7 @@ pub struct Operation {
     pub command: &'static str,
     pub name: &'static str,
     pub prepare: fn(&Lab),
-    pub run: fn(&Engine, Mode) -> Result<()>,
+    pub run: fn(&Running, Mode) -> Result<()>,
     /// Snapshots of `db` that it keeps whatever happens; their content is checked.
     pub kept: &'static [&'static str],
     pub next: Next,
@@ -32,13 +33,13 @@ pub enum Next {
     Any,
     /// A repair, or the operation itself: nothing in the metadata says that it was begun.
     Repair,
-    /// The operation itself: while devices are missing there is little else that the group allows.
+    /// The operation itself: while devices are missing there is little else that the group allows. If it has happened, a repair.
     Itself,
 }
 
 /// All of them.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [snapshots::ALL, rollbacks::ALL, volumes::ALL, groups::ALL, activation::ALL, restores::ALL]
+    [snapshots::ALL, rollbacks::ALL, volumes::ALL, groups::ALL, activation::ALL, restores::ALL, rounds::ALL]
         .into_iter()
         .flatten()
 }

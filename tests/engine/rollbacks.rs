@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lab::{Lab, MODE, cut, growth, has, idle, lab_with_volume, lv, snap, vg, volume};
+use crate::lab::{IDLE, Lab, MODE, cut, growth, has, idle, lab_with_volume, lv, snap, vg, volume};
 use crate::operations::rollbacks::back;
 use dmsnap::block::Access;
 use dmsnap::dm::sim::Call;
@@ -294,9 +294,10 @@ fn an_inactive_volume_is_rolled_back_when_it_comes_up() {
     let error = lab.engine().await_merge(&vg(), &lv("i"), MODE).unwrap_err();
     assert!(error.to_string().contains("vg-0/idle is not active"), "{error}");
     lab.engine().activate(&vg(), &[lv("idle")], MODE).unwrap();
-    // Nothing had changed: there is nothing to merge.
+    lab.kernel.merge(&name("vg--0-idle"), usize::MAX).unwrap();
     lab.engine().await_merge(&vg(), &lv("i"), MODE).unwrap();
     assert!(!has(&lab, "i") && has(&lab, "before"));
+    assert_eq!(["vg--0-idle", "vg--0-before"].map(|one| lab.read(one, 0)), [IDLE[1], IDLE[0]]);
     lab.assert_at_rest("when it is up");
 }
 

@@ -17,7 +17,8 @@ pub struct Tally {
     kind: &'static str,
     began: Instant,
     counts: Vec<(&'static str, u64)>,
-    wrong: Vec<String>,
+    /// By operation.
+    wrong: Vec<(&'static str, String)>,
 }
 
 impl Tally {
@@ -37,7 +38,7 @@ impl Tally {
             _ => self.counts.push((operation, 1)),
         }
         if !found.is_empty() {
-            self.wrong.push(format!("{operation}, {place}:\n    {}", found.join("\n    ")));
+            self.wrong.push((operation, format!("{operation}, {place}:\n    {}", found.join("\n    "))));
         }
     }
 
@@ -54,7 +55,12 @@ impl Tally {
             each.join(", ")
         );
         std::io::stderr().write_all(line.as_bytes()).unwrap();
-        let shown = wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+        // The first of each operation tells most.
+        let firsts = wrong
+            .iter()
+            .enumerate()
+            .filter(|(at, (operation, _))| !wrong.iter().take(*at).any(|(before, _)| before == operation));
+        let shown = firsts.take(20).map(|(_, (_, text))| text.as_str()).collect::<Vec<_>>().join("\n");
         assert!(wrong.is_empty(), "{} of {total} are wrong:\n{shown}", wrong.len());
         assert!(total > 0);
     }

@@ -1,6 +1,7 @@
 //! Operations on one volume group that come at once: what they share, and that each has the outcome that it would have alone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,12 @@ pub fn until(what: &str, is_so: impl Fn() -> bool) {
 
 /// Lets these wait for the group, in this order, and then begin together.
 pub fn at_once(lab: &Lab, engine: &Engine, acts: Vec<Act<'_>>) -> Vec<Result<()>> {
-    let other = Locks::new(lab.locks.path());
+    waiting_together(lab.locks.path(), engine, acts)
+}
+
+/// The same where the locks are.
+pub fn waiting_together(locks: &Path, engine: &Engine, acts: Vec<Act<'_>>) -> Vec<Result<()>> {
+    let other = Locks::new(locks);
     let held = other.vg(&vg(), lock::Mode::Exclusive, lock::Wait::Forever).unwrap();
     thread::scope(|scope| {
         let mut threads = Vec::new();

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use crate::checker::disk::{Disk, Vg};
 use crate::checker::kernel::{Dev, Line, World};
 use crate::checker::rules::{Findings, History, Metadata, always, at_rest};
-use crate::lab::{Lab, MODE, has_volume, used_lab_with_volume, volume};
-use crate::operations::{Next, Operation};
+use crate::lab::{IDLE, Lab, MODE, Running, has_volume, used_lab_with_volume, volume};
+use crate::operations::{Next, Operation, rounds};
 use crate::user::User;
-use dmsnap::dm::{Kernel, Reached, Slot};
-use dmsnap::engine::Engine;
+use dmsnap::dm::{DmName, Kernel, Reached, Slot};
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::error::{Error, Kind, Result};
 use dmsnap::steps::Steps;
@@ -59,6 +58,8 @@ pub struct State {
     active: Vec<String>,
     /// The disks with labels.
     labels: BTreeSet<String>,
+    /// Those among them that say that a group uses them, and none has them.
+    claimed: BTreeSet<String>,
 }
 
 impl State {
@@ -78,8 +79,14 @@ impl State {
         active.sort();
         let mut lines = metadata.signature();
         lines.retain(|line| !is_next(line));
-        let labels = metadata.labels.iter().map(|label| label.disk.clone()).collect();
-        Self { metadata: lines, active, labels }
+        let has = |id: &str| metadata.groups.values().any(|vg| vg.pvs.iter().any(|pv| pv.id == id));
+        let claimed = metadata.labels.iter().filter(|label| label.used && !has(&label.id));
+        Self {
+            metadata: lines,
+            active,
+            labels: metadata.labels.iter().map(|label| label.disk.clone()).collect(),
+            claimed: claimed.map(|label| label.disk.clone()).collect(),
+        }
     }
 
     fn now(lab: &Lab) -> Self {
@@ -95,6 +102,10 @@ pub struct Trial {
     pub user: User,
     pub before: State,
     pub after: State,
+    /// What it comes to when only some of its parts are done, by their numbers.
+    partly: Vec<(BTreeSet<usize>, State)>,
+    /// The idle volume and its snapshot, by uuid.
+    idle: Option<[String; 2]>,
     /// What the user had written when the snapshots that are kept were taken, and when the operation began.
     pub kept_at: usize,
     pub begun_at: usize,
@@ -108,6 +119,10 @@ pub struct Cut {
     pub lab: Lab,
     pub user: User,
     pub outcome: Result<()>,
+    /// Those of its parts that were told that they are done.
+    pub done: BTreeSet<usize>,
+    /// A single step was refused, so it could undo what it did: what failed has not happened.
+    pub is_refused: bool,
     /// The process that was cut did not die: it could undo what it did.
     pub is_alive: bool,
     pub steps: u64,
@@ -125,6 +140,8 @@ pub enum Point {
     Death(u64),
     /// The first step does not happen, and the process hears so; before the second one it dies.
     Broken(u64, u64),
+    /// From the step on so many do not happen, and the process hears so each time.
+    Row(u64, u64),
 }
 
 fn failed(what: &str) -> Result<()> {
@@ -138,6 +155,7 @@ pub fn steps(user: &User, point: Point) -> Steps {
         user.turn();
         match point {
             Point::Refused(at) | Point::Broken(at, _) if step == at => failed("this step is refused"),
+            Point::Row(at, length) if (at..at + length).contains(&step) => failed("these steps are refused"),
             Point::Death(at) | Point::Broken(_, at) if step >= at => failed("the process is dead"),
             _ => Ok(()),
         }
@@ -169,8 +187,10 @@ impl Trial {
         let lab = used_lab_with_volume();
         let mut user = User::new(&lab, &["db"]);
         (operation.prepare)(&lab);
-        if has_volume(&lab, "wal") {
-            user = User::new(&lab, &["db", "wal"]);
+        let others = ["wal", "wide"].into_iter().filter(|name| is_written_to(&lab, operation, name));
+        let volumes: Vec<_> = ["db"].into_iter().chain(others).collect();
+        if volumes.len() > 1 {
+            user = User::new(&lab, &volumes);
         }
         let kept_at = if operation.kept.is_empty() { 0 } else { 16 };
         if has_volume(&lab, "afar") {
@@ -179,9 +199,14 @@ impl Trial {
         (0..5).for_each(|_| user.turn());
         let before = State::now(&lab);
         let world = World::of(&lab);
-        let known = snapshots(&Metadata::of(&world)).into_iter().map(|(_, store, _)| store).collect();
+        let there = snapshots(&Metadata::of(&world));
+        let idle = there.iter().find(|(.., name)| name == "i");
+        let idle = idle.map(|(origin, store, _)| [origin.clone(), store.clone()]);
+        let known = there.into_iter().map(|(_, store, _)| store).collect();
         let (begun_at, after) = (user.writes(), before.clone());
-        let mut trial = Self { operation, lab, user, before, after, kept_at, begun_at, known, steps: 0 };
+        let partly = partly(&lab, operation);
+        let mut trial =
+            Self { operation, lab, user, before, after, partly, idle, kept_at, begun_at, known, steps: 0 };
         let done = trial.cut(Point::Nowhere);
         done.outcome.unwrap_or_else(|error| panic!("{}: {error}", operation.name));
         assert!((operation.happened)(&done.lab), "{}: it has not happened", operation.name);
@@ -201,19 +226,22 @@ impl Trial {
     pub fn run(&self, steps: impl FnOnce(&Lab, &User) -> Steps) -> Cut {
         let (lab, user) = self.host();
         let steps = steps(&lab, &user);
-        let outcome = (self.operation.run)(&lab.engine_stepping(&steps), MODE);
-        Cut { lab, user, outcome, is_alive: true, steps: steps.taken() }
+        let engine = lab.engine_stepping(&steps);
+        let outcome = (self.operation.run)(&engine, MODE);
+        let done = engine.done.lock().unwrap().clone();
+        Cut { lab, user, outcome, done, is_refused: false, is_alive: true, steps: steps.taken() }
     }
 
     pub fn cut(&self, point: Point) -> Cut {
         let cut = self.run(|_, user| steps(user, point));
-        Cut { is_alive: !matches!(point, Point::Death(_) | Point::Broken(..)), ..cut }
+        let is_alive = !matches!(point, Point::Death(_) | Point::Broken(..));
+        Cut { is_alive, is_refused: matches!(point, Point::Refused(_)), ..cut }
     }
 
     /// The next command, on each group, in one order or the other.
-    pub fn next(&self, engine: &Engine, number: u64) -> Result<()> {
+    pub fn next(&self, engine: &Running, number: u64) -> Result<()> {
         if self.operation.next == Next::Itself {
-            return (self.operation.run)(engine, MODE);
+            return (self.operation.run)(engine, MODE).or_else(|_| repair_all(engine));
         }
         let mut groups = engine.vg_names()?.0;
         if number % 4 > 1 {
@@ -234,25 +262,39 @@ impl Trial {
     pub fn judge(&self, cut: &Cut) -> Findings {
         let world = World::of(&cut.lab);
         let metadata = Metadata::of(&world);
-        let mut wrong = self.at_rest(&world, &metadata);
+        let mut wrong = at_rest(&world, &metadata);
         wrong.extend(cut.lab.kernel.violations());
         wrong.extend(cut.user.failures());
         let now = State::of(&world, &metadata);
         self.compare(&now, cut, &mut wrong);
         self.content(&world, &metadata, &cut.user, &mut wrong);
+        self.idle_content(&cut.lab, &metadata, &mut wrong);
         wrong
     }
 
-    /// What is wrong, but for what is known to be left: the metadata of a device that has left its group, which is older and is read by
-    /// nobody.
-    pub fn at_rest(&self, world: &World, metadata: &Metadata) -> Findings {
-        let mut wrong = at_rest(world, metadata);
-        let known: &[&str] = match self.operation.command {
-            "vg reduce" => &["240:2 has seqno", "240:2 is none of vg-0 and has its metadata"],
-            _ => &[],
-        };
-        wrong.retain(|what| !known.iter().any(|known| what.starts_with(known)));
-        wrong
+    /// What sleeps is looked at when it has been woken, on a copy of the host. A snapshot that is merged is none any more: its volume
+    /// holds what it held.
+    pub fn idle_content(&self, lab: &Lab, metadata: &Metadata, wrong: &mut Findings) {
+        let Some([volume, snapshot]) = &self.idle else { return };
+        let [own, old] = IDLE;
+        let is_rolled_back = self.is_rolled_back(metadata, volume);
+        let lab = lab.fork();
+        if let Err(error) = lab.engine().activate(&lab.group(), &[], MODE) {
+            wrong.push(format!("what is idle does not come up: {error} {:?}", error.chain()));
+        }
+        let world = World::of(&lab);
+        let begin = |uuid: &str| Some(world.read(&world.device(uuid)?.number, 0).ok()?.first().copied());
+        let all = snapshots(&Metadata::of(&world));
+        let is_there = |store: &String| !(is_rolled_back && store == snapshot);
+        let stores = all.iter().filter(|(origin, store, _)| origin == volume && is_there(store));
+        let stores = stores.map(|(_, store, _)| (store, if store == snapshot { old } else { own }));
+        let shows = if is_rolled_back { old } else { own };
+        for (uuid, wanted) in stores.chain(world.device(volume).map(|_| (volume, shows))) {
+            let shown = begin(uuid);
+            if shown != Some(Some(wanted)) {
+                wrong.push(format!("{uuid}, which is idle, holds {shown:?} and not {wanted}"));
+            }
+        }
     }
 
     fn compare(&self, now: &State, cut: &Cut, wrong: &mut Findings) {
@@ -270,13 +312,57 @@ impl Trial {
         if !is_least || !now.labels.is_subset(&(labels[0] | labels[1])) {
             wrong.push(format!("labels are on {:?}", now.labels));
         }
+        if !now.claimed.is_subset(&self.before.claimed) {
+            wrong.push(format!("{:?} are of no group and not to be had", now.claimed));
+        }
+    }
+
+    /// What fails has not happened, or a mark says what the next command makes of it. Two things may have happened: a volume is larger though
+    /// its file system is not, and what is written to one device alone is there although its flush is said to have failed.
+    pub fn undone_at_once(&self, cut: &Cut) -> Findings {
+        let now = State::now(&cut.lab);
+        let is_marked = |line: &String| line.contains("dmsnap.");
+        let is_before = (&now.metadata, &now.active) == (&self.before.metadata, &self.before.active);
+        let lags = self.operation.name == "growth with the file system";
+        let may_be_after = now == self.after && (lags || self.is_on_one_device());
+        let may_differ = may_be_after || now.metadata.iter().any(is_marked) || self.may_be_part(&now, cut);
+        if !cut.is_refused || cut.outcome.is_ok() || is_before || may_differ {
+            return Findings::new();
+        }
+        vec![format!("it failed and has happened: {now:#?}\nwanted {:#?}", self.before)]
+    }
+
+    /// The group that it makes, changes or removes has one device.
+    fn is_on_one_device(&self) -> bool {
+        let [before, after] = [&self.before.metadata, &self.after.metadata];
+        let differs = |line: &&String| !(before.contains(line) && after.contains(line));
+        let mut lines = before.iter().chain(after).filter(differs);
+        lines.any(|line| line.ends_with(": 1 devices []"))
+    }
+
+    /// Some of its parts have happened, whatever is active.
+    pub fn is_some(&self, now: &State) -> bool {
+        self.partly.iter().any(|(_, state)| state.metadata == now.metadata)
+    }
+
+    /// Some of its parts are done, with those that were told so.
+    fn is_partly(&self, now: &State, done: &BTreeSet<usize>) -> bool {
+        let is_so = |(parts, state): &(BTreeSet<usize>, State)| {
+            done.is_subset(parts) && (&state.metadata, &state.active) == (&now.metadata, &now.active)
+        };
+        self.partly.iter().any(is_so)
     }
 
     /// Volumes come up and go down one by one. So does the kernel let go of snapshots, and what it let go of cannot come back: who is told
     /// that a removal of several failed may find some of them gone, but who is told nothing finds all of them or none. A store that was made
-    /// larger for a rollback stays so: it may be in use.
+    /// larger, for a rollback or beside others, stays so: its end may be in use.
     fn may_be_part(&self, now: &State, cut: &Cut) -> bool {
+        if !self.partly.is_empty() {
+            return self.is_partly(now, &cut.done);
+        }
         let [before, after] = [&self.before, &self.after];
+        let is_known = |line: &String| before.metadata.contains(line) || after.metadata.contains(line);
+        let is_each_known = |now: &State| now.active == before.active && now.metadata.iter().all(is_known);
         match self.operation.command {
             "activate" => {
                 let is_less =
@@ -293,12 +379,9 @@ impl Trial {
                 let relations = |state: &State| -> Vec<_> {
                     state.metadata.iter().filter(|line| line.contains(" of ")).cloned().collect()
                 };
-                let is_known =
-                    |line: &String| before.metadata.contains(line) || after.metadata.contains(line);
-                now.active == before.active
-                    && relations(now) == relations(before)
-                    && now.metadata.iter().all(is_known)
+                is_each_known(now) && relations(now) == relations(before)
             }
+            "monitor" => cut.is_alive && cut.outcome.is_err() && is_each_known(now),
             _ => false,
         }
     }
@@ -381,7 +464,7 @@ impl Trial {
             let error = (self.operation.run)(&cut.lab.engine(), MODE).err();
             let is_partial = cut.is_alive && self.operation.command == "snapshot remove";
             if let Some(error) = error {
-                if is_partial && error.kind() == Kind::NotFound {
+                if !self.partly.is_empty() || is_partial && error.kind() == Kind::NotFound {
                     return wrong;
                 }
                 wrong.push(format!("a second attempt fails: {error}"));
@@ -390,10 +473,36 @@ impl Trial {
         cut.user.turn();
         cut.user.disturb();
         let (lab, user) = (cut.lab.clone(), cut.user.clone());
-        let again = Cut { lab, user, outcome: Ok(()), is_alive: true, steps: 0 };
+        let done = BTreeSet::new();
+        let again = Cut { lab, user, outcome: Ok(()), done, is_refused: false, is_alive: true, steps: 0 };
         wrong.extend(self.judge(&again));
         wrong
     }
+}
+
+/// Each group, as far as it can be: one that lacks devices cannot.
+pub fn repair_all(engine: &Running) -> Result<()> {
+    engine.vg_names()?.0.iter().for_each(|vg| drop(engine.repair(vg, MODE)));
+    Ok(())
+}
+
+/// Somebody writes to it whatever the operation does.
+fn is_written_to(lab: &Lab, operation: &Operation, name: &str) -> bool {
+    let is_active =
+        DmName::new(format!("vg--0-{name}")).is_ok_and(|top| lab.kernel.info(&top).unwrap().is_some());
+    is_active && operation.command != "volume remove"
+}
+
+/// What there is when only some parts of an operation are done.
+fn partly(lab: &Lab, operation: &Operation) -> Vec<(BTreeSet<usize>, State)> {
+    let parts = rounds::parts(operation);
+    let some = |which: usize| {
+        let lab = lab.fork();
+        let done = (0..parts.len()).filter(|number| which >> number & 1 == 1).collect::<BTreeSet<_>>();
+        done.iter().for_each(|number| parts[*number](&lab.engine(), MODE).unwrap());
+        (done, State::now(&lab))
+    };
+    if parts.is_empty() { Vec::new() } else { (0..1 << parts.len()).map(some).collect() }
 }
 
 impl Cut {
@@ -402,7 +511,7 @@ impl Cut {
         let lab = self.lab.fork();
         let user = self.user.on(&lab);
         let outcome = self.outcome.as_ref().map_err(Clone::clone).copied();
-        Self { lab, user, outcome, is_alive: self.is_alive, steps: self.steps }
+        Self { lab, user, outcome, done: self.done.clone(), ..*self }
     }
 
     /// The host as the watchdog of its dead process leaves it, if it died in a switch: in each way in which it may have said how far it

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
 
-use crate::lab::{Lab, cut, differ, has_volume, other, vg, volume};
+use crate::lab::{Lab, Running, cut, differ, has_volume, other, vg, volume};
 use crate::together::{Act, MODE, at_once, create, kinds, lab_with_volumes, make, remove, seqno, until};
+use dmsnap::engine::Mode;
 use dmsnap::engine::volume::NewVolume;
-use dmsnap::engine::{Engine, Mode};
 use dmsnap::error::{Error, Kind};
 use dmsnap::units::{Bytes, Size};
 use nix::fcntl::{Flock, FlockArg};
@@ -41,7 +41,7 @@ impl Gate {
 }
 
 /// An engine that stops before its first step until the gate is opened.
-fn gated(lab: &Lab) -> (Engine, Arc<Gate>) {
+fn gated(lab: &Lab) -> (Running, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let inner = gate.clone();
     let engine = lab.engine_with(move |step| {

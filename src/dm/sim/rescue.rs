@@ -20,9 +20,12 @@ pub struct Begun {
 /// Runs a switch, and notes how far it comes.
 pub fn noted(kernel: &SimKernel, steps: &[SwitchStep], witness: &dyn Witness) -> Result<SwitchReport> {
     let course = Course::new(kernel, steps)?;
-    let (all, before) = (steps.to_vec(), course.before().to_vec());
-    kernel.state().switch = Some(Begun { steps: all, before, step: 0, back: 0 });
-    let report = in_words(course, &mut Noted { kernel, single: Single { kernel, steps, witness } })?;
+    let mut begun = Some(Begun { steps: steps.to_vec(), before: course.before().to_vec(), step: 0, back: 0 });
+    // A process that died in another switch does not get to this one: that shows when a call is made.
+    if kernel.state().switch.is_none() {
+        kernel.state().switch = begun.take();
+    }
+    let report = in_words(course, &mut Noted { kernel, single: Single { kernel, steps, witness }, begun })?;
     kernel.state().switch = None;
     Ok(report)
 }
@@ -57,6 +60,8 @@ impl SimKernel {
 struct Noted<'a> {
     kernel: &'a SimKernel,
     single: Single<'a, SimKernel>,
+    /// What is noted from the first call on.
+    begun: Option<Begun>,
 }
 
 impl Noted<'_> {
@@ -77,8 +82,16 @@ impl Noted<'_> {
 
 impl Calls for Noted<'_> {
     fn fire(&mut self, step: usize) -> Done {
-        self.note(|begun| begun.step = step);
-        self.single.fire(step)
+        if self.begun.is_none() {
+            self.note(|begun| begun.step = step);
+        }
+        let done = self.single.fire(step);
+        if done.is_ok()
+            && let Some(begun) = self.begun.take()
+        {
+            self.kernel.state().switch = Some(begun);
+        }
+        done
     }
 
     fn clear(&mut self, device: usize, before: &Before) -> Done {

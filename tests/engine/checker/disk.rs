@@ -14,6 +14,8 @@ pub struct Label {
     /// Without hyphens.
     pub id: String,
     pub areas: Vec<Area>,
+    /// It says that a group uses it.
+    pub used: bool,
 }
 
 /// What a metadata area holds.
@@ -77,9 +79,11 @@ impl Disk {
         let header = u32_at(sector, 20) as usize;
         let id = String::from_utf8_lossy(&sector[header..header + 32]).into_owned();
         let (_, at) = extents(sector, header + 40);
-        let (areas, _) = extents(sector, at);
+        let (areas, at) = extents(sector, at);
+        // An extension of a version from 1 on: 1 is the flag.
+        let used = u32_at(sector, at) > 0 && u32_at(sector, at + 4) & 1 == 1;
         let areas = areas.into_iter().map(|(start, size)| self.area(start, size)).collect();
-        Some(Label { disk: self.number.clone(), id, areas })
+        Some(Label { disk: self.number.clone(), id, areas, used })
     }
 
     fn area(&self, start: u64, size: u64) -> Area {

@@ -1,8 +1,10 @@
 //! Bringing volumes up and down, and putting them right.
 
 use super::{Next, Operation};
-use crate::lab::{Lab, MODE, cut, has, idle, lv, snap, striped, vg};
+use crate::disputes::{split, tagged};
+use crate::lab::{Lab, MODE, cut, has, idle, lv, snap, striped, vg, volume};
 use dmsnap::dm::{DmName, Freeze, Kernel};
+use dmsnap::engine::Mode;
 use dmsnap::engine::view::SnapshotState;
 
 pub const ALL: &[Operation] = &[
@@ -81,6 +83,20 @@ pub const ALL: &[Operation] = &[
         kept: &["a"],
         next: Next::Repair,
         happened: |lab| lab.kernel.unsettled().is_empty(),
+    },
+    Operation {
+        command: "repair",
+        name: "the version of one device for the whole group",
+        prepare: |lab| {
+            snap(lab, "a");
+            split(lab, tagged("one"), tagged("two"));
+        },
+        run: |engine, mode| engine.settle(&vg(), "/dev/sda".as_ref(), mode).map(drop),
+        kept: &["a"],
+        next: Next::Itself,
+        happened: |lab| {
+            lab.engine().create_volume(&volume("proof", 1), Mode { dry_run: true, ..MODE }).is_ok()
+        },
     },
 ];
 

@@ -1,9 +1,10 @@
 //! Labels and volume groups.
 
 use super::{Next, Operation};
+use crate::judged::forge;
 use crate::lab::{MODE, cut, lv, other, snap, vg, volume};
 use dmsnap::engine::Mode;
-use dmsnap::engine::setup::Labelling;
+use dmsnap::engine::setup::{Labelling, NewGroup};
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::volume::NewVolume;
 use dmsnap::units::Bytes;
@@ -42,6 +43,21 @@ pub const ALL: &[Operation] = &[
         happened: |lab| lab.engine().pvs().unwrap().len() == 2,
     },
     Operation {
+        command: "pv remove",
+        name: "the end of a label of a group that let go of it while it was away",
+        prepare: |lab| {
+            let bare = Labelling { metadata_copies: Some(0), ..Labelling::default() };
+            lab.engine().extend_group(&vg(), &["/dev/sdc".into()], bare, MODE).unwrap();
+            let disk = lab.disks.remove("/dev/sdc".as_ref()).unwrap();
+            lab.engine().drop_missing(&vg(), MODE).unwrap();
+            lab.disks.plug(disk);
+        },
+        run: |engine, mode| engine.remove_pvs(&["/dev/sdc".into()], true, mode).map(drop),
+        kept: &[],
+        next: Next::Any,
+        happened: |lab| lab.engine().pvs().unwrap().len() == 2,
+    },
+    Operation {
         command: "vg create",
         name: "another group",
         prepare: |_| {},
@@ -67,7 +83,7 @@ pub const ALL: &[Operation] = &[
         prepare: |lab| drop(lab.engine().create_group(&other(), MODE).unwrap()),
         run: |engine, mode| engine.remove_group(&other().name, mode).map(drop),
         kept: &[],
-        next: Next::Any,
+        next: Next::Repair,
         happened: |lab| lab.engine().vgs(None).unwrap().len() == 1,
     },
     Operation {
@@ -92,6 +108,23 @@ pub const ALL: &[Operation] = &[
         kept: &[],
         next: Next::Any,
         happened: |lab| lab.engine().vgs(None).unwrap().iter().any(|vg| vg.name == "other2"),
+    },
+    Operation {
+        command: "vg rename",
+        name: "renaming one of two groups of one name",
+        prepare: |lab| {
+            let twin = NewGroup { name: "vg-1".parse().unwrap(), ..other() };
+            lab.engine().create_group(&twin, MODE).unwrap();
+            forge(lab, "/dev/sdc", "vg-1 {", "vg-0 {");
+        },
+        run: |engine, mode| {
+            let twin = engine.vgs(None)?.into_iter().find(|vg| vg.pv_count == 1);
+            let id = twin.map(|vg| vg.uuid).unwrap_or_default();
+            engine.rename_group(&id.parse()?, &"other".parse()?, mode).map(drop)
+        },
+        kept: &[],
+        next: Next::Itself,
+        happened: |lab| lab.engine().vgs(None).unwrap().iter().any(|vg| vg.name == "other"),
     },
     Operation {
         command: "vg extend",

@@ -60,12 +60,7 @@ pub const ALL: &[Operation] = &[
     Operation {
         command: "snapshot rollback",
         name: "a rollback of an inactive volume",
-        prepare: |lab| {
-            idle(lab);
-            lab.engine().activate(&vg(), &[lv("idle")], MODE).unwrap();
-            lab.write("vg--0-idle", 0, 7);
-            lab.engine().deactivate(&vg(), &[lv("idle")], MODE).unwrap();
-        },
+        prepare: idle,
         run: |engine, mode| {
             let rollback = Rollback { undo: Some(lv("u")), ..back("i") };
             engine.merge_snapshot(&rollback, mode).map(drop)
