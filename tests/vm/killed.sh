@@ -17,7 +17,7 @@ killing_ground() {
 # Functions the test provides: prepare (bring the world to where the command makes sense), the_command (run it, through "$@"),
 # judge (what must hold afterwards beyond what always must).
 killed_at_every_step() { # [STRIDE]
-    local step status stride=${1:-1}
+    local step status stride=${1:-1} killed=0
     survey
     for ((step = 1 + RANDOM % stride; step <= 500; step += stride)); do
         prepare >/dev/null
@@ -26,6 +26,7 @@ killed_at_every_step() { # [STRIDE]
         if [ $status = 0 ]; then
             [ $step -gt $stride ] || fail "DMSNAP_KILL_AT=$step killed nothing"
             echo "lived from step $step on"
+            echo "tally: $killed commands killed before a step"
             always
             judge
             lvm2_content vg
@@ -36,6 +37,7 @@ killed_at_every_step() { # [STRIDE]
         [ $((step % 3)) != 0 ] || nothing_live_is_free
         next >next.said 2>&1 || { cat next.said; fail "step $step: the next command failed with status $?"; }
         echo "killed before step $step"
+        killed=$((killed + 1))
         always
         judge
     done

@@ -40,6 +40,11 @@ short_or_long() { # SHORT LONG
     if [ -n "$DMSNAP_LONG" ]; then echo "$2"; else echo "$1"; fi
 }
 
+# Of what is cut at every step each so many, everyday and in a soak, which draws the first by lot; each one with `make test-long`.
+each_so_many() { # NUMBER
+    if [ "$DMSNAP_LONG" = 1 ]; then echo 1; else echo "$1"; fi
+}
+
 # Waits until the command succeeds.
 eventually() { # SECONDS COMMAND...
     local until=$((SECONDS + $1))

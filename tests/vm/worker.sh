@@ -1,4 +1,5 @@
 # One of those who work at once: see workers.sh. Its volumes are in `volumes`, by name: ORIGIN:TAGS:MIB, without size if it has an origin.
+# What rolls back or copies is held against what it was made from, at its begin: there alone a worker writes.
 
 worker() { # LETTER
     local letter=$1 count text row number=0
@@ -19,7 +20,7 @@ text_of() { # ARRAY
 
 # One command, and what it comes to.
 step() {
-    local name command=() status=0 cut=''
+    local name command=() status=0 cut='' twin='' source='' copy='' wanted_sum='' kind
     # Each step is at least two lines in the notes: so a name is never given twice.
     number=$((number + 1))
     while [ ${#command[@]} = 0 ]; do
@@ -29,6 +30,8 @@ step() {
     done
     text_of wanted
     note "$letter" may "$text"
+    echo "$kind" >>"$RESULTS/kinds.$letter"
+    [ -z "$source" ] || wanted_sum=$(sum "$source")
     [ -z "$cut" ] || echo "before $cut $(promised acknowledged)" >>"$RESULTS/cuts"
     execute || status=$?
     case $status in
@@ -40,6 +43,8 @@ step() {
            for name in "${!volumes[@]}"; do wanted[$name]=${volumes[$name]}; done ;;
         *) refused ;;
     esac
+    [ -z "$twin" ] || twins
+    [ -z "$source" ] || shows
     [ -z "$cut" ] || echo "behind $cut $(promised started)" >>"$RESULTS/cuts"
     volumes=()
     for name in "${!wanted[@]}"; do volumes[$name]=${wanted[$name]}; done
@@ -65,8 +70,10 @@ execute() {
 settle() {
     local rows found row old new answers
     "$DMSNAP" -q repair vg >"/tmp/said.$letter" 2>&1 || { cat "/tmp/said.$letter"; fail "repair after a kill of: ${command[*]}"; }
-    # Of copies that differ lvm2 warns: somebody else may have been killed meanwhile, and nobody has come after that one yet.
-    mapfile -t answers < <(lvs "${columns[@]}" 2>/dev/null)
+    [ -z "$copy$source" ] || eventually 60 nothing_behind $letter
+    # Of copies that differ lvm2 warns: somebody else may have been killed meanwhile, and nobody has come after that one yet. What the
+    # others have under way looks as it may.
+    mapfile -t answers < <(lvs "${columns[@]}" 2>/dev/null | sed -n "/^ *$letter/p")
     rows_of "${answers[@]}"
     mine $letter
     text_of wanted
@@ -81,7 +88,8 @@ settle() {
 # A command that makes sense, in `command`, and what will be there behind it, in `wanted`; none if it makes no sense now.
 draw() {
     local name=$letter$number own=() snapshots=() on_origin=0 each victim='' size=0
-    local kinds=(make make cut_origin cut_origin cut_own cut_both grow rename uncut remove switch)
+    local kinds=(make make cut_origin cut_origin cut_own cut_own cut_both cut_across grow grow_store rename uncut remove switch scribble
+        scribble roll_back roll_back restore clone)
     for each in "${!volumes[@]}"; do
         case ${volumes[$each]} in
             ::*) own+=("$each") ;;
@@ -90,7 +98,29 @@ draw() {
         esac
     done
     [ ${#own[@]} = 0 ] || victim=${own[RANDOM % ${#own[@]}]} size=${volumes[$victim]##*:}
-    "${kinds[RANDOM % ${#kinds[@]}]}"
+    kind=${kinds[RANDOM % ${#kinds[@]}]}
+    $kind
+}
+
+# Both tools see a volume's node only while it is active.
+is_active() { [ -e "/dev/vg/$1" ]; }
+sum() { dd "if=/dev/vg/$1" iflag=direct bs=64k count=4 status=none | md5sum; }
+
+# What was to be as `source` was is so, if it has happened.
+shows() {
+    [ -n "${wanted[$copy]-}" ] && is_active "$copy" || return 0
+    case $kind in roll_back) [ -z "${wanted[$source]-}" ] || return 0 ;; esac
+    equal "the begin of $copy after: ${command[*]}" "$wanted_sum" "$(sum "$copy")"
+}
+
+# A snapshot in each of two groups, or none in either; the other one has served then.
+twins() {
+    local there='' here=''
+    "$DMSNAP" -q repair vh >"/tmp/said.$letter" 2>&1 || { cat "/tmp/said.$letter"; fail "repair of the other group after: ${command[*]}"; }
+    ! "$DMSNAP" snapshot list "vh/$twin" >/dev/null 2>&1 || there=there
+    [ -z "${wanted[$twin]-}" ] || here=there
+    equal "the snapshot in the other group after: ${command[*]}" "$here" "$there"
+    [ -z "$there" ] || "$DMSNAP" -q snapshot remove "vh/$twin"
 }
 
 by() { # WORDS-OF-LVM2 WORDS-OF-DMSNAP
@@ -112,7 +142,7 @@ cut_origin() {
 cut_own() {
     [ -n "$victim" ] && [ ${#snapshots[@]} -lt 4 ] || return 0
     wanted[$name]=$victim::
-    by "lvcreate -q -y -s -n $name -L 5m vg/$victim" "snapshot create vg/$victim --name $name"
+    by "lvcreate -q -y -s -n $name -L 2m vg/$victim" "snapshot create vg/$victim --name $name --size 2M"
 }
 
 # lvm2 has no groups.
@@ -120,6 +150,57 @@ cut_both() {
     [ -n "$victim" ] && [ $letter != l ] && [ $on_origin -lt 2 ] || return 0
     cut=$name wanted[$name]=origin:: wanted[${name}g]=$victim::
     by '' "snapshot create vg/origin vg/$victim --name $name --name ${name}g"
+}
+
+# lvm2 knows nothing of instants in several groups.
+cut_across() {
+    [ $letter != l ] && [ $on_origin -lt 2 ] || return 0
+    cut=$name twin=$name wanted[$name]=origin::
+    by '' "snapshot create vg/origin vh/far --name $name --name $name"
+}
+
+# Stores are of no size here. One that can hold everything stays as it is; lvm2 calls that an error.
+grow_store() {
+    each=${snapshots[RANDOM % (${#snapshots[@]} + 1)]-}
+    [ -n "$each" ] && [ $letter != l ] || return 0
+    by '' "snapshot extend vg/$each --size +1M"
+}
+
+# Not more than a snapshot's store has room for.
+scribble() {
+    [ -n "$victim" ] && is_active $victim || return 0
+    command=(dd if=/dev/urandom "of=/dev/vg/$victim" oflag=direct conv=notrunc bs=64k "seek=$((RANDOM % 3))" count=2 status=none)
+}
+
+# What lvm2 merges it merges behind.
+roll_back() {
+    local undo=''
+    copied_from || return 0
+    unset "wanted[$source]"
+    copy=$victim
+    [ $((RANDOM % 2)) = 0 ] || undo="--undo $name" wanted[$name]=$victim::
+    by '' "snapshot rollback vg/$source --merge --wait $undo"
+}
+
+restore() {
+    copied_from && [ ${#own[@]} -lt 5 ] || { source=''; return 0; }
+    copy=$name wanted[$name]=::$size
+    by '' "snapshot restore vg/$source --to vg/$name --size ${size}M --wait"
+}
+
+clone() {
+    [ -n "$victim" ] && [ $letter != l ] && is_active $victim && [ ${#own[@]} -lt 5 ] || return 0
+    source=$victim copy=$name wanted[$name]=::$size
+    by '' "volume clone vg/$victim --to vg/$name --wait"
+}
+
+# An active snapshot of the victim, in `source`.
+copied_from() {
+    [ -n "$victim" ] && [ $letter != l ] && is_active $victim || return 1
+    for each in "${snapshots[@]}"; do
+        [[ ${volumes[$each]} != $victim::* ]] || ! is_active $each || source=$each
+    done
+    [ -n "$source" ]
 }
 
 # Under snapshots lvm2 does not extend.

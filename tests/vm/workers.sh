@@ -27,8 +27,11 @@ live_on() { # SECONDS
 world() {
     dd if=/dev/zero of=/dev/ubda bs=1M count=2 oflag=direct status=none
     dd if=/dev/zero of=/dev/ubdb bs=1M count=2 oflag=direct status=none
+    dd if=/dev/zero of=/dev/ubdc bs=1M count=2 oflag=direct status=none
     dmsnap -q vg create vg --extent-size 1M /dev/ubda /dev/ubdb >/dev/null
     dmsnap -q volume create vg/origin --size 4M >/dev/null
+    dmsnap -q vg create vh --extent-size 1M /dev/ubdc >/dev/null
+    dmsnap -q volume create vh/far --size 4M >/dev/null
     "$TOOLS/writer" write /dev/vg/origin "${ring[@]}" --last 8192 --sync none --state /tmp/state >/tmp/writer
     sync /dev/vg/origin
     cp /tmp/state "$RESULTS/state"
@@ -65,8 +68,11 @@ vanished() {
 judge() {
     local worker name what number is may found ends
     local -A before=() behind=()
+    [ $((RANDOM % 2)) = 0 ] || twins_of_the_killed
     opened
+    eventually 60 nothing_behind abl
     changed
+    twins_of_the_killed
     for worker in "${workers[@]}"; do
         recall $worker
         mine $worker
@@ -82,10 +88,30 @@ judge() {
     last=$ends
 }
 
+# In the other group there is nothing but what a killed worker has not come to remove: half of what there is here.
+twins_of_the_killed() {
+    local name
+    dmsnap -q repair vh >/dev/null
+    dmsnap -q activate vh >/dev/null
+    for name in $(names snapshot vh); do
+        lvs "vg/$name" >/dev/null 2>&1 || fail "the other group has $name, and this one has not"
+        dmsnap -q snapshot remove "vh/$name"
+    done
+}
+
+# The kernel merges and fills by itself, and who comes next ends what is done.
+nothing_behind() { # LETTERS
+    local all
+    "$DMSNAP" -q repair vg >/dev/null || return
+    all=$("$DMSNAP" -o json snapshot list vg && "$DMSNAP" -o json volume list vg) || return
+    ! jq -e "(.snapshots // .volumes)[] | select(.merging or .state == \"filling\") | select(.name | test(\"^[$1]\"))" <<<"$all" >/dev/null
+}
+
 tally() {
     cat "${workers[@]/#/$RESULTS/}" "$RESULTS/cuts" | awk '{ count[$1]++ } END {
         printf "tally: %d commands in random order, %d commands killed, %d snapshots under writes\n",
             count["may"], count["killed"], count["before"] }'
+    cat "$RESULTS"/kinds.* | sort | uniq -c | awk '{ printf "%s%d times %s", (NR == 1 ? "tally: " : ", "), $1, $2 } END { print "" }'
 }
 
 note() { # WORKER WORD VOLUMES

@@ -17,5 +17,5 @@ judge() {
     fi
     hold_the_file s
 }
-killed_at_every_step "$(short_or_long 6 1)"
+killed_at_every_step "$(each_so_many 6)"
 exists snapshot t || fail "an acknowledged snapshot is not there"

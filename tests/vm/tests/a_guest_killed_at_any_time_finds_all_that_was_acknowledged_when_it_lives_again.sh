@@ -1,4 +1,4 @@
-# disks: 128M 128M
+# disks: 128M 128M 64M
 # kills: 5
 # timeout: 240
 

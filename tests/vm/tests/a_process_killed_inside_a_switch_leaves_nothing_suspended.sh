@@ -5,6 +5,7 @@
 # second I/O goes on, with no other command run. The next one puts everything right.
 . "$TOP/tests/vm/halted.sh"
 busy_origin
+killed=0
 
 killed_inside() { # UNDO ARGUMENT...
     local undo=$1 step
@@ -25,6 +26,7 @@ killed_inside() { # UNDO ARGUMENT...
         kernel_at_rest
         equal "the file" "$known" "$(md5sum <origin/file)"
         echo "$*: killed before step $step"
+        killed=$((killed + 1))
     done
 }
 
@@ -60,3 +62,4 @@ killed_inside "with first" snapshot remove vg/first
 kill $writer
 wait $writer
 lvm2_content vg
+echo "tally: $killed commands killed inside a switch"

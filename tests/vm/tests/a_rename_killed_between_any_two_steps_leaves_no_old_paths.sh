@@ -44,7 +44,7 @@ renamed_and_killed() { # ARGUMENT...
     fail "no end after 200 steps"
 }
 
-stride=$(short_or_long 7 1)
+stride=$(each_so_many 7)
 renamed_and_killed volume rename vg/v w
 dmsnap volume rename vg/w v
 renamed_and_killed vg rename vg new

@@ -46,4 +46,4 @@ judge() {
     hold_the_file s before
 }
 step=0
-killed_at_every_step "$(short_or_long 5 1)"
+killed_at_every_step "$(each_so_many 5)"

@@ -10,5 +10,5 @@ judge() {
     exists snapshot first || fail "the first snapshot is gone"
     hold_the_file first s
 }
-killed_at_every_step "$(short_or_long 6 1)"
+killed_at_every_step "$(each_so_many 6)"
 exists snapshot s || fail "an acknowledged snapshot is not there"

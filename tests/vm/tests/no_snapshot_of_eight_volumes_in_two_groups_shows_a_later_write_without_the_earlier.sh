@@ -20,6 +20,7 @@ writer=$!
 eventually 60 test -s /tmp/state
 
 cuts=$(short_or_long 15 1000)
+[ "$DMSNAP_LONG" != soak ] || cuts=100
 for ((cut = 1; cut <= cuts; cut++)); do
     before=$("$TOOLS/writer" state /tmp/state acknowledged)
     dmsnap -q snapshot create "${origins[@]}" "${names[@]}" >/dev/null

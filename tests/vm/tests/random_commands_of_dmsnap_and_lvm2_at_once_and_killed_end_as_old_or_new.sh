@@ -1,4 +1,4 @@
-# disks: 128M 128M
+# disks: 128M 128M 64M
 # timeout: 240
 
 . "$TOP/tests/vm/workers.sh"

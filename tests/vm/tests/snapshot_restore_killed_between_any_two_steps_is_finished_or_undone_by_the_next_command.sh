@@ -17,5 +17,5 @@ judge() {
     hold_the_file stays
     ! exists volume copy || cmp /dev/vg/stays /dev/vg/copy || fail "copy is not what it was restored from"
 }
-killed_at_every_step "$(short_or_long 6 1)"
+killed_at_every_step "$(each_so_many 6)"
 exists volume copy || fail "an acknowledged restore did not happen"

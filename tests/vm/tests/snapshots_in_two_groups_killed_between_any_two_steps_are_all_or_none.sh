@@ -15,7 +15,7 @@ done
 sync
 known=$(cat a/file b/file | md5sum)
 
-stride=$(short_or_long 7 1)
+stride=$(each_so_many 7)
 both=0 none=0
 for ((step = 1 + RANDOM % stride; ; step += stride)); do
     [ $step -le 500 ] || fail "no end after 500 steps"
@@ -49,5 +49,6 @@ for ((step = 1 + RANDOM % stride; ; step += stride)); do
     [ $status != 0 ] || break
 done
 echo "killed before up to step $step: $none times none, $both times both"
+echo "tally: $((none + both - 1)) commands killed before a step"
 [ $none -gt 0 ] || fail "nothing was killed"
 for group in a b; do lvm2_content vg$group; done

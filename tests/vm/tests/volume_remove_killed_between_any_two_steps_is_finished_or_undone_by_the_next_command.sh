@@ -11,5 +11,5 @@ the_command() { "$@" volume remove vg/v --with-snapshots; }
 judge() {
     ! exists snapshot s || exists volume v || fail "a snapshot without its origin"
 }
-killed_at_every_step "$(short_or_long 6 1)"
+killed_at_every_step "$(each_so_many 6)"
 ! exists volume v || fail "an acknowledged removal did not happen"
