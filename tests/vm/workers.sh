@@ -8,8 +8,9 @@
 
 workers=(a b l) # a and b use dmsnap, l uses lvm2
 
-# The test: until the guest is killed, or in its last life for so many seconds.
+# The test: until the guest is killed, or in its last life for so many seconds once the world is there.
 live_on() { # SECONDS
+    local until
     if [ -e "$RESULTS/ready" ]; then
         vanished
         judge
@@ -17,7 +18,8 @@ live_on() { # SECONDS
     else
         world
     fi
-    while [ "$LIFE" -lt "$LIVES" ] || [ $SECONDS -lt "$1" ]; do
+    until=$((SECONDS + $1))
+    while [ "$LIFE" -lt "$LIVES" ] || [ $SECONDS -lt $until ]; do
         work
         judge
     done
@@ -35,7 +37,7 @@ world() {
     "$TOOLS/writer" write /dev/vg/origin "${ring[@]}" --last 8192 --sync none --state /tmp/state >/tmp/writer
     sync /dev/vg/origin
     cp /tmp/state "$RESULTS/state"
-    (cd "$RESULTS" && touch cuts "${workers[@]}")
+    (cd "$RESULTS" && touch cuts "${workers[@]}" "${workers[@]/#/kinds.}")
     touch "$RESULTS/ready"
     last=8192
 }
@@ -111,7 +113,7 @@ tally() {
     cat "${workers[@]/#/$RESULTS/}" "$RESULTS/cuts" | awk '{ count[$1]++ } END {
         printf "tally: %d commands in random order, %d commands killed, %d snapshots under writes\n",
             count["may"], count["killed"], count["before"] }'
-    cat "$RESULTS"/kinds.* | sort | uniq -c | awk '{ printf "%s%d times %s", (NR == 1 ? "tally: " : ", "), $1, $2 } END { print "" }'
+    cat "$RESULTS"/kinds.* | sort | uniq -c | awk '{ printf "%s%d times %s", (NR == 1 ? "tally: " : ", "), $1, $2 } END { if (NR) print "" }'
 }
 
 note() { # WORKER WORD VOLUMES
