@@ -196,13 +196,15 @@ clone() {
     by '' "volume clone vg/$victim --to vg/$name --wait"
 }
 
-# An active snapshot of the victim, in `source`.
+# An active snapshot of a volume of its own, in `source`; the volume is the victim.
 copied_from() {
-    [ -n "$victim" ] && [ $letter != l ] && is_active $victim || return 1
+    local all=()
     for each in "${snapshots[@]}"; do
-        [[ ${volumes[$each]} != $victim::* ]] || ! is_active $each || source=$each
+        [[ ${volumes[$each]} = origin:* ]] || ! is_active $each || all+=($each)
     done
-    [ -n "$source" ]
+    [ $letter != l ] && [ ${#all[@]} -gt 0 ] || return 1
+    source=${all[RANDOM % ${#all[@]}]}
+    victim=${volumes[$source]%%:*} size=${volumes[${volumes[$source]%%:*}]##*:}
 }
 
 # Under snapshots lvm2 does not extend.
