@@ -21,7 +21,7 @@ use crate::dm::{Info, Slot, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::free::FreeMap;
 use crate::lvm::scan::{Finding, OpenPv, OpenVg, Scan};
-use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
+use crate::lvm::{Lv, LvName, Role, Snapshot, Uuid, Vg, VgName};
 use crate::units::{Bytes, Extents, Sectors};
 
 /// Which objects are listed.
@@ -35,6 +35,7 @@ pub struct Select {
 
 /// What a group has, and what it has it on.
 pub(super) struct GroupSeen {
+    pub(super) id: Uuid,
     pub(super) size: Bytes,
     pub(super) free: Bytes,
     pub(super) disks: Vec<DevNo>,
@@ -95,6 +96,7 @@ impl Engine {
         let scan = self.scan()?;
         let Some(open) = scan.vgs.iter().find(|open| open.vg.name == *vg) else { return Ok(None) };
         Ok(Some(GroupSeen {
+            id: open.vg.id,
             size: open.vg.size(),
             free: open.vg.free(),
             disks: open.pvs.iter().filter_map(OpenPv::number).collect(),

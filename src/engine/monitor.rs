@@ -5,6 +5,7 @@
 //! whoever shows it. Everything that changes goes the road of the commands; the monitor holds nothing that its death would lose.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -61,8 +62,15 @@ impl Engine {
         std::thread::scope(|scope| {
             let mut keepers: BTreeMap<VgName, Sender<()>> = BTreeMap::new();
             let (mut ready, mut renewed, mut news) = (Some(ready), None::<Instant>, None::<Instant>);
+            // Nothing is sent: who has looked at its group once lets go of its end.
+            let (first_look, first_looks) = channel::<Infallible>();
+            let mut first_look = Some(first_look);
             while !stop.load(Ordering::SeqCst) {
-                let is_news = events.wait(BEAT)?.is_some();
+                let have_looked = || first_looks.recv_timeout(BEAT) == Err(RecvTimeoutError::Disconnected);
+                if let Some(ready) = ready.take_if(|_| renewed.is_some() && have_looked()) {
+                    ready();
+                }
+                let is_news = renewed.is_some() && events.wait(BEAT)?.is_some();
                 let is_fresh = |when: Option<Instant>, age| when.is_some_and(|when| when.elapsed() < age);
                 if !is_news && !is_fresh(news, SETTLING) && is_fresh(renewed, AT_LEAST_EVERY) {
                     continue;
@@ -77,15 +85,13 @@ impl Engine {
                 for vg in self.kept_groups(options)? {
                     keepers.entry(vg.clone()).or_insert_with(|| {
                         let (told, ears) = channel();
-                        let mut keeper = Keeper::new(self, vg, options.fastest.unwrap_or(FASTEST), board);
-                        let first = keeper.begin(|| board.now());
-                        scope.spawn(move || keep(&mut keeper, first, &ears, board));
+                        let keeper = Keeper::new(self, vg, options.fastest.unwrap_or(FASTEST), board);
+                        let first_look = first_look.clone();
+                        scope.spawn(move || keep(keeper, first_look, &ears, board));
                         told
                     });
                 }
-                if let Some(ready) = ready.take() {
-                    ready();
-                }
+                first_look = None;
             }
             Ok(())
         })
@@ -99,8 +105,10 @@ impl Engine {
 }
 
 /// A keeper's life: until its group is gone, or nobody wants to tell it anything any more.
-fn keep(keeper: &mut Keeper<'_>, first: Result<Option<Duration>>, ears: &Receiver<()>, board: &Board) {
-    let mut turn = first;
+fn keep(mut keeper: Keeper<'_>, first_look: Option<Sender<Infallible>>, ears: &Receiver<()>, board: &Board) {
+    // It may wait for the group's lock.
+    let mut turn = keeper.begin(|| board.now());
+    drop(first_look);
     let mut complaint = String::new();
     loop {
         let wait = match turn {

@@ -58,6 +58,44 @@ impl Engine {
         wanted: &[(LvName, Bytes)],
         mode: Mode,
     ) -> Result<Report<SnapshotView>> {
+        match self.widen_together(vg, wanted, mode) {
+            // It is one of them that the kernel cannot have larger, or no plan can be made for.
+            Err(error) if wanted.len() > 1 && error.kind() != Kind::NoSpace => {
+                self.widen_apart(vg, wanted, mode)
+            }
+            report => report,
+        }
+    }
+
+    /// Each in commits of its own; an error if none of them can grow.
+    fn widen_apart(
+        &self,
+        vg: &VgName,
+        wanted: &[(LvName, Bytes)],
+        mode: Mode,
+    ) -> Result<Report<SnapshotView>> {
+        let (mut report, mut first) = (Report::default(), None);
+        for one in wanted {
+            match self.widen_together(vg, std::slice::from_ref(one), mode) {
+                Ok(own) => report.absorb(own),
+                Err(error) => {
+                    report.notes.push(error.to_string());
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        match first {
+            Some(error) if report.objects.is_empty() => Err(error),
+            _ => Ok(report),
+        }
+    }
+
+    fn widen_together(
+        &self,
+        vg: &VgName,
+        wanted: &[(LvName, Bytes)],
+        mode: Mode,
+    ) -> Result<Report<SnapshotView>> {
         let names: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
         let (stores, wanted) = (in_words(vg, &names), wanted.to_vec());
         let report = self.share(Shared {
@@ -163,7 +201,7 @@ impl Session<'_> {
     }
 
     /// Of a store that the kernel does not tell of: whether it is lost, and its chunk size. Nothing of one that was never in use.
-    fn header_of(&self, store: &Lv) -> Result<Option<(bool, Bytes)>> {
+    pub(super) fn header_of(&self, store: &Lv) -> Result<Option<(bool, Bytes)>> {
         let span = Span::new(&self.open, store.name.as_str(), &store.segments)?;
         match Store::open(&span) {
             Ok(store) => Ok(Some((!store.header.valid, store.header.chunk_size.bytes()))),

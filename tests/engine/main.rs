@@ -29,3 +29,4 @@ mod turns;
 mod user;
 mod vgs;
 mod volumes;
+mod watched;

@@ -12,13 +12,13 @@ use super::gauge::{Gauge, Rate, Sample};
 use super::policy::{self, Pace};
 use crate::block::Meter;
 use crate::cow::size::covering;
-use crate::dm::{DmName, Status};
+use crate::dm::{DmUuid, Status};
 use crate::engine::behind::Behind;
 use crate::engine::list::GroupSeen;
 use crate::engine::view::SnapshotView;
-use crate::engine::{Engine, Mode};
-use crate::error::{Error, Kind, Result};
-use crate::lvm::{LvName, VgName};
+use crate::engine::{Engine, Mode, Report};
+use crate::error::{Kind, Result};
+use crate::lvm::{LvName, Uuid, VgName};
 use crate::units::{Bytes, ChunkSize};
 
 /// What an extension is taken for before one was seen.
@@ -51,13 +51,16 @@ pub struct Keeper<'e> {
     again: Duration,
     /// The kernel works on something behind.
     is_behind: bool,
+    /// A store that nothing is known of could not be asked.
+    is_unseen: bool,
 }
 
 /// A store that may be full one day.
 struct Watched {
     name: LvName,
     uuid: String,
-    device: DmName,
+    /// Known by its uuid: a rename that was cut leaves it under its old name.
+    device: DmUuid,
     covering: Bytes,
     gauge: Gauge,
     /// What had been written to the disks when it was looked at.
@@ -82,6 +85,7 @@ impl<'e> Keeper<'e> {
             is_foretelling: false,
             again: Duration::ZERO,
             is_behind: false,
+            is_unseen: false,
         }
     }
 
@@ -101,7 +105,7 @@ impl<'e> Keeper<'e> {
         let written = self.written()?;
         self.measure(now, written);
         self.look(now, written)?;
-        self.extend(now)?;
+        self.extend(now);
         self.foretell(now);
         let least = self.stores.iter().filter(|store| !store.is_short).map(|store| store.gauge.last().room());
         Ok(Some(least.min().map_or(policy::LONGEST, |room| policy::tick(room, &self.pace))))
@@ -116,9 +120,9 @@ impl<'e> Keeper<'e> {
         turn
     }
 
-    /// Merges and fills move without telling.
+    /// Merges and fills move without telling, and so does a device that goes on.
     fn reading_again(&self) -> Duration {
-        if self.is_behind { PAUSE } else { AT_LEAST_EVERY }
+        if self.is_behind || self.is_unseen { PAUSE } else { AT_LEAST_EVERY }
     }
 
     /// Reads the group; false if it is gone. What is known of its stores stays known.
@@ -135,12 +139,16 @@ impl<'e> Keeper<'e> {
         let written = self.written()?.unwrap_or(Bytes::ZERO);
         let mut known: BTreeMap<_, _> =
             std::mem::take(&mut self.stores).into_iter().map(|store| (store.uuid.clone(), store)).collect();
+        self.is_unseen = false;
         for view in &group.snapshots {
             let before = known.remove(&view.uuid);
             if before.is_some() && view.invalid {
                 tracing::error!("snapshot {}/{} is lost: its store was full", view.vg, view.name);
             }
-            self.stores.extend(watched(view, before, now, written)?);
+            let device = device_of(group.id, view)?;
+            let usage = usage(self.engine, &device)?;
+            self.is_unseen |= matches!(usage, Seen::Suspended) && before.is_none();
+            self.stores.extend(watched(view, device, &usage, before, now, written)?);
         }
         self.window = None;
         self.publish_all(&group);
@@ -206,7 +214,7 @@ impl<'e> Keeper<'e> {
     }
 
     /// Makes those stores larger that need it, the most urgent first.
-    fn extend(&mut self, now: Duration) -> Result<()> {
+    fn extend(&mut self, now: Duration) {
         let needs = |store: &Watched| {
             let size = policy::wanted(&store.gauge, store.covering, &self.pace)?;
             (!store.is_short || now >= self.again)
@@ -215,7 +223,7 @@ impl<'e> Keeper<'e> {
         let mut wanted: Vec<_> = self.stores.iter().filter_map(needs).collect();
         self.has_grown = false;
         if wanted.is_empty() {
-            return Ok(());
+            return;
         }
         wanted.sort_by_key(|(left, ..)| left.unwrap_or(Duration::MAX));
         let wanted: Vec<_> = wanted.into_iter().map(|(_, name, size)| (name, size)).collect();
@@ -244,14 +252,10 @@ impl<'e> Keeper<'e> {
             self.again = now + PAUSE;
         }
         self.has_grown = grown > 0;
-        complain(&self.vg, &short, report.as_ref().err());
+        complain(&self.vg, &short, &report);
         self.publish(grown, elapsed);
-        match report {
-            Err(error) if error.kind() != Kind::NoSpace => {
-                self.read = None;
-                Err(error)
-            }
-            _ => Ok(()),
+        if report.is_err_and(|error| error.kind() != Kind::NoSpace) {
+            self.read = None;
         }
     }
 
@@ -315,15 +319,27 @@ impl<'e> Keeper<'e> {
     }
 }
 
-/// A store that can be full, with what was known of it; nothing of one that cannot be, or of which the kernel tells nothing.
+/// The device by which a snapshot is used.
+fn device_of(vg: Uuid, view: &SnapshotView) -> Result<DmUuid> {
+    let lv: Uuid = view.uuid.parse()?;
+    DmUuid::for_volume(vg.compact(), lv.compact(), None)
+}
+
+/// A store that can be full, with what was known of it; nothing of one that cannot be, or of which the kernel tells nothing. It is as large
+/// as the kernel says: the metadata is ahead of that where somebody died while the store grew.
 fn watched(
     view: &SnapshotView,
+    device: DmUuid,
+    usage: &Seen,
     before: Option<Watched>,
     at: Duration,
     seen: Bytes,
 ) -> Result<Option<Watched>> {
-    let Some(used) = view.used_bytes.filter(|_| !view.merging) else { return Ok(None) };
-    let sample = Sample { at, used, total: view.cow_size_bytes };
+    let sample = match usage {
+        Seen::Usage(used, total) if !view.merging => Sample { at, used: *used, total: *total },
+        Seen::Suspended => return Ok(before),
+        _ => return Ok(None),
+    };
     let covering = covering(view.size_bytes.sectors_ceil(), ChunkSize::new(view.chunk_bytes)?).bytes();
     if sample.total >= covering {
         return Ok(None);
@@ -335,7 +351,6 @@ fn watched(
         }
         None => (Gauge::new(sample), false),
     };
-    let device = DmName::for_volume(&view.vg, &view.name, None)?;
     let (name, uuid) = (view.name.parse()?, view.uuid.clone());
     Ok(Some(Watched { name, uuid, device, covering, gauge, seen, is_short }))
 }
@@ -349,14 +364,14 @@ enum Seen {
     Changed,
 }
 
-fn usage(engine: &Engine, device: &DmName) -> Result<Seen> {
+fn usage(engine: &Engine, device: &DmUuid) -> Result<Seen> {
     let kernel = engine.world.kernel.as_ref();
-    match kernel.info(device)? {
+    let name = match kernel.find(device)? {
         Some(info) if info.suspended => return Ok(Seen::Suspended),
-        Some(info) if info.live => {}
+        Some(info) if info.live => info.name,
         _ => return Ok(Seen::Changed),
-    }
-    match kernel.status(device).map(|status| status.into_iter().next()) {
+    };
+    match kernel.status(&name).map(|status| status.into_iter().next()) {
         Ok(Some(Status::Store { used, total, merging: false, .. })) => {
             Ok(Seen::Usage(used.bytes(), total.bytes()))
         }
@@ -371,10 +386,17 @@ fn since(before: Bytes, now: Bytes) -> Bytes {
     Bytes(now.get().wrapping_sub(before.get()))
 }
 
-fn complain(vg: &VgName, short: &[(LvName, Option<Duration>)], error: Option<&Error>) {
+fn complain(vg: &VgName, short: &[(LvName, Option<Duration>)], report: &Result<Report<SnapshotView>>) {
     for (name, left) in short {
         let left = left.map_or_else(String::new, |left| format!(", and is full in {} s", left.as_secs()));
-        let why = error.map_or_else(|| format!("volume group {vg} is full"), ToString::to_string);
+        let store = format!("{vg}/{name}:");
+        let why = match report {
+            Err(error) => error.to_string(),
+            Ok(report) => match report.notes.iter().find(|note| note.contains(&store)) {
+                Some(note) => note.clone(),
+                None => format!("volume group {vg} is full"),
+            },
+        };
         tracing::error!("the store of {vg}/{name} cannot grow as it should{left}: {why}");
     }
 }
