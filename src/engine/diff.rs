@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::Engine;
 use super::desired::families;
-use super::mark::Mark;
 use super::naming::Layer;
 use super::operation::Mode;
 use super::reading::Reading;
@@ -227,13 +226,8 @@ impl Session<'_> {
 
     /// A snapshot that is finished, and is one still.
     fn comparable(&self, name: &LvName) -> Result<&Snapshot> {
-        let vg = self.vg();
         let snapshot = self.snapshot_named(name)?;
-        match Mark::of(vg.find_lv(name)?) {
-            None | Some(Mark::Changing) => Ok(snapshot),
-            Some(_) => Err(Error::new(Kind::NotFound, format!("{}/{name} is unfinished", vg.name))
-                .hint(format!("`dmsnap repair {}` finishes or undoes what a dead process began", vg.name))),
-        }
+        self.refuse_unfinished(self.vg().find_lv(name)?).map(|()| snapshot)
     }
 
     /// The snapshot of this name, if it is of the same origin and was taken before.

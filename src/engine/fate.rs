@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::fill::{Fill, is_idle_map, is_idle_source};
-use super::mark::{Bond, Mark};
+use super::mark::{Bond, Mark, outlives_rollback};
 use super::naming::Layer;
 use super::session::Session;
 use super::tree::FoundTree;
@@ -109,6 +109,7 @@ impl Fates<'_> {
             Some(Mark::Pending | Mark::Deleting) => snapshot.is_none(),
             Some(Mark::PendingSnapshot) => {
                 Bond::joining(lv).is_none()
+                    && !outlives_rollback(self.vg, lv)
                     && snapshot.is_some_and(|one| !one.merging && !self.is_rolled_back(&one.origin))
             }
             Some(Mark::Changing | Mark::RollingBack) | None => self.is_spent(lv),

@@ -18,6 +18,8 @@ const PENDING_SNAPSHOT: &str = "dmsnap.pending-snapshot";
 const DELETING: &str = "dmsnap.deleting";
 const CHANGING: &str = "dmsnap.changing";
 const ROLLING_BACK: &str = "dmsnap.rolling-back";
+/// The uuid of a snapshot that is rolled back to stands behind it.
+const BEFORE: &str = "dmsnap.before=";
 /// The old name stands behind it.
 const RENAMING: &str = "dmsnap.renaming=";
 /// The uuid of a physical volume stands behind it.
@@ -114,6 +116,18 @@ impl Bond {
     }
 }
 
+/// Of a pending snapshot: it keeps what a volume showed before it was rolled back to this one.
+pub fn before(rolled_back_to: Uuid) -> Tag {
+    tag(&format!("{BEFORE}{}", rolled_back_to.compact()))
+}
+
+/// True for a snapshot that keeps what a volume showed before it was rolled back to one that is gone. Whoever has merged that one has
+/// taken its mark away with it: LVM2 knows no marks.
+pub fn outlives_rollback(vg: &Vg, lv: &Lv) -> bool {
+    let mut others = lv.tags.iter().filter_map(|tag| tag.as_str().strip_prefix(BEFORE)?.parse::<Uuid>().ok());
+    others.any(|other| !vg.lvs.iter().any(|lv| lv.id == other))
+}
+
 /// The edits between which a volume's devices may not be what the metadata says.
 pub fn changing(lv: &LvName) -> (Edit, Edit) {
     tagging(lv, Mark::Changing.tag())
@@ -181,7 +195,7 @@ pub fn unmark_group(vg: &Vg) -> impl Iterator<Item = Edit> {
 fn is_mark(tag: &Tag) -> bool {
     let word = tag.as_str();
     [PENDING, PENDING_SNAPSHOT, DELETING, CHANGING, ROLLING_BACK].contains(&word)
-        || [RENAMING, LEAVING].iter().any(|prefix| word.starts_with(prefix))
+        || [RENAMING, LEAVING, BEFORE].iter().any(|prefix| word.starts_with(prefix))
 }
 
 /// The edits without those that say that a volume is being removed.

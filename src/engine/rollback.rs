@@ -7,7 +7,7 @@
 //! the next command sees to, or whoever waits, or lvm2 ([`super::merge`]).
 
 use super::Engine;
-use super::mark::Mark;
+use super::mark::{Mark, before};
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::room::Merged;
@@ -67,6 +67,7 @@ impl Session<'_> {
         let snapshot = vg.find_snapshot(&store.name)?;
         let (origin, _) = self.named(&snapshot.origin)?;
         check_can_take(vg, &snapshot, origin)?;
+        self.refuse_unfinished(store)?;
         self.refuse_filling(origin)?;
         self.refuse_read(std::slice::from_ref(&store.name))?;
         self.require_target("snapshot-merge")?;
@@ -77,7 +78,7 @@ impl Session<'_> {
             if rollback.force { self.refuse_claimed(lv) } else { self.refuse_in_use(lv) }?;
         }
         let mut change = Change::default();
-        let kept = self.undo(rollback, origin, &mut change)?;
+        let kept = self.undo(rollback, origin, store, &mut change)?;
         self.make_room(&kept, &Merged { snapshot: &snapshot, table: &merged }, &mut change)?;
         let (name, tag) = (store.name.clone(), Mark::RollingBack.tag());
         change.intent.push(Edit::SetMerging { store: name.clone(), merging: true });
@@ -89,7 +90,7 @@ impl Session<'_> {
     }
 
     /// Adds the snapshot that keeps the state before; the group with it.
-    fn undo(&self, rollback: &Rollback, origin: &Lv, change: &mut Change) -> Result<Vg> {
+    fn undo(&self, rollback: &Rollback, origin: &Lv, store: &Lv, change: &mut Change) -> Result<Vg> {
         let vg = self.vg();
         let Some(name) = &rollback.undo else { return Ok(vg.clone()) };
         let new = NewSnapshots {
@@ -104,8 +105,10 @@ impl Session<'_> {
         };
         let edits = self.snapshot(vg, &new, &origin.name, name, change)?;
         let kept = vg.apply(&edits)?;
+        let (lv, tag) = (name.clone(), before(store.id));
         change.intent.extend(edits);
-        change.confirm.push(acknowledge(name, Mark::PendingSnapshot));
+        change.intent.push(Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() });
+        change.confirm.extend([acknowledge(name, Mark::PendingSnapshot), Edit::RemoveLvTag { lv, tag }]);
         change.touched.insert(name.clone());
         Ok(kept)
     }

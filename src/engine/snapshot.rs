@@ -168,6 +168,16 @@ impl Session<'_> {
         }
     }
 
+    /// An error for a snapshot that nobody was told of yet, or that is on its way out: it may be gone with the next command.
+    pub(super) fn refuse_unfinished(&self, lv: &Lv) -> Result<()> {
+        let vg = &self.vg().name;
+        match Mark::of(lv) {
+            None | Some(Mark::Changing) => Ok(()),
+            Some(_) => Err(Error::new(Kind::NotFound, format!("{vg}/{} is unfinished", lv.name))
+                .hint(format!("`dmsnap repair {vg}` finishes or undoes what a dead process began"))),
+        }
+    }
+
     /// Finds out before anything is written whether the kernel can do what the plan will ask.
     pub(super) fn require_target(&self, target: &str) -> Result<()> {
         if self.kernel().supports(target)? {

@@ -376,6 +376,32 @@ fn a_rollback_whose_process_died_before_the_switch_is_taken_back() {
     assert!(taken_back > 0);
 }
 
+/// LVM2's poller takes the merged snapshot away, and with it what says that the rollback was not acknowledged.
+#[test]
+fn the_state_before_outlives_a_rollback_that_was_cut_and_that_lvm2_ended() {
+    let mut ended = 0;
+    for last in 1.. {
+        let lab = lab_with_changes();
+        let kept = Rollback { undo: Some(lv("u")), ..back("s") };
+        let outcome = lab.mortal_engine(last).merge_snapshot(&kept, MODE);
+        let is_merged = lab.snapshots()[0].merging;
+        if is_merged {
+            // The power fails, and LVM2 activates the group at boot.
+            let lab = lab.booted(&lab.disks);
+            lab.lvm2_commits(&[Edit::DetachSnapshot { store: lv("s") }, Edit::RemoveLv { lv: lv("s") }]);
+            lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+            assert_eq!(lab.snapshot_names(), ["u"], "dead before step {last}");
+            let open = open_vg(&lab.disks, &dmsnap::lvm::Host::default(), &vg(), Access::Read).unwrap();
+            assert_eq!(open.vg.lv(&lv("u")).unwrap().tags, [], "dead before step {last}");
+            ended += u32::from(outcome.is_err());
+        }
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    assert!(ended > 0);
+}
+
 #[test]
 fn a_dry_run_says_what_a_rollback_does_and_does_nothing() {
     let lab = lab_with_changes();
