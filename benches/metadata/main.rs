@@ -239,6 +239,7 @@ fn wanted(vg: &Vg, roots: &BTreeSet<LvName>) -> DeviceTree {
         waiting: &waiting,
         forced: &waiting,
         beginning: &waiting,
+        resting: &waiting,
         dev: "/dev".as_ref(),
     };
     desired(vg, &activation).expect("the volumes are linear")

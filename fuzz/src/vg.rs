@@ -117,6 +117,7 @@ fn devices(vg: &Vg) {
         waiting: &none,
         forced: &none,
         beginning: &none,
+        resting: &none,
         dev: Path::new("/dev"),
     };
     if let Err(error) = desired(vg, &activation) {

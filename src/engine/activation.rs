@@ -19,12 +19,17 @@ impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build. Those that cannot be activated
     /// then keep no other down, and are the error when all else is done.
     pub fn activate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        self.converged(vg, names, mode, "activate", |session| session.activation(names))
+        let views = |session: &Session<'_>| {
+            session.refuse_resting(&session.activation(names)?.touched)?;
+            session.root_views(names)
+        };
+        self.converged(vg, names, mode, "activate", |session| session.activation(names), views)
     }
 
     /// Deactivates volumes with their snapshots; none named: all of the group.
     pub fn deactivate(&self, vg: &VgName, names: &[LvName], mode: Mode) -> Result<Report<VolumeView>> {
-        self.converged(vg, names, mode, "deactivate", |session| session.deactivation(names))
+        let views = |session: &Session<'_>| session.root_views(names);
+        self.converged(vg, names, mode, "deactivate", |session| session.deactivation(names), views)
     }
 
     fn converged(
@@ -34,10 +39,10 @@ impl Engine {
         mode: Mode,
         verb: &str,
         change: impl FnOnce(&Session<'_>) -> Result<Change>,
+        views: impl FnOnce(&Session<'_>) -> Result<Vec<VolumeView>>,
     ) -> Result<Report<VolumeView>> {
         let began = Instant::now();
         let session = self.activation_session(vg, mode);
-        let views = |session: &Session<'_>| session.root_views(names);
         let report = session.and_then(|session| session.operate(began, mode, verb, change, views));
         report.map_err(|error| error.doing(format!("{verb} {}", subject(vg, names))))
     }

@@ -28,7 +28,9 @@ impl Engine {
         }
         let change = |session: &Session<'_>| Ok(session.automatic());
         let views = |session: &Session<'_>| {
-            let roots: Vec<_> = session.automatic().touched.into_iter().collect();
+            let roots = session.automatic().touched;
+            session.refuse_resting(&roots)?;
+            let roots: Vec<_> = roots.into_iter().collect();
             if roots.is_empty() { Ok(Vec::new()) } else { session.volume_views_of(&roots) }
         };
         session.operate(began, mode, "activate", change, views)

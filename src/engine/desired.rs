@@ -25,14 +25,17 @@ pub struct Activation<'a> {
     pub roots: &'a BTreeSet<LvName>,
     /// The number of each physical volume's device, in the metadata's order.
     pub disks: &'a [Option<DevNo>],
-    /// Snapshots that are to be merged, and wait because they or their origins are open and were not being merged yet: what is
-    /// mounted must not change under its file system. As lvm2, which begins such a merge when the origin is next activated.
+    /// Snapshots that are to be merged, and wait because they or their origins are open, or something is filled from them, and were not
+    /// being merged yet: what is mounted must not change under its file system. As lvm2, which begins such a merge when the origin is next
+    /// activated.
     pub waiting: &'a BTreeSet<LvName>,
     /// Snapshots whose merge may begin all the same.
     pub forced: &'a BTreeSet<LvName>,
     /// Snapshots, beside those that are marked so, that begin when the tree is reached: lvm2 commits while the origin is
     /// suspended, and had it died then, the store is unused and nothing was written since.
     pub beginning: &'a BTreeSet<LvName>,
+    /// Volumes that are not filled now: what they are filled from is active without them.
+    pub resting: &'a BTreeSet<LvName>,
     /// Where links go: `/dev`.
     pub dev: &'a Path,
 }
@@ -86,13 +89,19 @@ impl Stacks<'_> {
         let table = whole(lv.extents().sectors(self.vg.extent_size), target);
         self.add(lv, Layer::Top, table, !lv.writable())?;
         let read = self.fills.iter().filter(|fill| fill.source.origin == lv.name);
-        let stays = |fill: &&Fill<'_>| Mark::of(fill.volume) != Some(Mark::Deleting);
+        let stays = |fill: &&Fill<'_>| {
+            Mark::of(fill.volume) != Some(Mark::Deleting)
+                && !self.activation.resting.contains(&fill.volume.name)
+        };
         read.filter(stays).copied().collect::<Vec<_>>().iter().try_for_each(|fill| self.fill(fill))
     }
 
     /// A volume that is being filled: its extents and the map's under a clone, which reads the snapshot through a device of its own.
     fn fill(&mut self, fill: &Fill<'_>) -> Result<()> {
         let Fill { volume, map, source, region } = *fill;
+        if self.is_merged(source) {
+            return Err(overtaken(self.vg, volume, source));
+        }
         let store = self.vg.find_lv(&source.store)?;
         let (length, end) = (self.sectors(fill.length()), self.sectors(volume.extents()));
         let data = self.data(volume)?;
@@ -118,8 +127,7 @@ impl Stacks<'_> {
     }
 
     fn is_merged(&self, snapshot: &Snapshot) -> bool {
-        let is_read = || self.fills.iter().any(|fill| fill.source.store == snapshot.store);
-        snapshot.merging && !self.activation.waiting.contains(&snapshot.store) && !is_read()
+        snapshot.merging && !self.activation.waiting.contains(&snapshot.store)
     }
 
     /// True for both sides of a merge, unless it is forced.
@@ -223,6 +231,19 @@ fn sourceless(vg: &Vg, lv: &Lv) -> Error {
     Error::new(Kind::Refused, cause).hint(hint).at(Context::Lv(lv.name.to_string()))
 }
 
+/// Nothing leads back from a merge that has begun.
+fn overtaken(vg: &Vg, lv: &Lv, source: &Snapshot) -> Error {
+    let cause = format!(
+        "{group}/{} is filled from {group}/{}, which LVM2 is merging into {group}/{}: it will never be full",
+        lv.name,
+        source.store,
+        source.origin,
+        group = vg.name
+    );
+    let hint = format!("`dmsnap volume remove {}/{}`, and wait for the merge", vg.name, lv.name);
+    Error::new(Kind::Refused, cause).hint(hint).at(Context::Lv(lv.name.to_string()))
+}
+
 fn whole(length: Sectors, target: Target<Below>) -> Table<Below> {
     Table(vec![Line { start: Sectors::ZERO, length, target }])
 }
@@ -270,6 +291,7 @@ mod tests {
             waiting: &nothing,
             forced: &nothing,
             beginning: &nothing,
+            resting: &nothing,
             dev,
         };
         desired(&vg, &activation).map(|tree| tree.0.len())

@@ -134,6 +134,11 @@ pub fn root_of(vg: &Vg, name: &LvName) -> LvName {
     fill.map_or_else(|| vg.root_of(name), |fill| fill.source.origin.clone())
 }
 
+/// The volume by which people name this one: a map goes with the volume that it belongs to.
+pub fn named_by(vg: &Vg, lv: &Lv) -> LvName {
+    Fill::with_map(vg, lv).map_or_else(|| lv.name.clone(), |fill| fill.volume.name.clone())
+}
+
 /// The volumes whose devices dmsnap builds: those that people use, and maps.
 pub fn built_here(vg: &Vg) -> impl Iterator<Item = &Lv> {
     let maps = vg.lvs.iter().map(AsRef::as_ref).filter(|lv| is_map(lv) && vg.foreign_kind(lv).is_none());

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::fill::{Fill, fills, is_filling, readers};
 use super::mark::Mark;
+use super::missing::lies_on;
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
+use super::tree::FoundTree;
 use super::view::VolumeView;
 use super::wait::{PATIENCE, Wait};
 use crate::dm::{CloneMessage, DmName, Info, Kernel, Regions, Status};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Lv, LvName, VgName};
+use crate::lvm::{Lv, LvName, Vg, VgName};
 
 /// While somebody waits, so many regions are copied at a time.
 const HASTE: Regions = Regions(32);
@@ -160,9 +162,49 @@ impl Session<'_> {
         Ok(full)
     }
 
+    /// The volumes that are not active, and whose fills cannot go on now.
+    pub(super) fn resting(&self, vg: &Vg, found: &FoundTree) -> BTreeSet<LvName> {
+        let resting = fills(vg).filter(|fill| self.why_it_rests(vg, fill, found).is_some());
+        resting.map(|fill| fill.volume.name.clone()).collect()
+    }
+
+    /// Why a volume is not active, though what it is filled from may be.
+    fn why_it_rests(&self, vg: &Vg, fill: &Fill<'_>, found: &FoundTree) -> Option<Error> {
+        let (group, volume) = (&vg.name, &fill.volume.name);
+        let top = found.nodes.get(&self.naming().uuid(&fill.volume.id, Layer::Top));
+        if top.is_some_and(|node| node.info.live) {
+            return None;
+        }
+        let pvs = self.open.vg.pvs.iter().zip(self.disks());
+        let missing: Vec<_> = pvs.filter(|(_, disk)| disk.is_none()).map(|(pv, _)| pv.id).collect();
+        if [fill.volume, fill.map].iter().any(|lv| lies_on(vg, lv, &missing)) {
+            let cause = format!("a device that {group}/{volume} lies on is missing");
+            return Some(Error::new(Kind::Refused, cause).hint(format!(
+                "bring the device back, or give it up: `dmsnap volume remove {group}/{volume}`"
+            )));
+        }
+        let why = self.require_target("clone").err()?;
+        let cause = format!("{group}/{volume} is not active: {}", why.message());
+        Some(Error::new(why.kind(), cause).hint(why.way_out().unwrap_or_default()))
+    }
+
+    /// An error if a volume that is filled from a snapshot of one of these is down without them.
+    pub(super) fn refuse_resting(&self, origins: &BTreeSet<LvName>) -> Result<()> {
+        let vg = self.vg();
+        let found = self.found(vg, origins)?;
+        let mut fills = fills(vg).filter(|fill| origins.contains(&fill.source.origin));
+        fills.find_map(|fill| self.why_it_rests(vg, &fill, &found)).map_or(Ok(()), Err)
+    }
+
     /// Makes stable what was written to a volume's device.
     pub(super) fn flush(&self, name: &LvName) -> Result<()> {
-        self.opened(&self.naming().name(name, Layer::Top)?)?.flush()
+        let lv = self.vg().find_lv(name)?;
+        // A rename that was cut has left it under its old name.
+        let device = match self.kernel().find(&self.naming().uuid(&lv.id, Layer::Top))? {
+            Some(info) => info.name,
+            None => self.naming().name(name, Layer::Top)?,
+        };
+        self.opened(&device)?.flush()
     }
 
     /// How often dmsnap itself has a snapshot open, to fill volumes from it.

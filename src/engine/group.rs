@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::fill::built_here;
+use super::fill::{built_here, is_map};
 use super::list::{pv_view, vg_view};
-use super::naming::Naming;
+use super::naming::{Layer, Naming};
 use super::operation::{Change, Mode, Report};
 use super::outline::Entry;
 use super::session::Session;
@@ -207,6 +207,9 @@ impl Session<'_> {
     /// An error if a device has a name that one of the group's has as the metadata will be.
     fn refuse_borne_names(&self, intended: &Vg) -> Result<()> {
         let naming = Naming::new(intended, self.engine.dev());
+        for map in built_here(intended).filter(|lv| is_map(lv)) {
+            Layer::OF_MAP.into_iter().try_for_each(|layer| naming.name(&map.name, layer).map(drop))?;
+        }
         let mut expected = built_here(intended).flat_map(|lv| naming.expected(lv));
         expected.try_for_each(|device| self.refuse_borne_name(&device.name))
     }

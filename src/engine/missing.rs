@@ -4,10 +4,12 @@
 //! taken out, those that came back are taken in. A device that was away while the group was changed is marked in the
 //! metadata, and counts as missing until somebody says that what it holds is right.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Engine;
+use super::fill::named_by;
 use super::list::vg_view;
 use super::operation::{Change, Mode, Report};
 use super::session::Session;
@@ -71,7 +73,8 @@ impl Session<'_> {
     }
 }
 
-fn lies_on(vg: &Vg, lv: &Lv, pvs: &[Uuid]) -> bool {
+/// True if a volume lies on one of these.
+pub(super) fn lies_on(vg: &Vg, lv: &Lv, pvs: &[Uuid]) -> bool {
     let is_there = |area: &Area| matches!(area, Area::Pv { pv, .. } if vg.pvs.get(*pv).is_some_and(|pv| pvs.contains(&pv.id)));
     lv.segments.iter().any(|segment| match &segment.kind {
         SegmentKind::Striped { areas, .. } | SegmentKind::Other { areas, .. } => areas.iter().any(is_there),
@@ -80,10 +83,11 @@ fn lies_on(vg: &Vg, lv: &Lv, pvs: &[Uuid]) -> bool {
 }
 
 fn lie_on_missing(vg: &Vg, stranded: &[&Arc<Lv>]) -> Error {
-    let names: Vec<_> = stranded.iter().map(|lv| format!("{}/{}", vg.name, lv.name)).collect();
-    let commands = stranded.iter().map(|lv| match vg.role(&lv.name) {
-        Some(Role::Cow) => format!("`dmsnap snapshot remove {}/{}`", vg.name, lv.name),
-        _ => format!("`dmsnap volume remove {}/{}`", vg.name, lv.name),
+    let lvs: BTreeSet<_> = stranded.iter().map(|lv| named_by(vg, lv)).collect();
+    let names: Vec<_> = lvs.iter().map(|lv| format!("{}/{lv}", vg.name)).collect();
+    let commands = lvs.iter().map(|lv| match vg.role(lv) {
+        Some(Role::Cow) => format!("`dmsnap snapshot remove {}/{lv}`", vg.name),
+        _ => format!("`dmsnap volume remove {}/{lv}`", vg.name),
     });
     Error::new(Kind::InUse, format!("volumes lie on missing devices: {}", names.join(", "))).hint(format!(
         "bring the devices back, or give the volumes up: {}",

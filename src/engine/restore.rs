@@ -172,7 +172,12 @@ impl Session<'_> {
                 Error::new(Kind::InUse, cause).hint("wait until the merge is over: the volume then holds it")
             );
         }
-        if matches!(self.status_of(lv)?, Some(Status::Invalid | Status::Overflow | Status::MergeFailed)) {
+        self.refuse_unfinished(lv)?;
+        let is_lost = match self.status_of(lv)? {
+            Some(status) => matches!(status, Status::Invalid | Status::Overflow | Status::MergeFailed),
+            None => self.header_of(lv)?.is_some_and(|(is_lost, _)| is_lost),
+        };
+        if is_lost {
             let cause =
                 format!("{}/{name} has lost its content: its store was full or could not be read", vg.name);
             return Err(Error::new(Kind::Refused, cause).hint("restore another snapshot"));

@@ -8,7 +8,7 @@ use super::Engine;
 use super::blank::is_unused_store;
 use super::converge::converge;
 use super::desired::{Activation, desired, families};
-use super::fill::root_of;
+use super::fill::{readers, root_of};
 use super::naming::{Layer, Naming};
 use super::operation::Mode;
 use super::plan::Plan;
@@ -250,9 +250,9 @@ impl Session<'_> {
         let mut waiting = self.waiting_merges(vg, found, roots);
         waiting.retain(|store| !forced.contains(store));
         let beginning = self.beginning(vg, found, roots)?;
-        let dev = self.engine.dev();
-        let activation =
-            Activation { roots, disks: &disks, waiting: &waiting, forced, beginning: &beginning, dev };
+        let resting = self.resting(vg, found);
+        let (waiting, beginning, resting, dev) = (&waiting, &beginning, &resting, self.engine.dev());
+        let activation = Activation { roots, disks: &disks, waiting, forced, beginning, resting, dev };
         desired(vg, &activation)
     }
 
@@ -289,7 +289,7 @@ impl Session<'_> {
         let is_below = |uuid: DmUuid| {
             found.nodes.values().any(|node| layers_below(&node.table).any(|below| *below == uuid))
         };
-        let is_read = |name: &LvName| top(name).is_some_and(is_below);
+        let is_read = |name: &LvName| readers(vg, name).next().is_some() || top(name).is_some_and(is_below);
         let open = merging.filter(|snapshot| {
             is_open(&snapshot.origin) || is_open(&snapshot.store) || is_read(&snapshot.store)
         });

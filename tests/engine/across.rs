@@ -3,8 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::lab::{Lab, MODE, afar, cut, cuts_across, differ, has, lab_with_volume, lv, other, vg};
+use crate::lab::{
+    Lab, MODE, afar, cut, cuts_across, differ, has, lab_with_volume, lv, other, restoration, vg,
+};
+use crate::operations::rollbacks::back;
 use dmsnap::engine::outline::{Entry, Phase};
+use dmsnap::engine::restore::Restoration;
+use dmsnap::engine::rollback::Rollback;
 use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::SnapshotState;
 use dmsnap::engine::{Engine, Mode};
@@ -98,6 +103,24 @@ fn a_snapshot_whose_group_cannot_be_asked_stays_pending_until_it_can_or_is_remov
         lab.engine().repair(&vg(), MODE).unwrap();
         assert_eq!(has(&lab, "s"), is_decided);
         lab.assert_at_rest("after both were repaired");
+    }
+}
+
+/// It may be undone, and with it what is made of it.
+#[test]
+fn nothing_is_made_of_a_snapshot_of_which_nobody_knows_whether_it_was_taken() {
+    let lab = lab_that_waits(false);
+    let here = other().name;
+    let disks = ["/dev/sda", "/dev/sdb"].map(Path::new);
+    disks.iter().for_each(|disk| drop(lab.disks.remove(disk).unwrap()));
+    let restoration = Restoration { vg: here.clone(), ..restoration("t", "copy") };
+    let rollback = Rollback { vg: here, ..back("t") };
+    let errors = [
+        lab.engine().restore_snapshot(&restoration, MODE).unwrap_err(),
+        lab.engine().merge_snapshot(&rollback, MODE).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("other/t is unfinished"), "{error}");
     }
 }
 

@@ -5,13 +5,14 @@ use crate::lab::{
 };
 use std::time::Duration;
 
-use dmsnap::dm::{DmName, Freeze, Kernel, Table, Target, UdevFlags};
+use dmsnap::dm::{DmName, Freeze, Kernel, Line, Table, Target, UdevFlags};
 use dmsnap::engine::list::Select;
 use dmsnap::engine::restore::Restoration;
+use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::view::{VolumeState, VolumeView};
 use dmsnap::error::{Error, Kind, Result};
 use dmsnap::lvm::Edit;
-use dmsnap::units::{Bytes, Size};
+use dmsnap::units::{Bytes, Sectors, Size};
 
 /// `db` with the snapshot `a` of its first content, and `copy`, which is being restored from that.
 fn lab() -> Lab {
@@ -186,6 +187,23 @@ fn a_snapshot_that_is_read_from_can_be_renamed_and_so_can_its_origin() {
     assert_eq!(lab.read("vg--0-copy", 0), 1);
 }
 
+/// What fills a volume has longer names than what people see.
+#[test]
+fn a_group_gets_no_name_with_which_a_fill_could_not_go_on() {
+    let lab = lab();
+    let long = "v".repeat(115).parse().unwrap();
+    for _ in ["active", "inactive"] {
+        refused(lab.engine().rename_group(&vg(), &long, MODE), Kind::Usage, "too long");
+        lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    }
+    lab.engine().activate(&vg(), &[], MODE).unwrap();
+    lab.assert_at_rest("behind the refusals");
+    hydrate(&lab, 1000);
+    lab.engine().repair(&vg(), MODE).unwrap();
+    lab.engine().rename_group(&vg(), &long, MODE).unwrap();
+    lab.assert_at_rest("with the long name");
+}
+
 /// LVM2's `lvchange --refresh` does it.
 #[test]
 fn a_volume_that_somebody_reloaded_while_it_was_filled_is_not_trusted() {
@@ -225,6 +243,114 @@ fn a_merge_that_lvm2_asked_for_waits_until_nothing_reads_the_snapshot() {
     lab.engine().repair(&vg(), MODE).unwrap();
     lab.engine().repair(&vg(), MODE).unwrap();
     assert_eq!((lab.read("vg--0-db", 0), lab.read("vg--0-copy", 0)), (1, 1));
+}
+
+/// While the volume is down LVM2 does not know that the snapshot is read; the merge then begins when it activates the volume at boot, before
+/// dmsnap comes up. From there nothing leads back: a merge that is stopped leaves a volume that is neither the one nor the other.
+#[test]
+fn a_merge_that_lvm2_has_begun_goes_on_though_the_snapshot_is_read() {
+    let lab = lab_with_volume();
+    snap(&lab, "a");
+    [0, 1 << 20].iter().for_each(|at| lab.write("vg--0-db", *at, 2));
+    restore(&lab, "a", "copy");
+    let layers = ["vg--0-db-real", "vg--0-a-cow", "vg--0-db", "vg--0-a"].map(name);
+    let known = layers.clone().map(|layer| {
+        let info = lab.kernel.info(&layer).unwrap().unwrap();
+        (info.uuid.unwrap(), lab.kernel.table(&layer, dmsnap::dm::Slot::Live).unwrap())
+    });
+    lab.engine().deactivate(&vg(), &[lv("db")], MODE).unwrap();
+    lab.lvm2_commits(&[Edit::SetMerging { store: lv("a"), merging: true }]);
+    let numbers = [0, 1, 2, 3].map(|at| lab.kernel.create(&layers[at], &known[at].0).unwrap());
+    let length = known[2].1.0[0].length;
+    let whole = |target| Table(vec![Line { start: Sectors::ZERO, length, target }]);
+    let Target::Snapshot { chunk, .. } = known[3].1.0[0].target else { panic!("{}", known[3].1) };
+    let merge = Target::Merge { origin: numbers[0], cow: numbers[1], chunk };
+    let tables = [known[0].1.clone(), known[1].1.clone(), whole(merge), whole(Target::Error)];
+    for (layer, table) in layers.iter().zip(&tables) {
+        lab.kernel.load(layer, table, false).unwrap();
+        lab.kernel.resume(layer, UdevFlags::hidden()).unwrap();
+    }
+    lab.kernel.merge(&name("vg--0-db"), 1).unwrap();
+    let shown = || [0, 1 << 20].map(|at| lab.read("vg--0-db", at));
+    assert_eq!(shown(), [1, 1]);
+    refused(lab.engine().activate(&vg(), &[], MODE), Kind::Refused, "vg-0/copy");
+    lab.engine().create_volume(&volume("next", 1), MODE).unwrap();
+    assert_eq!(shown(), [1, 1]);
+    lab.engine().remove_volumes(&vg(), &[lv("copy")], false, MODE).unwrap();
+    lab.kernel.merge(&name("vg--0-db"), usize::MAX).unwrap();
+    lab.engine().finish_merges(&vg(), MODE).unwrap();
+    assert_eq!((shown(), lab.snapshot_names()), ([1, 1], Vec::new()));
+    lab.assert_at_rest("behind the merge");
+}
+
+#[test]
+fn what_is_lost_is_not_restored_active_or_not() {
+    let lab = lab_with_volume();
+    let small = NewSnapshots { size: Some(Size::Absolute(Bytes::mib(1))), ..cut(&[("db", "a")]) };
+    lab.engine().create_snapshots(&small, MODE).unwrap();
+    (0..64).for_each(|place| lab.write("vg--0-db", place << 17, 9));
+    for _ in ["active", "inactive"] {
+        let outcome = lab.engine().restore_snapshot(&restoration("a", "copy"), MODE);
+        refused(outcome, Kind::Refused, "has lost its content");
+        lab.engine().deactivate(&vg(), &[lv("db")], MODE).unwrap();
+    }
+}
+
+/// Its devices have the old names until the next command.
+#[test]
+fn a_fill_ends_though_a_rename_of_its_group_was_cut() {
+    for last in 1.. {
+        let lab = lab();
+        let to = "vg-1".parse().unwrap();
+        let outcome = lab.mortal_engine(last).rename_group(&vg(), &to, MODE);
+        let device = ["vg--0-copy", "vg--1-copy"].map(name);
+        let device = device.iter().find(|device| lab.kernel.info(device).unwrap().is_some()).unwrap();
+        lab.kernel.hydrate(device, 1000).unwrap();
+        lab.engine()
+            .repair(&lab.group(), MODE)
+            .unwrap_or_else(|error| panic!("dead before step {last}: {error}"));
+        assert!(!lab.is_filling("copy"), "dead before step {last}");
+        lab.assert_at_rest(&format!("dead before step {last}"));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+}
+
+/// The copy lies on a disk of its own.
+#[test]
+fn a_volume_comes_up_though_what_is_filled_from_its_snapshot_cannot() {
+    for what in ["its disk is gone", "the kernel has no clone"] {
+        let lab = lab_with_volume();
+        snap(&lab, "a");
+        let apart = Restoration { on: vec!["/dev/sdb".into()], ..restoration("a", "copy") };
+        lab.engine().restore_snapshot(&apart, MODE).unwrap();
+        lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+        if what == "its disk is gone" {
+            lab.disks.remove(std::path::Path::new("/dev/sdb")).unwrap();
+        } else {
+            lab.kernel.without_target("clone");
+        }
+        let error = lab.engine().activate(&vg(), &[], MODE).unwrap_err();
+        assert!(error.to_string().contains("vg-0/copy"), "{what}: {error}");
+        assert_eq!([lab.read("vg--0-db", 0), lab.read("vg--0-a", 0)], [1, 1], "{what}");
+    }
+}
+
+#[test]
+fn a_missing_device_on_which_a_map_lies_can_be_given_up() {
+    let lab = lab();
+    let apart = Restoration { on: vec!["/dev/sdb".into()], ..restoration("a", "apart") };
+    lab.engine().restore_snapshot(&apart, MODE).unwrap();
+    lab.engine().deactivate(&vg(), &[], MODE).unwrap();
+    lab.disks.remove(std::path::Path::new("/dev/sdb")).unwrap();
+    let error = lab.engine().drop_missing(&vg(), MODE).unwrap_err();
+    let hint = error.way_out().unwrap().to_owned();
+    assert!(hint.contains("`dmsnap volume remove vg-0/apart`") && !hint.contains("apart_fill"), "{hint}");
+    lab.engine().remove_volumes(&vg(), &[lv("apart")], false, MODE).unwrap();
+    lab.engine().drop_missing(&vg(), MODE).unwrap();
+    lab.engine().activate(&vg(), &[], MODE).unwrap();
+    assert_eq!(lab.read("vg--0-copy", 0), 1);
 }
 
 #[test]
