@@ -376,13 +376,14 @@ fn snapshot_view(
     })
 }
 
-/// As lvm2 counts: nothing while only the store's own metadata is there, else all of it.
+/// As lvm2 counts, which says nothing and all of nothing else: nothing while only the store's own metadata is there, else all of it.
 fn used_percent(used: Bytes, total: Bytes, metadata: Bytes) -> f64 {
     if used == metadata || total.is_zero() {
         return 0.0;
     }
     let hundredths = u128::from(used.get()) * 10_000 / u128::from(total.get());
-    f64::from(u32::try_from(hundredths).unwrap_or(10_000)) / 100.0
+    let most = if used < total { 9_999 } else { 10_000 };
+    f64::from(u32::try_from(hundredths).unwrap_or(most).clamp(1, most)) / 100.0
 }
 
 /// As lvm2 counts: what of the store is not in use any more.
@@ -406,4 +407,26 @@ fn snapshot_state(store: &Lv, merging: bool, seen: Option<&Seen>) -> SnapshotSta
 pub(super) fn rfc3339(seconds: u64) -> Option<String> {
     let time = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
     Some(time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A merge that is called over is waited for no more.
+    #[test]
+    fn what_is_nearly_nothing_or_nearly_all_is_neither() {
+        let (total, metadata) = (Bytes::gib(1024), Bytes::kib(128));
+        let cases = [
+            (metadata, 0.0),
+            (metadata + Bytes::kib(64), 0.01),
+            (Bytes::gib(512), 50.0),
+            (Bytes(total.get() - 1), 99.99),
+            (total, 100.0),
+        ];
+        for (used, percent) in cases {
+            assert!((used_percent(used, total, metadata) - percent).abs() < 1e-9, "{used}");
+            assert!((merged_percent(used, total, metadata) - (100.0 - percent)).abs() < 1e-9, "{used}");
+        }
+    }
 }
