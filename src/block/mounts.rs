@@ -12,15 +12,51 @@ use crate::error::{Error, Result};
 /// What stands for a mount point where a device is swapped to.
 const SWAP: &str = "[SWAP]";
 
-/// Where the device is mounted, from the text of `/proc/self/mountinfo`.
-pub fn mounted(mountinfo: &str, number: DevNo) -> Vec<PathBuf> {
-    let places = mountinfo.lines().filter_map(|line| {
-        let mut fields = line.split(' ');
-        let device: DevNo = fields.nth(2)?.parse().ok()?;
-        let place = fields.nth(1)?;
-        (device == number).then(|| PathBuf::from(unescaped(place)))
-    });
-    places.collect()
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+/// A mount, as a line of `/proc/self/mountinfo` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The device of its file system.
+    pub number: DevNo,
+    /// What of the file system is seen: `/` unless a directory or file of it was bound elsewhere.
+    pub root: PathBuf,
+    /// Where it is seen.
+    pub place: PathBuf,
+    /// True if nothing can be written through it.
+    pub read_only: bool,
+    /// `ext4`, `xfs`
+    pub file_system: String,
+}
+
+/// Every mount that this process sees, in the order in which they were made.
+pub fn current() -> Result<Vec<Mount>> {
+    Ok(table(&text_of(MOUNTINFO)?).collect())
+}
+
+fn text_of(path: &str) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io(format!("{path} cannot be read"), error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The mounts in the text of `/proc/self/mountinfo`.
+fn table(mountinfo: &str) -> impl Iterator<Item = Mount> + '_ {
+    mountinfo.lines().filter_map(|line| {
+        let (fields, behind) = line.split_once(" - ")?;
+        let mut fields = fields.split(' ').skip(2);
+        Some(Mount {
+            number: fields.next()?.parse().ok()?,
+            root: unescaped(fields.next()?).into(),
+            place: unescaped(fields.next()?).into(),
+            read_only: fields.next()?.split(',').any(|option| option == "ro"),
+            file_system: behind.split(' ').next()?.to_owned(),
+        })
+    })
+}
+
+/// Where the device is mounted.
+fn mounted(mounts: impl Iterator<Item = Mount>, number: DevNo) -> Vec<PathBuf> {
+    mounts.filter(|mount| mount.number == number).map(|mount| mount.place).collect()
 }
 
 /// The devices that are swapped to, from the text of `/proc/swaps`.
@@ -51,12 +87,7 @@ fn unescaped(text: &str) -> String {
 
 /// Where the device is in use. `number_of` numbers the devices that `/proc/swaps` names.
 pub fn read(number: DevNo, number_of: impl Fn(&Path) -> Option<DevNo>) -> Result<Vec<PathBuf>> {
-    let read = |path: &str| {
-        std::fs::read(path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .map_err(|error| Error::io(format!("{path} cannot be read"), error))
-    };
-    let mut places = mounted(&read("/proc/self/mountinfo")?, number);
+    let mut places = mounted(table(&text_of(MOUNTINFO)?), number);
     // A kernel without swap has no such file.
     let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
     if swapped(&swaps).any(|path| number_of(&path) == Some(number)) {
@@ -90,18 +121,33 @@ fn is_on(file: &File, number: DevNo) -> bool {
 mod tests {
     use super::*;
 
-    const MOUNTINFO: &str = "\
+    const LINES: &str = "\
 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 40 35 254:3 / /srv/my\\040data rw shared:7 - ext4 /dev/mapper/vg-db rw
-41 35 254:3 /sub /srv/bind rw - ext4 /dev/mapper/vg-db rw
+41 35 254:3 /sub /srv/bind ro,noatime - ext4 /dev/mapper/vg-db rw
 garbage
 ";
 
     #[test]
     fn every_mount_of_a_device_is_found() {
         let number = DevNo { major: 254, minor: 3 };
-        assert_eq!(mounted(MOUNTINFO, number), [Path::new("/srv/my data"), Path::new("/srv/bind")]);
-        assert_eq!(mounted(MOUNTINFO, DevNo { major: 254, minor: 4 }), Vec::<PathBuf>::new());
+        assert_eq!(mounted(table(LINES), number), [Path::new("/srv/my data"), Path::new("/srv/bind")]);
+        assert_eq!(mounted(table(LINES), DevNo { major: 254, minor: 4 }), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_mount_says_what_is_seen_of_which_file_system_and_how() {
+        let mounts: Vec<_> = table(LINES).collect();
+        let said = |mount: &Mount| (mount.root.clone(), mount.read_only, mount.file_system.clone());
+        let said: Vec<_> = mounts.iter().map(said).collect();
+        assert_eq!(
+            said,
+            [
+                ("/mnt1".into(), false, "ext3".to_owned()),
+                ("/".into(), false, "ext4".to_owned()),
+                ("/sub".into(), true, "ext4".to_owned())
+            ]
+        );
     }
 
     #[test]

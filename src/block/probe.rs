@@ -13,6 +13,7 @@ use crate::units::{Bytes, SECTOR_BYTES};
 
 mod marks;
 
+pub use marks::{EXT, XFS};
 use marks::{MARKS, Mark, Place};
 
 /// The part of a device that most signatures are in; read at once.

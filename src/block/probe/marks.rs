@@ -3,6 +3,11 @@
 use super::View;
 use crate::error::Result;
 
+/// What carries the signature of ext2, ext3 and ext4, which is one.
+pub const EXT: &str = "an ext2, ext3 or ext4 file system";
+/// What carries the signature of xfs.
+pub const XFS: &str = "an xfs file system";
+
 /// Where magic bytes are.
 #[derive(Debug, Clone, Copy)]
 pub enum Place {
@@ -137,8 +142,8 @@ pub const MARKS: &[Mark] = &[
     at(STRATIS, 9 * 512 + 4, b"!Stra0tis\x86\xff\x02^Arh"),
     at("a Ceph BlueStore device", 0, b"bluestore block device\n"),
     at("an Oracle ASM disk", 32, b"ORCLDISK"),
-    at("an xfs file system", 0, b"XFSB"),
-    only_if(at("an ext2, ext3 or ext4 file system", 0x438, b"\x53\xef"), is_ext),
+    at(XFS, 0, b"XFSB"),
+    only_if(at(EXT, 0x438, b"\x53\xef"), is_ext),
     at(BTRFS, 0x1_0040, b"_BHRfS_M"),
     at(BTRFS, 0x400_0040, b"_BHRfS_M"),
     at(BTRFS, 0x40_0000_0040, b"_BHRfS_M"),
