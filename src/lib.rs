@@ -10,6 +10,7 @@
 //! | [`cow`] | the exception store of dm-snapshot: what it holds, how large it must be |
 //! | [`engine`] | metadata says, kernel follows: desired, converge, execute; the operations |
 //! | [`metrics`] | what Prometheus sees |
+//! | [`csi`] | the driver of the Container Storage Interface, on the engine |
 //! | [`cli`] | the command line |
 //!
 //! [`steps`] counts what they do to disks and kernel, so that it can be cut anywhere.
@@ -20,6 +21,7 @@
 pub mod block;
 pub mod cli;
 pub mod cow;
+pub mod csi;
 pub mod dm;
 pub mod engine;
 pub mod error;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::csi::DRIVER;
+use crate::csi::server::Endpoint;
 use crate::engine::setup::Labelling;
 use crate::error::Result;
 use crate::lvm::{LvName, Policy, Tag, VgName};
@@ -151,6 +153,8 @@ pub enum Command {
         #[arg(long, value_name = "VG")]
         on: Vec<VgName>,
     },
+    /// Serve the Container Storage Interface until told to end
+    Csi(Csi),
     /// Print what rules of udev want to know of a device-mapper device
     #[command(hide = true)]
     Udev {
@@ -172,6 +176,26 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// How the Container Storage Interface is served.
+#[derive(Debug, Args)]
+pub struct Csi {
+    /// The socket to listen on; one that nobody listens on any more is replaced
+    #[arg(long, value_name = "unix:///PATH", env = "CSI_ENDPOINT")]
+    pub endpoint: Endpoint,
+    /// All services in this process, on this host's volume groups, without Kubernetes
+    #[arg(long, required = true)]
+    pub standalone: bool,
+    /// Where volumes go whose parameters say neither poolClass nor vg
+    #[arg(long)]
+    pub vg: Option<VgName>,
+    /// What the orchestrator calls this host [default: its hostname]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub node: Option<String>,
+    /// What the orchestrator calls the driver
+    #[arg(long, value_name = "NAME", default_value = DRIVER)]
+    pub driver: String,
 }
 
 /// On physical volumes.

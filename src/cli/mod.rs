@@ -17,6 +17,7 @@ mod activation;
 pub mod args;
 mod boot;
 mod check;
+mod csi;
 mod each;
 mod inspect;
 mod monitor;
@@ -73,6 +74,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Check { vgs } => return check::check(vgs, &engine()?, mode, output),
         Command::Repair { vgs, from: Some(device) } => check::settle(vgs, device, &engine()?, mode, output),
         Command::Repair { vgs, from: None } => check::repair(vgs, &engine()?, mode, output),
+        Command::Csi(command) => csi::run(command, engine()?, mode),
         Command::Inspect { device, raw } => inspect::run(device, *raw, &engine()?, output),
         Command::Monitor { metrics, on } => {
             if cli.dry_run {

@@ -127,6 +127,11 @@ impl Engine {
         Self { foresight: Some(directory.into()), ..self }
     }
 
+    /// What this host is called.
+    pub fn host_name(&self) -> &str {
+        &self.world.host.name
+    }
+
     /// Where links to volumes are: `/dev`.
     fn dev(&self) -> &Path {
         &self.world.lvm2.dev

@@ -6,10 +6,11 @@ use crate::operations::operations;
 use clap::CommandFactory;
 use dmsnap::cli::args::Cli;
 
-/// They change nothing.
-const QUIET: [&str; 11] = [
+/// They change nothing by themselves: who asks the server for something asks for what other commands do.
+const QUIET: [&str; 12] = [
     "check",
     "completions",
+    "csi",
     "inspect",
     "man",
     "pv list",
