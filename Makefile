@@ -16,6 +16,7 @@ demo: deps
 
 # Format, lints, unit tests and guest tests.
 test: lint
+	tests/setup/csi-sanity.sh
 	DMSNAP_REQUIRE_VM=1 cargo test --locked --no-fail-fast $(ONLY)
 
 # Each fuzz target for TIME seconds (60).
