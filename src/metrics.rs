@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use tonic::Code;
 
 use crate::engine::monitor::Board;
 use crate::engine::monitor::board::{Figures, Group};
@@ -57,9 +58,16 @@ struct OfVolume {
     volume: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    method: &'static str,
+    code: String,
+}
+
 type Numbers<L> = Family<L, Gauge<f64, AtomicU64>>;
 type Counts = Family<OfGroup, Counter>;
 type Times = Family<OfOperation, Histogram>;
+type Calls = Family<OfCall, Histogram>;
 
 /// All metrics of a process.
 pub struct Metrics {
@@ -69,6 +77,7 @@ pub struct Metrics {
     commits: Family<OfGroup, Counter>,
     operations: Times,
     freezes: Histogram,
+    calls: Calls,
 }
 
 /// What is read when it is asked for.
@@ -105,13 +114,22 @@ impl Metrics {
         let freezes = Histogram::new(exponential_buckets(0.0001, 2.0, 17));
         let help = "The longest time that a volume's I/O waited for an operation";
         registry.register_with_unit("freeze", help, Unit::Seconds, freezes.clone());
-        Self { registry, board, shown, commits, operations, freezes }
+        let calls = Calls::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 15)));
+        let help = "From a call of the CSI driver to its answer";
+        registry.register_with_unit("csi_call", help, Unit::Seconds, calls.clone());
+        Self { registry, board, shown, commits, operations, freezes, calls }
     }
 
     /// All of them, as text.
     pub fn text(&self) -> Result<String> {
         self.shown.show(&self.board);
         self.encoded()
+    }
+
+    /// Counts a call of the CSI driver.
+    pub fn called(&self, method: &'static str, code: Code, elapsed: Duration) {
+        let code = format!("{code:?}");
+        self.calls.get_or_create(&OfCall { method, code }).observe(elapsed.as_secs_f64());
     }
 
     fn encoded(&self) -> Result<String> {
@@ -362,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_counted_by_what_they_are_and_not_by_what_they_are_done_to() {
+    fn operations_and_calls_are_counted_by_what_they_are_and_not_by_what_they_are_done_to() {
         let metrics = Metrics::new(Arc::default());
         let done = |what, is_ok, frozen| Done { what, is_ok, elapsed: Duration::from_millis(3), frozen };
         metrics.done(&done("snapshot create vg0/a, vg0/b", true, Some(Duration::from_micros(200))));
@@ -370,11 +388,13 @@ mod tests {
         metrics.done(&done("activate vg0/c", false, None));
         metrics.committed("vg0");
         metrics.committed("vg0");
+        metrics.called("CreateSnapshot", Code::AlreadyExists, Duration::from_millis(1));
         let text = metrics.text().unwrap();
         for line in [
             "dmsnap_operation_seconds_count{operation=\"snapshot create\",outcome=\"ok\"} 2",
             "dmsnap_operation_seconds_count{operation=\"activate\",outcome=\"failed\"} 1",
             "dmsnap_freeze_seconds_count 1",
+            "dmsnap_csi_call_seconds_count{method=\"CreateSnapshot\",code=\"AlreadyExists\"} 1",
             "dmsnap_commits_total{vg=\"vg0\"} 2",
             "# EOF",
         ] {

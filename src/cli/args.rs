@@ -196,6 +196,9 @@ pub struct Csi {
     /// What the orchestrator calls the driver
     #[arg(long, value_name = "NAME", default_value = DRIVER)]
     pub driver: String,
+    /// Show metrics for Prometheus at this address, under /metrics
+    #[arg(long, value_name = "ADDRESS:PORT", env = "CSI_METRICS")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// On physical volumes.

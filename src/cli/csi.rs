@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::args::Csi;
+use super::systemd::notify;
 use crate::csi::local::Local;
 use crate::csi::{Driver, Names, NodeService, server};
 use crate::engine::{Engine, Mode};
 use crate::error::{Error, Kind, Result};
+use crate::metrics::{Metrics, serve};
 
 /// Serves until the process is told to end.
 pub fn run(command: &Csi, engine: Engine, mode: Mode) -> Result<()> {
@@ -21,7 +23,13 @@ pub fn run(command: &Csi, engine: Engine, mode: Mode) -> Result<()> {
         None => engine.host_name().to_owned(),
     };
     let names = Names { driver: command.driver.clone(), node, vg: command.vg.clone() };
-    let local = Local::new(engine);
-    let driver = Driver::new(names, Arc::new(local.clone()));
-    server::run(&command.endpoint, &driver, NodeService::new(Arc::clone(&driver), local))
+    let metrics = Arc::new(Metrics::new(Arc::default()));
+    if let Some(address) = command.metrics {
+        let bound = serve::serve(address, Arc::clone(&metrics))?;
+        tracing::info!("metrics are at http://{bound}/metrics");
+    }
+    let local = Local::new(engine.observed_by(Arc::clone(&metrics) as _));
+    let driver = Driver::measured(names, Arc::new(local.clone()), Some(metrics));
+    let node = NodeService::new(Arc::clone(&driver), local);
+    server::run(&command.endpoint, &driver, node, || notify("READY=1"))
 }

@@ -26,6 +26,7 @@ mod program;
 mod pv;
 mod settings;
 mod snapshot;
+mod systemd;
 mod vg;
 mod volume;
 mod world;

@@ -1,21 +1,36 @@
-//! What every call goes through: a number, a span, an end that does not depend on the caller.
+//! What every call goes through: a number, a span, a measure, an end that does not depend on the caller.
 //!
 //! A call that was begun is ended, also when its caller has gone: no object is left half made, and the caller's next attempt finds what
 //! this one did. Of a request only the name or id that it is about is logged, so no secret can be.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tonic::{Code, Response, Status};
 use tracing::Instrument;
 
+use super::Driver;
 use crate::error::{self, Error, Kind};
+use crate::metrics::Metrics;
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
-/// Ends a call: `about` is the name or id of what it concerns.
-pub async fn serve<T: Send + 'static>(
+impl Driver {
+    /// Ends a call: `about` is the name or id of what it concerns.
+    pub async fn serve<T: Send + 'static>(
+        &self,
+        method: &'static str,
+        about: &str,
+        work: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        serve(self.metrics.clone(), method, about, work).await
+    }
+}
+
+async fn serve<T: Send + 'static>(
+    metrics: Option<Arc<Metrics>>,
     method: &'static str,
     about: &str,
     work: impl Future<Output = Result<T, Status>> + Send + 'static,
@@ -25,7 +40,11 @@ pub async fn serve<T: Send + 'static>(
     let ended = async move {
         let began = Instant::now();
         let outcome = work.await;
-        told(outcome.as_ref().err(), began);
+        let (error, elapsed) = (outcome.as_ref().err(), began.elapsed());
+        told(error, elapsed);
+        if let Some(metrics) = metrics {
+            metrics.called(method, error.map_or(Code::Ok, Status::code), elapsed);
+        }
         outcome
     };
     let outcome = tokio::spawn(ended.instrument(span)).await;
@@ -34,8 +53,7 @@ pub async fn serve<T: Send + 'static>(
         .map(Response::new)
 }
 
-fn told(error: Option<&Status>, began: Instant) {
-    let elapsed = began.elapsed();
+fn told(error: Option<&Status>, elapsed: Duration) {
     match error {
         None => tracing::info!(?elapsed, "ok"),
         Some(status) if status.code() == Code::Internal => {
@@ -58,9 +76,6 @@ pub async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
     use tokio::sync::Notify;
 
     use super::*;
@@ -74,7 +89,7 @@ mod tests {
         runtime().block_on(async {
             let (go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
             let (awaited, told) = (Arc::clone(&go_on), Arc::clone(&done));
-            let call = serve("CreateVolume", "pvc-1", async move {
+            let call = serve(None, "CreateVolume", "pvc-1", async move {
                 awaited.notified().await;
                 told.notify_one();
                 Ok(())
@@ -87,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_call_that_panics_is_an_internal_error_with_words() {
-        let call = serve::<()>("CreateVolume", "pvc-1", async { panic!("on purpose") });
+        let call = serve::<()>(None, "CreateVolume", "pvc-1", async { panic!("on purpose") });
         let status = runtime().block_on(call).unwrap_err();
         assert_eq!(
             (status.code(), status.message()),

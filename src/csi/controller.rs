@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::serve;
 use super::proto::controller_server::Controller;
 use super::proto::controller_service_capability::{Rpc, Type, rpc};
 use super::proto::{
@@ -45,7 +44,7 @@ impl ControllerService {
         T: Send + 'static,
         W: Future<Output = Result<T, Status>> + Send + 'static,
     {
-        serve(method, about, work(Arc::clone(&self.0))).await
+        self.0.serve(method, about, work(Arc::clone(&self.0))).await
     }
 }
 

@@ -9,7 +9,6 @@ use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::backend::{Cut, NewSnapshots, Snapshot};
-use super::call::serve;
 use super::parameters::{self, SnapshotParameters};
 use super::proto::group_controller_server::GroupController;
 use super::proto::group_controller_service_capability::{Rpc, Type, rpc};
@@ -40,11 +39,12 @@ impl GroupController for GroupService {
         request: Request<CreateVolumeGroupSnapshotRequest>,
     ) -> Result<Response<CreateVolumeGroupSnapshotResponse>, Status> {
         let (asked, driver) = (request.into_inner(), Arc::clone(&self.0));
-        serve("CreateVolumeGroupSnapshot", &asked.name.clone(), async move {
-            let group_snapshot = Some(create(&driver, &asked).await?);
-            Ok(CreateVolumeGroupSnapshotResponse { group_snapshot })
-        })
-        .await
+        self.0
+            .serve("CreateVolumeGroupSnapshot", &asked.name.clone(), async move {
+                let group_snapshot = Some(create(&driver, &asked).await?);
+                Ok(CreateVolumeGroupSnapshotResponse { group_snapshot })
+            })
+            .await
     }
 
     async fn delete_volume_group_snapshot(
@@ -52,11 +52,12 @@ impl GroupController for GroupService {
         request: Request<DeleteVolumeGroupSnapshotRequest>,
     ) -> Result<Response<DeleteVolumeGroupSnapshotResponse>, Status> {
         let (asked, driver) = (request.into_inner(), Arc::clone(&self.0));
-        serve("DeleteVolumeGroupSnapshot", &asked.group_snapshot_id.clone(), async move {
-            delete(&driver, &asked.group_snapshot_id, &asked.snapshot_ids).await?;
-            Ok(DeleteVolumeGroupSnapshotResponse {})
-        })
-        .await
+        self.0
+            .serve("DeleteVolumeGroupSnapshot", &asked.group_snapshot_id.clone(), async move {
+                delete(&driver, &asked.group_snapshot_id, &asked.snapshot_ids).await?;
+                Ok(DeleteVolumeGroupSnapshotResponse {})
+            })
+            .await
     }
 
     async fn get_volume_group_snapshot(
@@ -64,11 +65,12 @@ impl GroupController for GroupService {
         request: Request<GetVolumeGroupSnapshotRequest>,
     ) -> Result<Response<GetVolumeGroupSnapshotResponse>, Status> {
         let (asked, driver) = (request.into_inner(), Arc::clone(&self.0));
-        serve("GetVolumeGroupSnapshot", &asked.group_snapshot_id.clone(), async move {
-            let group_snapshot = Some(get(&driver, &asked.group_snapshot_id, &asked.snapshot_ids).await?);
-            Ok(GetVolumeGroupSnapshotResponse { group_snapshot })
-        })
-        .await
+        self.0
+            .serve("GetVolumeGroupSnapshot", &asked.group_snapshot_id.clone(), async move {
+                let group_snapshot = Some(get(&driver, &asked.group_snapshot_id, &asked.snapshot_ids).await?);
+                Ok(GetVolumeGroupSnapshotResponse { group_snapshot })
+            })
+            .await
     }
 }
 

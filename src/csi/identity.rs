@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::Driver;
-use super::call::serve;
 use super::proto::identity_server::Identity;
 use super::proto::plugin_capability::{Service, Type, VolumeExpansion, service, volume_expansion};
 use super::proto::{
@@ -48,10 +47,11 @@ impl Identity for IdentityService {
     /// Ready is who can read what there is.
     async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
         let driver = Arc::clone(&self.0);
-        serve("Probe", "", async move {
-            driver.backend.volumes().await?;
-            Ok(ProbeResponse { ready: Some(true) })
-        })
-        .await
+        self.0
+            .serve("Probe", "", async move {
+                driver.backend.volumes().await?;
+                Ok(ProbeResponse { ready: Some(true) })
+            })
+            .await
     }
 }

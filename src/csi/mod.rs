@@ -30,6 +30,7 @@ mod volumes;
 use std::sync::Arc;
 
 use crate::lvm::VgName;
+use crate::metrics::Metrics;
 use backend::Backend;
 use turns::Turns;
 
@@ -57,12 +58,19 @@ pub struct Driver {
     names: Names,
     backend: Arc<dyn Backend>,
     turns: Turns,
+    /// Where calls are counted, if they are.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Driver {
     /// A driver of these names, on this backend.
     pub fn new(names: Names, backend: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Self { names, backend, turns: Turns::default() })
+        Self::measured(names, backend, None)
+    }
+
+    /// The same, whose calls are counted.
+    pub fn measured(names: Names, backend: Arc<dyn Backend>, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
+        Arc::new(Self { names, backend, turns: Turns::default(), metrics })
     }
 
     /// The key under which a node says which one it is.

@@ -8,7 +8,7 @@ use nix::sys::statvfs::statvfs;
 use tonic::{Request, Response, Status};
 
 use super::backend::Volume;
-use super::call::{blocking, serve};
+use super::call::blocking;
 use super::capability::{self, Form, Use};
 use super::local::Local;
 use super::mount::{self, Device, Place};
@@ -58,7 +58,7 @@ impl NodeService {
         T: Send + 'static,
         W: Future<Output = Result<T, Status>> + Send + 'static,
     {
-        serve(method, about, work(self.clone())).await
+        self.driver.serve(method, about, work(self.clone())).await
     }
 
     fn take(&self, id: &str) -> Result<Turn, Status> {

@@ -47,11 +47,11 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then ends the calls that were begun.
-pub fn run(endpoint: &Endpoint, driver: &Arc<Driver>, node: NodeService) -> Result<()> {
+/// Serves until SIGTERM or SIGINT, then ends the calls that were begun. `ready` is called when somebody can call.
+pub fn run(endpoint: &Endpoint, driver: &Arc<Driver>, node: NodeService, ready: impl FnOnce()) -> Result<()> {
     let socket = Socket::bind(&endpoint.0)?;
     let runtime = runtime()?;
-    let served = runtime.block_on(serve(&socket, driver, node));
+    let served = runtime.block_on(serve(&socket, driver, node, ready));
     runtime.shutdown_timeout(LAST_CALLS);
     drop(socket);
     served
@@ -63,13 +63,14 @@ fn runtime() -> Result<Runtime> {
     runtime.map_err(|error| Error::io("the server's threads cannot be started", error))
 }
 
-async fn serve(socket: &Socket, driver: &Arc<Driver>, node: NodeService) -> Result<()> {
+async fn serve(socket: &Socket, driver: &Arc<Driver>, node: NodeService, ready: impl FnOnce()) -> Result<()> {
     let broken = |error| Error::io(format!("{} cannot be served", socket.path.display()), error);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<IdentityServer<IdentityService>>().await;
     let incoming = tokio::net::UnixListener::from_std(socket.listener()?).map_err(broken)?;
     let told = told_to_end()?;
     tracing::info!("listening on {}", socket.path.display());
+    ready();
     let served = Server::builder()
         .add_service(health_service)
         .add_service(IdentityServer::new(IdentityService(Arc::clone(driver))))
