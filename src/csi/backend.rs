@@ -21,6 +21,19 @@ pub struct Volume {
     pub size: Bytes,
     /// True if it is spread over several disks.
     pub striped: bool,
+    /// What it held at first.
+    pub content: Option<Content>,
+    /// What no other volume ever has.
+    pub uuid: String,
+}
+
+/// What a volume holds from its first moment on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A snapshot's, by its id.
+    Snapshot(LvName),
+    /// What another volume holds at this instant, by its id.
+    Volume(LvName),
 }
 
 /// A volume to be made.
@@ -36,6 +49,8 @@ pub struct NewVolume {
     pub size: Bytes,
     /// Over how many disks it is spread; 1 for none.
     pub stripes: u64,
+    /// What it holds; it is as large as that, or larger, and in the same pool.
+    pub content: Option<Content>,
 }
 
 /// A pool: a volume group.
@@ -103,7 +118,7 @@ pub trait Backend: Send + Sync {
     /// Every volume, ordered by id.
     async fn volumes(&self) -> Result<Vec<Volume>>;
 
-    /// Makes a volume.
+    /// Makes a volume. One with content can be used at once, and is filled behind.
     async fn create_volume(&self, new: NewVolume) -> Result<Volume>;
 
     /// Makes a volume as large as this; it is not smaller.

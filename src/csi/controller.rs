@@ -18,12 +18,13 @@ use super::proto::{
 };
 use super::{Driver, snapshots, volumes};
 
-const OFFERED: [rpc::Type; 9] = [
+const OFFERED: [rpc::Type; 10] = [
     rpc::Type::CreateDeleteVolume,
     rpc::Type::ListVolumes,
     rpc::Type::GetCapacity,
     rpc::Type::CreateDeleteSnapshot,
     rpc::Type::ListSnapshots,
+    rpc::Type::CloneVolume,
     rpc::Type::ExpandVolume,
     rpc::Type::GetVolume,
     rpc::Type::GetSnapshot,

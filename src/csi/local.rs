@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::backend::{Backend, Cut, NewSnapshots, NewVolume, Pool, Snapshot, Volume};
+use super::backend::{Backend, Content, Cut, NewSnapshots, NewVolume, Pool, Snapshot, Volume};
 use super::call::blocking;
 use super::names;
 use crate::engine::list::Select;
 use crate::engine::resize::Growth;
+use crate::engine::restore::Restoration;
 use crate::engine::view::{SnapshotState, SnapshotView, VolumeState, VolumeView};
 use crate::engine::{self, Engine, Mode};
 use crate::error::{Error, Kind, Result};
@@ -42,12 +43,10 @@ impl Local {
     /// Sees to it that a volume can be used on this host, and says where.
     pub async fn device(&self, volume: &Volume) -> Result<PathBuf> {
         let Volume { vg, id, .. } = volume.clone();
-        self.ask(move |engine| {
-            let active =
-                engine.activate(&vg, &[id], MODE)?.objects.into_iter().find_map(|volume| volume.device);
-            active.ok_or_else(|| Error::new(Kind::Internal, "the volume has no device after its activation"))
-        })
-        .await
+        self.ask(move |engine| engine.activate(&vg, &[id], MODE)).await?;
+        // What the activation tells of is the volume that this one is being filled from, if it is.
+        let active = self.known_device(volume).await?;
+        active.ok_or_else(|| Error::new(Kind::Internal, "the volume has no device after its activation"))
     }
 
     /// Where a volume can be used already; none if it is not active.
@@ -55,17 +54,6 @@ impl Local {
         let select = Select { vg: Some(volume.vg.clone()), names: vec![volume.id.clone()] };
         let views = self.ask(move |engine| engine.volumes(&select)).await?;
         Ok(views.into_iter().find_map(|view| view.device))
-    }
-
-    /// Makes the file system that is mounted from a volume as large as that.
-    pub async fn grow_file_system(&self, volume: &Volume) -> Result<()> {
-        self.grow(volume, volume.size, true).await.map(drop)
-    }
-
-    async fn grow(&self, volume: &Volume, size: Bytes, resize_fs: bool) -> Result<Volume> {
-        let (vg, name) = (volume.vg.clone(), volume.id.clone());
-        let growth = Growth { vg, name, size: Resize::To(Size::Absolute(size)), on: Vec::new(), resize_fs };
-        self.ask(move |engine| only(&engine.extend_volume(&growth, MODE)?.objects, volume_of)).await
     }
 }
 
@@ -92,21 +80,22 @@ impl Backend for Local {
     }
 
     async fn create_volume(&self, new: NewVolume) -> Result<Volume> {
-        let new = engine::volume::NewVolume {
-            vg: new.vg,
-            name: new.id,
-            size: Size::Absolute(new.size),
-            stripes: new.stripes,
-            stripe_size: None,
-            on: Vec::new(),
-            tags: vec![names::name_tag(&new.name)],
-            policy: None,
-        };
-        self.ask(move |engine| only(&engine.create_volume(&new, MODE)?.objects, volume_of)).await
+        self.ask(move |engine| {
+            let made = match &new.content {
+                None => engine.create_volume(&empty(&new), MODE),
+                Some(Content::Snapshot(source)) => engine.restore_snapshot(&filled(&new, source), MODE),
+                Some(Content::Volume(source)) => engine.clone_volume(&filled(&new, source), MODE),
+            };
+            only(&made?.objects, volume_of)
+        })
+        .await
     }
 
     async fn extend_volume(&self, volume: &Volume, size: Bytes) -> Result<Volume> {
-        self.grow(volume, size, false).await
+        let (vg, name) = (volume.vg.clone(), volume.id.clone());
+        let size = Resize::To(Size::Absolute(size));
+        let growth = Growth { vg, name, size, on: Vec::new(), resize_fs: false };
+        self.ask(move |engine| only(&engine.extend_volume(&growth, MODE)?.objects, volume_of)).await
     }
 
     async fn remove_volume(&self, id: &str) -> Result<()> {
@@ -176,6 +165,34 @@ fn each_group(
     })
 }
 
+/// A volume with nothing in it.
+fn empty(new: &NewVolume) -> engine::volume::NewVolume {
+    engine::volume::NewVolume {
+        vg: new.vg.clone(),
+        name: new.id.clone(),
+        size: Size::Absolute(new.size),
+        stripes: new.stripes,
+        stripe_size: None,
+        on: Vec::new(),
+        tags: vec![names::name_tag(&new.name)],
+        policy: None,
+    }
+}
+
+/// A volume with the content of another one, or of a snapshot.
+fn filled(new: &NewVolume, source: &LvName) -> Restoration {
+    let content = new.content.as_ref().map(names::content_tag);
+    let tags = [names::name_tag(&new.name)].into_iter().chain(content).collect();
+    Restoration {
+        vg: new.vg.clone(),
+        source: source.clone(),
+        to: new.id.clone(),
+        size: Some(Size::Absolute(new.size)),
+        tags,
+        on: Vec::new(),
+    }
+}
+
 /// What is to be cut in each pool.
 fn parts_of(new: NewSnapshots) -> Vec<engine::snapshot::NewSnapshots> {
     let group = new.group.as_deref().map(names::group_tag);
@@ -202,7 +219,8 @@ fn only<V, T>(views: &[V], one: impl Fn(&V) -> Result<Option<T>>) -> Result<T> {
 fn volume_of(view: &VolumeView) -> Result<Option<Volume>> {
     let Some(name) = names::name_in(&view.tags) else { return Ok(None) };
     let (id, vg, striped) = (view.name.parse()?, view.vg.parse()?, view.layout == "striped");
-    Ok(Some(Volume { id, name, vg, size: view.size_bytes, striped }))
+    let (size, content, uuid) = (view.size_bytes, names::content_in(&view.tags), view.uuid.clone());
+    Ok(Some(Volume { id, name, vg, size, striped, content, uuid }))
 }
 
 /// None if it is not CSI's.

@@ -10,7 +10,9 @@
 pub mod backend;
 pub mod call;
 mod capability;
+mod content;
 mod controller;
+mod format;
 mod group;
 mod identity;
 pub mod local;

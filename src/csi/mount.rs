@@ -1,23 +1,16 @@
 //! Mounting volumes: what is where is asked of the kernel each time, so nothing is forgotten when the process is started anew.
 
-use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::capability::FileSystem;
-use super::program;
-use crate::block::device::Disk;
+use crate::block::DevNo;
 use crate::block::mounts::{self, Mount};
-use crate::block::{Access, DevNo, probe};
 use crate::error::{Error, Kind, Result};
-
-/// Making a file system writes little, mending one reads much.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// What /dev is.
 const DEV: [&str; 2] = ["devtmpfs", "tmpfs"];
@@ -101,51 +94,6 @@ fn real(path: &Path) -> Result<PathBuf> {
 fn topmost(place: &Path) -> Result<Option<Mount>> {
     let place = real(place)?;
     Ok(mounts::current()?.into_iter().rfind(|mount| mount.place == place))
-}
-
-/// Sees to it that there is a sound file system of this kind: makes one only where there is nothing that anybody would know again, and
-/// mends one that needs it.
-pub async fn prepare(device: &Device, wanted: FileSystem, read_only: bool) -> Result<()> {
-    let found = {
-        let device = device.clone();
-        super::call::blocking(move || probe::find(&Disk::open(&device.path, device.number, Access::Read)?))
-            .await?
-    };
-    match (wanted, found.map(|found| found.name)) {
-        (_, None) if read_only => {
-            Err(Error::new(Kind::InUse, format!("{} holds no file system to be read", device.path.display())))
-        }
-        (FileSystem::Ext4, None) => made("mkfs.ext4", &["-q".as_ref(), device.path.as_os_str()]).await,
-        (FileSystem::Xfs, None) => made("mkfs.xfs", &["-q".as_ref(), device.path.as_os_str()]).await,
-        (FileSystem::Ext4, Some(probe::EXT)) if !read_only => mended(device).await,
-        (FileSystem::Ext4, Some(probe::EXT)) | (FileSystem::Xfs, Some(probe::XFS)) => Ok(()),
-        (_, Some(other)) => {
-            let cause = format!("{} carries {other}, and {wanted} is asked for", device.path.display());
-            Err(Error::new(Kind::InUse, cause)
-                .hint("name the file system that it carries, or wipe it by hand"))
-        }
-    }
-}
-
-async fn made(program: &str, arguments: &[&OsStr]) -> Result<()> {
-    let ended = program::run(program, arguments, LIMIT).await?;
-    match ended.status {
-        Some(0) => Ok(()),
-        _ => Err(Error::new(Kind::Internal, format!("{program} failed: {}", ended.said))),
-    }
-}
-
-/// e2fsck's status is of bits: 1 and 2 say that errors were corrected. The log of xfs is played by its mount.
-async fn mended(device: &Device) -> Result<()> {
-    let ended = program::run("e2fsck", &["-p".as_ref(), device.path.as_os_str()], LIMIT).await?;
-    match ended.status {
-        Some(0..=3) => Ok(()),
-        _ => {
-            let cause = format!("the file system on {} is damaged: {}", device.path.display(), ended.said);
-            Err(Error::new(Kind::Internal, cause)
-                .hint(format!("mend it with e2fsck {}", device.path.display())))
-        }
-    }
 }
 
 /// Mounts a file system.

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 use tonic::Status;
 
+use super::backend::Content;
 use crate::lvm::{LvName, Tag};
 
 /// The longest name and id that the standard knows, in bytes.
@@ -17,6 +18,8 @@ const MOST: usize = 128;
 const PLAIN: usize = 80;
 const NAME: &str = "csi.name=";
 const GROUP: &str = "csi.group=";
+const FROM_SNAPSHOT: &str = "csi.from-snapshot=";
+const FROM_VOLUME: &str = "csi.from-volume=";
 const VOLUME: &str = "csi-vol-";
 const SNAPSHOT: &str = "csi-snap-";
 const SNAPCONTENT: &str = "snapcontent-";
@@ -70,6 +73,20 @@ pub fn name_tag(name: &str) -> Tag {
 /// The tag that says to which group a snapshot belongs.
 pub fn group_tag(id: &str) -> Tag {
     tag(GROUP, id)
+}
+
+/// The tag that says what a volume held at first.
+pub fn content_tag(content: &Content) -> Tag {
+    match content {
+        Content::Snapshot(id) => tag(FROM_SNAPSHOT, id.as_str()),
+        Content::Volume(id) => tag(FROM_VOLUME, id.as_str()),
+    }
+}
+
+/// What a volume with these tags held at first.
+pub fn content_in(tags: &[String]) -> Option<Content> {
+    let id = |word| said(tags, word)?.parse().ok();
+    id(FROM_SNAPSHOT).map(Content::Snapshot).or_else(|| id(FROM_VOLUME).map(Content::Volume))
 }
 
 /// What CSI calls what bears these tags; none if it is not CSI's.
@@ -153,6 +170,15 @@ mod tests {
         fn a_tag_gives_any_name_back(name in "\\PC{1,128}") {
             let tags = ["other".to_owned(), name_tag(&name).to_string()];
             prop_assert_eq!(name_in(&tags), Some(name));
+        }
+
+        #[test]
+        fn a_tag_says_what_a_volume_held(id in "[a-zA-Z0-9+._][a-zA-Z0-9+._-]{1,80}", of_volume: bool) {
+            prop_assume!(id != "..");
+            let id = id.parse().unwrap();
+            let content = if of_volume { Content::Volume(id) } else { Content::Snapshot(id) };
+            let tags = [name_tag("pvc-1").to_string(), content_tag(&content).to_string()];
+            prop_assert_eq!(content_in(&tags), Some(content));
         }
 
         #[test]

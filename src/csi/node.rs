@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::backend::Volume;
 use super::call::blocking;
-use super::capability::{self, Form, Use};
+use super::capability::{self, FileSystem, Form, Use};
 use super::local::Local;
 use super::mount::{self, Device, Place};
 use super::proto::node_server::Node;
@@ -24,7 +24,7 @@ use super::proto::{
 };
 use super::turns::Turn;
 use super::volumes::{self, number};
-use super::{Driver, names};
+use super::{Driver, format, names};
 use crate::error::{Error, Result as EngineResult};
 use crate::units::Bytes;
 
@@ -84,10 +84,12 @@ impl NodeService {
         let place = path(&asked.staging_target_path, "staging_target_path")?;
         let wanted = capability::of(asked.volume_capability.as_ref())?;
         let _turn = self.take(id)?;
-        let (_, device) = self.active(id).await?;
+        let (volume, device) = self.active(id).await?;
         let Form::Mount(kind, options) = wanted.form else { return Ok(()) };
         match at_place(&device, &place).await? {
-            Place::FileSystem(found) if found.file_system == kind.to_string() => return Ok(()),
+            Place::FileSystem(found) if found.file_system == kind.to_string() => {
+                return Ok(fitted(&volume, device, place, found.read_only).await?);
+            }
             Place::FileSystem(found) => {
                 let words = format!("volume {id} is staged there as {}, not {kind}", found.file_system);
                 return Err(Status::already_exists(words));
@@ -95,8 +97,7 @@ impl NodeService {
             Place::Free => refuse_elsewhere(id, &device, [&place, &place]).await?,
             other => return Err(occupied(&place, &other)),
         }
-        mount::prepare(&device, kind, wanted.read_only).await?;
-        Ok(blocking(move || mount::attach(&device, &place, kind, &options, wanted.read_only)).await?)
+        Ok(mounted(&volume, device, place, (kind, options), wanted.read_only).await?)
     }
 
     async fn unstage(&self, asked: &NodeUnstageVolumeRequest) -> Result<(), Status> {
@@ -179,12 +180,40 @@ impl NodeService {
         let volume = volumes::find(&self.driver, id).await?;
         let device = self.known(id).await?.ok_or_else(|| not_there(id, &place))?;
         match at_place(&device, &place).await? {
-            Place::FileSystem(_) => self.local.grow_file_system(&volume).await?,
+            Place::FileSystem(_) => blocking(move || format::grow(&device, &place, volume.size)).await?,
             Place::Device => {}
             _ => return Err(not_there(id, &place)),
         }
         Ok(number(volume.size))
     }
+}
+
+/// Mounts a volume's file system. One that came with the content of another volume becomes the volume's own.
+async fn mounted(
+    volume: &Volume,
+    device: Device,
+    place: PathBuf,
+    (kind, mut options): (FileSystem, Vec<String>),
+    read_only: bool,
+) -> EngineResult<()> {
+    format::prepare(&device, kind, read_only).await?;
+    match &volume.content {
+        Some(_) if !read_only => format::renew(&device, kind, &volume.uuid, &place).await?,
+        Some(_) if kind == FileSystem::Xfs => options.push(format::NO_UUID.to_owned()),
+        _ => {}
+    }
+    let (attached, at) = (device.clone(), place.clone());
+    blocking(move || mount::attach(&attached, &at, kind, &options, read_only)).await?;
+    fitted(volume, device, place, read_only).await
+}
+
+/// Grows a mounted file system that came from a smaller volume.
+async fn fitted(volume: &Volume, device: Device, place: PathBuf, read_only: bool) -> EngineResult<()> {
+    if volume.content.is_none() || read_only {
+        return Ok(());
+    }
+    let size = volume.size;
+    blocking(move || format::grow(&device, &place, size)).await
 }
 
 /// A path that is given whole.

@@ -18,10 +18,21 @@ const CLASSES: [(&str, &str); 3] =
 /// What is asked of a new volume beside its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeParameters {
-    /// The pool it goes to.
-    pub vg: VgName,
+    /// The pool that is named.
+    pub vg: Option<VgName>,
     /// Spread over the pool's disks.
     pub striped: bool,
+}
+
+impl VolumeParameters {
+    /// The pool it goes to; `usual` is the one where none is named.
+    pub fn pool(&self, usual: Option<&VgName>) -> Result<VgName, Status> {
+        self.vg.as_ref().or(usual).cloned().ok_or_else(|| {
+            Status::invalid_argument(
+                "no parameter says where the volume goes; give poolClass or vg, or start dmsnap csi with --vg",
+            )
+        })
+    }
 }
 
 /// What is asked of a new snapshot.
@@ -33,8 +44,8 @@ pub struct SnapshotParameters {
     pub chunk: ChunkSize,
 }
 
-/// The parameters of a volume; `vg` is where it goes if they do not say.
-pub fn of_volume(given: &HashMap<String, String>, vg: Option<&VgName>) -> Result<VolumeParameters, Status> {
+/// The parameters of a volume.
+pub fn of_volume(given: &HashMap<String, String>) -> Result<VolumeParameters, Status> {
     let (mut pools, mut striped) = (Vec::new(), false);
     for (key, value) in given {
         match key.as_str() {
@@ -59,12 +70,7 @@ pub fn of_volume(given: &HashMap<String, String>, vg: Option<&VgName>) -> Result
             "poolClass and vg both say where the volume goes; give one of them",
         ));
     }
-    let vg = pools.pop().or_else(|| vg.cloned()).ok_or_else(|| {
-        Status::invalid_argument(
-            "no parameter says where the volume goes; give poolClass or vg, or start dmsnap csi with --vg",
-        )
-    })?;
-    Ok(VolumeParameters { vg, striped })
+    Ok(VolumeParameters { vg: pools.pop(), striped })
 }
 
 /// The parameters of a snapshot.
@@ -151,7 +157,7 @@ mod tests {
     }
 
     fn volume(pairs: &[(&str, &str)]) -> Result<VolumeParameters, Status> {
-        of_volume(&map(pairs), None)
+        of_volume(&map(pairs))
     }
 
     #[test]
@@ -166,7 +172,7 @@ mod tests {
             ("striped", "true"),
             ("volumeKind", "LVM"),
         ];
-        let vg = "LocalStorage_PoolHDD".parse().unwrap();
+        let vg = Some("LocalStorage_PoolHDD".parse().unwrap());
         assert_eq!(volume(&class).unwrap(), VolumeParameters { vg, striped: true });
     }
 
@@ -188,7 +194,7 @@ mod tests {
             assert_eq!(status.code(), tonic::Code::InvalidArgument, "{key}");
             assert!(status.message().contains(words), "{key}: {}", status.message());
         }
-        assert!(volume(&[]).unwrap_err().message().contains("poolClass"));
+        assert!(volume(&[]).unwrap().pool(None).unwrap_err().message().contains("poolClass"));
         assert!(volume(&[("vg", "vg0"), ("poolClass", "SSD")]).unwrap_err().message().contains("both"));
     }
 

@@ -2,14 +2,12 @@
 
 use tonic::Status;
 
-use super::backend::{NewVolume, Pool, Volume};
-use super::capability;
+use super::backend::{Content, NewVolume, Volume};
 use super::parameters::{self, VolumeParameters};
 use super::proto;
-use super::proto::volume_content_source::Type;
 use super::proto::{CapacityRange, ListVolumesRequest, ListVolumesResponse, TopologyRequirement};
-use super::{Driver, names, page, snapshots};
-use crate::lvm::LvName;
+use super::{Driver, capability, content, names, page};
+use crate::lvm::{LvName, VgName};
 use crate::units::Bytes;
 
 /// What a volume is given that asks for no size.
@@ -39,6 +37,16 @@ impl Range {
         }
     }
 
+    /// Those of them that have room for this content.
+    fn with_room_for(self, content: Bytes) -> Result<Self, Status> {
+        match self.most {
+            Some(most) if most < content => Err(Status::out_of_range(format!(
+                "the limit of {most} is less than the {content} that the volume is to hold"
+            ))),
+            most => Ok(Self { least: self.least.max(content), most }),
+        }
+    }
+
     fn holds(self, size: Bytes) -> bool {
         size >= self.least && self.most.is_none_or(|most| size <= most)
     }
@@ -63,30 +71,20 @@ pub async fn create(driver: &Driver, asked: proto::CreateVolumeRequest) -> Resul
     let id = names::volume(names::check(&asked.name, "name")?);
     let _turn = driver.turns.take([format!("volume {id}")])?;
     capability::all(&asked.volume_capabilities)?;
-    let parameters = parameters::of_volume(&asked.parameters, driver.names.vg.as_ref())?;
-    let range = Range::of(asked.capacity_range.as_ref())?;
     refuse_mutable(&asked)?;
-    refuse_content(driver, &asked).await?;
-    let same = driver.backend.volume(id.as_str()).await?;
-    if let Some(volume) = same {
-        return check_same(&volume, &asked.name, &parameters, range).map(|()| shown(driver, &volume));
+    let place = asked.accessibility_requirements;
+    let wanted = Wanted {
+        parameters: parameters::of_volume(&asked.parameters)?,
+        range: Range::of(asked.capacity_range.as_ref())?,
+        content: content::of(asked.volume_content_source.as_ref())?,
+        name: asked.name,
+    };
+    if let Some(volume) = driver.backend.volume(id.as_str()).await? {
+        return wanted.check_same(driver, &volume).map(|()| shown(driver, &volume));
     }
-    check_reachable(driver, asked.accessibility_requirements.as_ref())?;
-    let pool = driver.backend.pool(&parameters.vg).await?;
-    let new = new_volume(id, asked.name, &pool, parameters, range)?;
+    check_reachable(driver, place.as_ref())?;
+    let new = wanted.planned(driver, id).await?;
     Ok(shown(driver, &driver.backend.create_volume(new).await?))
-}
-
-fn new_volume(
-    id: LvName,
-    name: String,
-    pool: &Pool,
-    VolumeParameters { vg, striped }: VolumeParameters,
-    range: Range,
-) -> Result<NewVolume, Status> {
-    let stripes = if striped { pool.disks.max(1) } else { 1 };
-    let row = pool.extent.checked_mul(stripes).ok_or_else(|| Status::internal("an extent is too large"))?;
-    Ok(NewVolume { id, name, vg, size: range.size(row)?, stripes })
 }
 
 fn refuse_mutable(asked: &proto::CreateVolumeRequest) -> Result<(), Status> {
@@ -96,43 +94,67 @@ fn refuse_mutable(asked: &proto::CreateVolumeRequest) -> Result<(), Status> {
     })
 }
 
-/// What is to be in the volume from the start. A source that is not there is told before what cannot be done with it.
-async fn refuse_content(driver: &Driver, asked: &proto::CreateVolumeRequest) -> Result<(), Status> {
-    match asked.volume_content_source.as_ref().map(|source| &source.r#type) {
-        None => return Ok(()),
-        Some(None) => {
-            return Err(Status::invalid_argument("the content source is neither a snapshot nor a volume"));
-        }
-        Some(Some(Type::Snapshot(source))) => drop(snapshots::find(driver, &source.snapshot_id).await?),
-        Some(Some(Type::Volume(source))) => drop(find(driver, &source.volume_id).await?),
-    }
-    Err(Status::invalid_argument(
-        "volumes are made empty: this driver fills none from a snapshot or a volume",
-    ))
+/// A volume that is asked for.
+struct Wanted {
+    name: String,
+    parameters: VolumeParameters,
+    range: Range,
+    content: Option<Content>,
 }
 
-/// An error if what is there is not what is asked for.
-fn check_same(
-    volume: &Volume,
-    name: &str,
-    VolumeParameters { vg, striped }: &VolumeParameters,
-    range: Range,
-) -> Result<(), Status> {
-    let other = |what: String| Err(Status::already_exists(format!("there is a volume {name:?}, {what}")));
-    if volume.name != name {
-        return other(format!("whose name is {:?}", volume.name));
+impl Wanted {
+    /// The volume that is to be made.
+    async fn planned(self, driver: &Driver, id: LvName) -> Result<NewVolume, Status> {
+        let Self { name, parameters, mut range, content } = self;
+        let vg = match &content {
+            None => parameters.pool(driver.names.vg.as_ref())?,
+            Some(content) => {
+                let source = content::source(driver, content).await?;
+                range = range.with_room_for(source.size)?;
+                in_pool_of(source.vg, parameters.vg.as_ref())?
+            }
+        };
+        let pool = driver.backend.pool(&vg).await?;
+        let stripes = if parameters.striped { pool.disks.max(1) } else { 1 };
+        let row = pool.extent.checked_mul(stripes);
+        let row = row.ok_or_else(|| Status::internal("an extent is too large"))?;
+        Ok(NewVolume { id, name, vg, size: range.size(row)?, stripes, content })
     }
-    if !range.holds(volume.size) {
-        return other(format!("of {}, which is not the size asked for", volume.size));
+
+    /// An error if what is there is not what is asked for.
+    fn check_same(&self, driver: &Driver, volume: &Volume) -> Result<(), Status> {
+        let Self { name, parameters, range, content } = self;
+        let other = |what: String| Err(Status::already_exists(format!("there is a volume {name:?}, {what}")));
+        if volume.name != *name {
+            return other(format!("whose name is {:?}", volume.name));
+        }
+        if volume.content != *content {
+            return other("which was not made from the same source".to_owned());
+        }
+        if !range.holds(volume.size) {
+            return other(format!("of {}, which is not the size asked for", volume.size));
+        }
+        // What is made from a source is where that is, unless the parameters say where.
+        let usual = driver.names.vg.as_ref().filter(|_| content.is_none());
+        if let Some(vg) = parameters.vg.as_ref().or(usual).filter(|vg| **vg != volume.vg) {
+            return other(format!("in {} and not in {vg}", volume.vg));
+        }
+        // On one disk nothing can be spread.
+        if volume.striped && !parameters.striped {
+            return other("which is striped".to_owned());
+        }
+        Ok(())
     }
-    if volume.vg != *vg {
-        return other(format!("in {} and not in {vg}", volume.vg));
+}
+
+/// The pool of a source, which has to be the one that is named, if one is.
+fn in_pool_of(source: VgName, named: Option<&VgName>) -> Result<VgName, Status> {
+    match named.filter(|named| **named != source) {
+        None => Ok(source),
+        Some(named) => Err(Status::invalid_argument(format!(
+            "the source is in {source}, and the parameters say {named}: a volume is in the pool of its source"
+        ))),
     }
-    // On one disk nothing can be spread.
-    if volume.striped && !striped {
-        return other("which is striped".to_owned());
-    }
-    Ok(())
 }
 
 /// An error if the volume is to be reached from elsewhere only.
@@ -182,13 +204,13 @@ pub async fn capacity(
     driver: &Driver,
     asked: &proto::GetCapacityRequest,
 ) -> Result<proto::GetCapacityResponse, Status> {
-    let parameters = parameters::of_volume(&asked.parameters, driver.names.vg.as_ref())?;
+    let vg = parameters::of_volume(&asked.parameters)?.pool(driver.names.vg.as_ref())?;
     let is_possible = asked.volume_capabilities.iter().all(|one| capability::of(Some(one)).is_ok());
     let is_elsewhere = asked.accessible_topology.as_ref().is_some_and(|place| !is_here(driver, place));
     let (free, extent) = if !is_possible || is_elsewhere {
         (Bytes::ZERO, Bytes::ZERO)
     } else {
-        let pool = driver.backend.pool(&parameters.vg).await?;
+        let pool = driver.backend.pool(&vg).await?;
         (pool.free, pool.extent)
     };
     Ok(proto::GetCapacityResponse {
@@ -243,7 +265,7 @@ pub async fn validate(
     let possible = capability::all(&asked.volume_capabilities).map(drop);
     let possible = possible.and_then(|()| match asked.parameters.is_empty() {
         true => Ok(()),
-        false => parameters::of_volume(&asked.parameters, driver.names.vg.as_ref()).map(drop),
+        false => parameters::of_volume(&asked.parameters).map(drop),
     });
     let (confirmed, message) = match possible {
         Ok(()) => (Some(confirmed(asked)), String::new()),
@@ -269,7 +291,7 @@ pub fn shown(driver: &Driver, volume: &Volume) -> proto::Volume {
         capacity_bytes: number(volume.size),
         volume_id: volume.id.to_string(),
         volume_context: [].into(),
-        content_source: None,
+        content_source: volume.content.as_ref().map(content::shown),
         accessible_topology: vec![driver.topology()],
     }
 }

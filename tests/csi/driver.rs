@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dmsnap::csi::local::Local;
 use dmsnap::csi::proto::controller_server::Controller;
@@ -52,6 +53,11 @@ impl Driver {
             assert!(!status.message().is_empty() && status.details().is_empty(), "{status:?}");
             (status.code(), status.message().to_owned())
         })
+    }
+
+    /// Begins a call, whose caller goes away at once.
+    pub fn cancel<T>(&self, call: impl Future<Output = Result<Response<T>, tonic::Status>>) {
+        drop(self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, call).await }));
     }
 
     pub fn create(&self, request: CreateVolumeRequest) -> Answer<proto::Volume> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod contents;
 mod driver;
 mod groups;
 #[allow(dead_code)]

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use dmsnap::csi::proto::controller_server::Controller;
 use dmsnap::units::Bytes;
+use tonic::{Code, Request};
 
-use crate::driver::{Driver, volume};
+use crate::contents::{of_snapshot, of_volume};
+use crate::driver::{Answer, Driver, snapshot, volume};
 use crate::lab::Lab;
 
 /// Asks a driver that dies before its `last`-th step, for each of them, and then one that lives. What is left is what is asked for.
@@ -50,6 +53,52 @@ fn a_removal_that_died_is_ended() {
         |driver| driver.delete("pvc-1").is_ok(),
         |driver, free| assert_eq!((driver.ids(), free), (Vec::new(), all)),
     );
+}
+
+#[test]
+fn a_volume_with_content_whose_making_died_is_made_once() {
+    for source in [of_snapshot("snapcontent-1"), of_volume("pvc-1")] {
+        let mut asked = volume("pvc-2", 8);
+        asked.volume_content_source = source;
+        replayed(
+            |driver| {
+                driver.create(volume("pvc-1", 8)).unwrap();
+                driver.snap("pvc-1", "snapshot-1").unwrap();
+            },
+            |driver| driver.create(asked.clone()).is_ok(),
+            |driver, _| {
+                assert_eq!(driver.ids(), ["pvc-1", "pvc-2"]);
+                assert_eq!(driver.snapshot_ids(), ["snapcontent-1"]);
+            },
+        );
+    }
+}
+
+/// Asks again as long as another call works on it.
+fn insist<T>(ask: impl Fn() -> Answer<T>) -> T {
+    loop {
+        match ask() {
+            Err((Code::Aborted, _)) => std::thread::yield_now(),
+            answer => return answer.unwrap(),
+        }
+    }
+}
+
+#[test]
+fn a_call_whose_caller_goes_away_leaves_what_it_was_to_leave() {
+    let lab = Lab::new();
+    let driver = Driver::new(&lab);
+    driver.cancel(driver.controller.create_volume(Request::new(volume("pvc-1", 8))));
+    insist(|| driver.create(volume("pvc-1", 8)));
+    driver.cancel(driver.controller.create_snapshot(Request::new(snapshot("pvc-1", "snapshot-1"))));
+    let made = insist(|| driver.snap("pvc-1", "snapshot-1"));
+    assert_eq!(
+        (driver.ids(), driver.snapshot_ids()),
+        (vec!["pvc-1".to_owned()], vec![made.snapshot_id.clone()])
+    );
+    insist(|| driver.delete_snapshot(&made.snapshot_id));
+    insist(|| driver.delete("pvc-1"));
+    lab.assert_at_rest("all is gone");
 }
 
 #[test]
