@@ -3,31 +3,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dmsnap::csi::ControllerService;
-use dmsnap::csi::proto::controller_server::Controller;
+use dmsnap::csi::proto::controller_client::ControllerClient;
 use dmsnap::csi::proto::{CreateSnapshotRequest, DeleteSnapshotRequest};
-use tonic::{Request, Status};
+use tonic::Status;
+use tonic::transport::Channel;
 
-/// So many snapshots by so many callers, over these volumes. Says how long the cuts and the removals took.
-pub async fn run(
-    controller: ControllerService,
-    ids: Vec<String>,
-    callers: usize,
-    count: usize,
-) -> Result<String, Status> {
-    let (controller, ids) = (Arc::new(controller), Arc::new(ids));
-    let began = Instant::now();
-    let work = |caller: usize| {
-        let (controller, ids) = (Arc::clone(&controller), Arc::clone(&ids));
+type Controller = ControllerClient<Channel>;
+
+/// So many snapshots by these callers, over these volumes. Says how long the cuts and the removals took.
+pub async fn run(controllers: Vec<Controller>, ids: &[&str], count: usize) -> Result<String, Status> {
+    let ids: Arc<Vec<String>> = Arc::new(ids.iter().map(|&id| id.to_owned()).collect());
+    let (began, callers) = (Instant::now(), controllers.len());
+    let work = |(caller, mut controller): (usize, Controller)| {
+        let ids = Arc::clone(&ids);
         tokio::spawn(async move {
             let mut took = Vec::new();
             for number in (caller..count).step_by(callers) {
-                took.push(one(&controller, &ids[number % ids.len()], number).await?);
+                took.push(one(&mut controller, &ids[number % ids.len()], number).await?);
             }
             Ok::<_, Status>(took)
         })
     };
-    let tasks: Vec<_> = (0..callers).map(work).collect();
+    let tasks: Vec<_> = controllers.into_iter().enumerate().map(work).collect();
     let mut took = Vec::new();
     for task in tasks {
         took.extend(task.await.map_err(|error| Status::internal(error.to_string()))??);
@@ -41,22 +38,17 @@ pub async fn run(
     ))
 }
 
-async fn one(
-    controller: &ControllerService,
-    id: &str,
-    number: usize,
-) -> Result<(Duration, Duration), Status> {
+async fn one(controller: &mut Controller, id: &str, number: usize) -> Result<(Duration, Duration), Status> {
     let asked = CreateSnapshotRequest {
         source_volume_id: id.to_owned(),
         name: format!("snapshot-{number}"),
         ..CreateSnapshotRequest::default()
     };
     let began = Instant::now();
-    let made =
-        controller.create_snapshot(Request::new(asked)).await?.into_inner().snapshot.unwrap_or_default();
+    let made = controller.create_snapshot(asked).await?.into_inner().snapshot.unwrap_or_default();
     let cut = began.elapsed();
     let doomed = DeleteSnapshotRequest { snapshot_id: made.snapshot_id, ..DeleteSnapshotRequest::default() };
-    controller.delete_snapshot(Request::new(doomed)).await?;
+    controller.delete_snapshot(doomed).await?;
     Ok((cut, began.elapsed() - cut))
 }
 

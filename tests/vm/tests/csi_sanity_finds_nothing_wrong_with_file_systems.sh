@@ -5,7 +5,7 @@
 dmsnap vg create vg /dev/ubda
 serve
 sane -csi.testvolumeaccesstype mount
-[ "$passed" -gt 50 ] || fail "only $passed tests passed"
+[ "$passed" -ge 77 ] || fail "only $passed tests passed"
 stop
 clean
 lvm2_content vg

@@ -1,11 +1,12 @@
 # disks: 2G
 # timeout: 180
 
-csi() { "$TOOLS/csi" "$@"; }
+. "$TOP/tests/vm/csi.sh"
 target=/run/csi/target
 staging=/run/csi/staging
 
 dmsnap vg create vg /dev/ubda
+serve
 for kind in ext4 xfs; do
     csi create "pvc-$kind" 320
     csi stage "pvc-$kind" $staging $kind noatime
@@ -91,7 +92,8 @@ csi unstage pvc-block $staging
 cmp -n $((1 << 20)) /run/content /dev/vg/pvc-block
 
 # A group, all at one instant.
-csi group nightly pvc-a pvc-block | wc -w | grep -x 2
+csi group nightly pvc-a pvc-block | wc -w | grep -x 3
+stop
 dmsnap check vg
 kernel_at_rest
 lvm2_content vg
