@@ -253,6 +253,19 @@ pub fn word(value: &impl Serialize) -> String {
     }
 }
 
+/// A state, and how far what goes on in it is.
+pub fn under_way(state: &impl Serialize, percent: Option<f64>) -> String {
+    // Not before all of it is done it is all.
+    percent.map_or_else(|| word(state), |percent| format!("{} {:.0}%", word(state), percent.floor()))
+}
+
+/// A time in one unit, rounded down: what a person wants to know of what is foretold.
+pub fn about(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = units.iter().find(|(length, _)| seconds >= *length);
+    unit.map_or_else(|| format!("{seconds} s"), |(length, unit)| format!("{} {unit}", seconds / length))
+}
+
 /// A value that may be unknown.
 pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -267,6 +280,14 @@ pub fn path_or_dash(path: Option<&std::path::PathBuf>) -> String {
 mod tests {
     use super::*;
     use crate::dm::{DmName, Freeze, SwitchStep};
+
+    #[test]
+    fn a_state_says_how_far_it_is_and_times_have_one_unit() {
+        let state = crate::engine::view::SnapshotState::Merging;
+        assert_eq!([None, Some(99.99)].map(|percent| under_way(&state, percent)), ["merging", "merging 99%"]);
+        let times = [0, 59, 60, 3_599, 3_600, 86_399, 200_000].map(about);
+        assert_eq!(times, ["0 s", "59 s", "1 min", "59 min", "1 h", "23 h", "2 d"]);
+    }
 
     #[test]
     fn what_happens_while_io_waits_is_marked() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::args::{Snapshot, SnapshotCreate, SnapshotRollback, VolumePath};
 use super::each::each;
-use super::output::{Column, Output, or_dash, path_or_dash, word};
+use super::output::{Column, Output, about, or_dash, path_or_dash, under_way};
 use super::volume::{self, by_group, restoration, select};
 use crate::engine::diff::{Comparison, Difference, RangeView};
 use crate::engine::list::Select;
@@ -23,13 +23,11 @@ const COLUMNS: [Column<SnapshotView>; 15] = [
     Column::number("SIZE", |snapshot| snapshot.size_bytes.to_string()),
     Column::number("STORE", |snapshot| snapshot.cow_size_bytes.to_string()),
     Column::number("USED", |snapshot| or_dash(snapshot.used_percent.map(|percent| format!("{percent:.2}%")))),
-    Column::text("STATE", |snapshot| word(&snapshot.state)),
+    Column::number("FULL IN", |snapshot| or_dash(snapshot.eta_full_seconds.map(about))),
+    Column::text("STATE", |snapshot| under_way(&snapshot.state, snapshot.progress_percent)),
     Column::text("CREATED", |snapshot| or_dash(snapshot.created_at.as_ref())),
     Column::wide_number("CHUNK", |snapshot| snapshot.chunk_bytes.to_string()),
     Column::wide_text("ACCESS", |snapshot| if snapshot.read_only { "ro" } else { "rw" }.to_owned()),
-    Column::wide_number("MERGED", |snapshot| {
-        or_dash(snapshot.progress_percent.map(|percent| format!("{percent:.2}%")))
-    }),
     Column::wide_text("IN USE BY", |snapshot| {
         or_dash(Some(snapshot.in_use_by.join(",")).filter(|t| !t.is_empty()))
     }),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::{Alloc, Copy, Place, Volume, VolumeCreate, VolumePath};
 use super::each::each;
-use super::output::{Column, Output, or_dash, path_or_dash, word};
+use super::output::{Column, Output, or_dash, path_or_dash, under_way};
 use crate::engine::list::Select;
 use crate::engine::resize::Growth;
 use crate::engine::restore::Restoration;
@@ -15,18 +15,15 @@ use crate::error::{Error, Kind, Result};
 use crate::lvm::{LvName, VgName};
 
 /// What is shown of a volume.
-pub const COLUMNS: [Column<VolumeView>; 12] = [
+pub const COLUMNS: [Column<VolumeView>; 11] = [
     Column::text("VG", |volume| volume.vg.clone()),
     Column::text("NAME", |volume| volume.name.clone()),
     Column::number("SIZE", |volume| volume.size_bytes.to_string()),
     Column::text("LAYOUT", |volume| volume.layout.clone()),
-    Column::text("STATE", |volume| word(&volume.state)),
+    Column::text("STATE", |volume| under_way(&volume.state, volume.progress_percent)),
     Column::text("OPEN", |volume| if volume.open { "yes" } else { "no" }.to_owned()),
     Column::number("SNAPSHOTS", |volume| volume.snapshots.len().to_string()),
     Column::wide_text("FILLED FROM", |volume| or_dash(volume.filled_from.as_ref())),
-    Column::wide_number("FILLED", |volume| {
-        or_dash(volume.progress_percent.map(|percent| format!("{percent:.2}%")))
-    }),
     Column::wide_text("DEVICE", |volume| path_or_dash(volume.device.as_ref())),
     Column::wide_text("TAGS", |volume| volume.tags.join(",")),
     Column::wide_text("UUID", |volume| volume.uuid.clone()),
