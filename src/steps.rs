@@ -295,6 +295,10 @@ impl Device for SteppedDevice {
         self.steps.step(|| self.device.zero(offset, length))
     }
 
+    fn discard(&self, offset: Bytes, length: Bytes) -> Result<()> {
+        self.steps.step(|| self.device.discard(offset, length))
+    }
+
     fn flush(&self) -> Result<()> {
         self.steps.step(|| self.device.flush())
     }

@@ -149,6 +149,11 @@ impl Device for Disk {
         Ok(())
     }
 
+    fn discard(&self, offset: Bytes, length: Bytes) -> Result<()> {
+        let discarded = ioctl::discard(&self.file, offset, length);
+        discarded.map_err(|errno| self.failed("discard", offset, errno.into()))
+    }
+
     fn flush(&self) -> Result<()> {
         self.file.sync_data().map_err(|error| failed(&self.path, "flush", error))
     }

@@ -9,6 +9,7 @@ use crate::units::Bytes;
 mod raw {
     nix::ioctl_read!(size, 0x12, 114, usize);
     nix::ioctl_write_ptr_bad!(zero, nix::request_code_none!(0x12, 127), [u64; 2]);
+    nix::ioctl_write_ptr_bad!(discard, nix::request_code_none!(0x12, 119), [u64; 2]);
     nix::ioctl_read_bad!(sector_size, nix::request_code_none!(0x12, 104), libc::c_int);
 
     // ext4: the new number of file-system blocks (fs/ext4/ext4.h).
@@ -62,6 +63,13 @@ pub fn zero(device: &impl AsRawFd, offset: Bytes, length: Bytes) -> nix::Result<
     let range = [offset.get(), length.get()];
     // SAFETY: the kernel reads two u64, which is what the pointer leads to.
     unsafe { raw::zero(device.as_raw_fd(), &raw const range) }.map(|_| ())
+}
+
+/// `BLKDISCARD`: nobody needs what a range of whole logical blocks holds.
+pub fn discard(device: &impl AsRawFd, offset: Bytes, length: Bytes) -> nix::Result<()> {
+    let range = [offset.get(), length.get()];
+    // SAFETY: the kernel reads two u64, which is what the pointer leads to.
+    unsafe { raw::discard(device.as_raw_fd(), &raw const range) }.map(|_| ())
 }
 
 /// Grows a mounted ext4 to so many of its blocks.

@@ -87,6 +87,11 @@ pub trait Device: Send + Sync + fmt::Debug {
     /// Writes zeroes over a range.
     fn zero(&self, offset: Bytes, length: Bytes) -> Result<()>;
 
+    /// Says that nobody needs what a range holds. Refused where the device cannot be told so.
+    fn discard(&self, _offset: Bytes, _length: Bytes) -> Result<()> {
+        Err(Error::new(Kind::Internal, format!("{} takes no discards", self.path().display())))
+    }
+
     /// Returns when everything written before is on stable storage.
     fn flush(&self) -> Result<()>;
 }

@@ -17,7 +17,7 @@ use super::nodes::Nodes;
 use super::switch::Course;
 use super::{
     CloneMessage, DmName, DmUuid, Events, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status,
-    SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target,
+    SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target, written,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
@@ -358,6 +358,8 @@ impl Kernel for Control {
         let courses = all.iter().map(|steps| Course::new(self, steps)).collect();
         let refused = |errno, step: &SwitchStep| match step {
             SwitchStep::Suspend(name, _) => refused(errno, "suspend", name),
+            SwitchStep::Expect(name, _) if errno == Errno::EBUSY => written(name),
+            SwitchStep::Expect(name, _) => refused(errno, "show the status of", name),
             SwitchStep::Resume(name, _) => refused(errno, "resume", name),
         };
         let guarded = Guarded::new(self.dm()?.file(), self.freeze_budget, witness, refused, courses)?;

@@ -195,6 +195,7 @@ impl<'a> Requests<'a> {
     fn prepare(control: &'a File, course: &Course<'_>) -> Self {
         let steps = course.steps().iter().map(|step| match step {
             SwitchStep::Suspend(name, freeze) => Prepared::suspend(name, *freeze),
+            SwitchStep::Expect(name, used) => Prepared::expect(name, *used),
             SwitchStep::Resume(name, udev) => Prepared::resume(name, *udev),
         });
         let each = |request: fn(&Before) -> Prepared| course.before().iter().map(request).collect();

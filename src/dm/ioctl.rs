@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::{DmName, Freeze, Table, UdevFlags};
 use crate::block::DevNo;
+use crate::units::Sectors;
 
 /// `struct dm_ioctl` of linux/dm-ioctl.h, for its size: the numbers of the ioctls contain it. It is filled as bytes.
 #[repr(C)]
@@ -47,6 +48,13 @@ const OPEN_COUNT: usize = std::mem::offset_of!(Header, open_count);
 const READ_ONLY: u32 = 1 << 0;
 const SUSPEND: u32 = 1 << 1;
 const SKIP_LOCKFS: u32 = 1 << 10;
+const NO_FLUSH: u32 = 1 << 11;
+
+/// Where the first target's status stands in an answer, in words: behind the header and the target's own header.
+const STATUS: usize = (HEADER + SPEC) / size_of::<u64>();
+
+/// `struct dm_target_spec`
+const SPEC: usize = 40;
 
 mod raw {
     use super::Header;
@@ -56,6 +64,7 @@ mod raw {
     nix::ioctl_readwrite!(suspend, 0xfd, 6, Header);
     nix::ioctl_readwrite!(load, 0xfd, 9, Header);
     nix::ioctl_readwrite!(clear, 0xfd, 10, Header);
+    nix::ioctl_readwrite!(status, 0xfd, 12, Header);
     nix::ioctl_readwrite!(target_version, 0xfd, 17, Header);
 }
 
@@ -79,8 +88,18 @@ pub struct Prepared {
     header: [u64; HEADER_WORDS],
     /// Header and tail; words, so that they are aligned as the kernel's structure is.
     words: Vec<u64>,
-    /// It fails if the kernel answers that the device is open.
-    unopened: bool,
+    /// It fails with `EBUSY` if the kernel answers otherwise.
+    wanted: Wanted,
+}
+
+/// What an answer must say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Anything,
+    /// Nobody has the device open.
+    Unopened,
+    /// So much of a store is in use.
+    Used(Sectors),
 }
 
 impl Prepared {
@@ -101,7 +120,7 @@ impl Prepared {
         let words: Vec<_> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
         let mut header = [0; HEADER_WORDS];
         header.iter_mut().zip(&words).for_each(|(to, from)| *to = *from);
-        Self { call, header, words, unopened: false }
+        Self { call, header, words, wanted: Wanted::Anything }
     }
 
     /// Stops I/O.
@@ -111,7 +130,14 @@ impl Prepared {
             Freeze::Io | Freeze::Unopened => SUSPEND | SKIP_LOCKFS,
         };
         let request = Self::new(raw::suspend, name, &Request { flags, ..Request::default() });
-        Self { unopened: freeze == Freeze::Unopened, ..request }
+        let wanted = if freeze == Freeze::Unopened { Wanted::Unopened } else { Wanted::Anything };
+        Self { wanted, ..request }
+    }
+
+    /// Asks a snapshot how much of its store is in use, which must be this.
+    pub fn expect(name: &DmName, used: Sectors) -> Self {
+        let request = Self::new(raw::status, name, &Request { flags: NO_FLUSH, ..Request::default() });
+        Self { wanted: Wanted::Used(used), ..request }
     }
 
     /// Makes the inactive table live and lets I/O go on.
@@ -154,7 +180,23 @@ impl Prepared {
     /// Runs it, as often as is wanted. No allocation, no wait for udev.
     pub fn fire(&mut self, control: &impl AsRawFd) -> nix::Result<()> {
         self.call(self.call, control)?;
-        if self.unopened && self.open_count() > 0 { Err(Errno::EBUSY) } else { Ok(()) }
+        let is_as_wanted = match self.wanted {
+            Wanted::Anything => true,
+            Wanted::Unopened => self.open_count() == 0,
+            Wanted::Used(wanted) => self.used() == Some(wanted),
+        };
+        if is_as_wanted { Ok(()) } else { Err(Errno::EBUSY) }
+    }
+
+    /// The number that a status begins with; none if it begins with a word.
+    fn used(&self) -> Option<Sectors> {
+        let bytes = self.words.iter().skip(STATUS).flat_map(|word| word.to_ne_bytes());
+        let digits = bytes.map_while(|byte| char::from(byte).to_digit(10));
+        digits
+            .fold(None, |number: Option<u64>, digit| {
+                number.unwrap_or(0).checked_mul(10)?.checked_add(digit.into())
+            })
+            .map(Sectors)
     }
 
     /// How many had the device open when the kernel answered.
@@ -190,7 +232,6 @@ impl Prepared {
 
 /// A `struct dm_target_spec` for each line, followed by its parameters; `next` counts from the spec's own begin.
 fn specs(table: &Table<DevNo>) -> Vec<u8> {
-    const SPEC: usize = 40;
     const TYPE: usize = 16;
     let mut bytes = Vec::new();
     for line in &table.0 {
@@ -213,7 +254,6 @@ fn specs(table: &Table<DevNo>) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::dm::{Line, Target};
-    use crate::units::Sectors;
 
     fn bytes(prepared: &Prepared) -> Vec<u8> {
         prepared.words.iter().flat_map(|word| word.to_ne_bytes()).collect()
@@ -237,6 +277,21 @@ mod tests {
             &bytes(&Prepared::rename(&name, &new, UdevFlags::hidden()))[312..440],
             format!("{new}\0").as_bytes()
         );
+    }
+
+    #[test]
+    fn the_number_that_an_answer_begins_with_is_how_much_is_in_use() {
+        let said = |text: &str| {
+            let mut request = Prepared::expect(&DmName::new("s").unwrap(), Sectors(48));
+            let bytes: Vec<u8> = text.bytes().chain([0; 8]).collect();
+            let words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+            request.words.iter_mut().skip(STATUS).zip(words).for_each(|(to, from)| *to = from);
+            request.used()
+        };
+        assert_eq!(said("48/8192 32"), Some(Sectors(48)));
+        assert_eq!(said("123456789012/8192 32"), Some(Sectors(123_456_789_012)));
+        assert_eq!(said("0/8192 0"), Some(Sectors(0)));
+        assert_eq!([said("Invalid"), said("Overflow"), said("")], [None; 3]);
     }
 
     #[test]

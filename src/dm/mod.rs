@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
+use crate::units::Sectors;
 
 mod apart;
 pub mod control;
@@ -83,6 +84,9 @@ pub enum Freeze {
 pub enum SwitchStep {
     /// Stop I/O to a device.
     Suspend(DmName, Freeze),
+    /// Go on only if a snapshot has used just so much of its store: else somebody wrote to its origin, or to it, since that was
+    /// known. Fails with [`crate::error::Kind::InUse`]. Stands before all resumes.
+    Expect(DmName, Sectors),
     /// Make the inactive table live, if there is one, and let I/O go on.
     Resume(DmName, UdevFlags),
 }
@@ -91,7 +95,7 @@ impl SwitchStep {
     /// The device that it acts on.
     pub fn device(&self) -> &DmName {
         match self {
-            Self::Suspend(name, _) | Self::Resume(name, _) => name,
+            Self::Suspend(name, _) | Self::Expect(name, _) | Self::Resume(name, _) => name,
         }
     }
 }
@@ -238,6 +242,11 @@ fn no_such_device(name: &DmName) -> Error {
 /// A device that cannot be had or removed now.
 fn in_use(name: &DmName, why: impl std::fmt::Display) -> Error {
     Error::new(Kind::InUse, format!("device {name} is in use: {why}"))
+}
+
+/// Somebody wrote meanwhile.
+fn written(snapshot: &DmName) -> Error {
+    in_use(snapshot, "it, or the volume that it is a snapshot of, was written to meanwhile")
 }
 
 /// The kernel knows no such target, and could not load the module.

@@ -196,6 +196,13 @@ impl SimKernel {
         Ok(regions)
     }
 
+    /// Which regions of a device's clone are filled, in order; nothing of a device that is none.
+    pub fn filled(&self, name: &DmName) -> Vec<bool> {
+        let state = self.state();
+        let live = state.nodes.get(name).and_then(|node| node.live.as_ref());
+        live.and_then(|live| live.clone.as_ref()).map(|clone| clone.filled().to_vec()).unwrap_or_default()
+    }
+
     /// Makes the live snapshot or merge target of a device say that it is invalid, has overflowed, or failed.
     pub fn set_status(&self, name: &DmName, status: &Status) {
         if let Some(node) = self.state().nodes.get_mut(name) {

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::{
-    DmName, Kernel, Slot, SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness,
-    no_such_device,
+    DmName, Kernel, Slot, Status, SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness,
+    no_such_device, written,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Result};
+use crate::units::Sectors;
 
 /// A device that a switch suspends, as it was before.
 #[derive(Debug, Clone)]
@@ -154,9 +155,13 @@ impl<'a> Course<'a> {
     fn note(&mut self, step: usize, began: Instant) {
         let Some(device) = self.devices.get(step).copied().flatten() else { return };
         let Some(since) = self.since.get_mut(device) else { return };
-        if let Some(SwitchStep::Suspend(..)) = self.steps.get(step) {
-            *since = Some(began);
-            return;
+        match self.steps.get(step) {
+            Some(SwitchStep::Suspend(..)) => {
+                *since = Some(began);
+                return;
+            }
+            Some(SwitchStep::Resume(..)) => {}
+            Some(SwitchStep::Expect(..)) | None => return,
         }
         if let Some(frozen) = self.frozen.get_mut(device) {
             *frozen = since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -274,6 +279,13 @@ pub struct Single<'a, K: ?Sized> {
     pub witness: &'a dyn Witness,
 }
 
+fn expect<K: Kernel + ?Sized>(kernel: &K, snapshot: &DmName, wanted: Sectors) -> Result<()> {
+    match kernel.status(snapshot)?.first() {
+        Some(Status::Store { used, merging: false, .. }) if *used == wanted => Ok(()),
+        _ => Err(written(snapshot)),
+    }
+}
+
 /// Runs the steps as single calls of `kernel`.
 pub fn run_singly<K: Kernel + ?Sized>(
     kernel: &K,
@@ -321,6 +333,7 @@ impl<K: Kernel + ?Sized> Calls for Single<'_, K> {
     fn fire(&mut self, step: usize) -> Done {
         self.seen(|kernel, steps| match steps.get(step) {
             Some(SwitchStep::Suspend(name, freeze)) => kernel.suspend(name, *freeze),
+            Some(SwitchStep::Expect(name, used)) => expect(kernel, name, *used),
             Some(SwitchStep::Resume(name, udev)) => kernel.resume(name, *udev),
             None => Ok(()),
         })

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::plan::{Plan, Step, switch_text};
 use super::tree::Below;
-use crate::block::{DevNo, Devices};
-use crate::dm::{DmName, DmUuid, Kernel, SwitchReport, SwitchStep, Switches, Table};
+use crate::block::{Access, DevNo, Devices};
+use crate::dm::{CloneMessage, DmName, DmUuid, Kernel, SwitchReport, SwitchStep, Switches, Table};
 use crate::error::{Context, Error, Kind, Result};
 
 /// What running a plan showed.
@@ -149,6 +149,11 @@ impl<'a> Run<'a> {
             Step::Resume { name, udev } => self.kernel.resume(name, *udev),
             Step::Sync { number, .. } => self.devices.sync_mounted(*number),
             Step::GrowFileSystem { number, size, .. } => self.devices.grow_mounted(*number, *size),
+            Step::Spare { path, ranges, .. } => {
+                let clone = self.devices.open(path, Access::Write)?;
+                ranges.iter().try_for_each(|range| clone.discard(range.start.bytes(), range.length().bytes()))
+            }
+            Step::Fill(name) => self.kernel.message(name, CloneMessage::EnableHydration),
             Step::Remove { name, udev } => self.kernel.remove(name, *udev),
             Step::Publish { name, uuid, link } => {
                 self.kernel.publish(name, self.number(uuid)?, link.as_deref())

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::outline::{Entry, Phase};
 use super::tree::{Below, layers_below};
 use crate::block::DevNo;
+use crate::cow::diff::Ranges;
 use crate::dm::{DmName, DmUuid, Freeze, SwitchStep, Table, UdevFlags};
 use crate::units::Bytes;
 
@@ -66,6 +67,17 @@ pub enum Step {
         /// What it holds.
         size: Bytes,
     },
+    /// Tell a clone that nothing goes through yet what of its content is in its place already, by discards that it passes to nobody.
+    Spare {
+        /// Its name.
+        name: DmName,
+        /// Its node, which has to be there.
+        path: PathBuf,
+        /// In whole regions.
+        ranges: Ranges,
+    },
+    /// Let a clone fill by itself.
+    Fill(DmName),
     /// Remove a device.
     Remove {
         /// Its name.
@@ -116,9 +128,9 @@ impl Plan {
         let mut resumes = Vec::new();
         for plan in plans {
             whole.prepare.extend(plan.prepare.iter().cloned());
-            let is_suspend = |step: &&SwitchStep| matches!(step, SwitchStep::Suspend(..));
-            let (suspend, resume): (Vec<&SwitchStep>, Vec<_>) = plan.switch.iter().partition(is_suspend);
-            whole.switch.extend(suspend.into_iter().cloned());
+            let is_resume = |step: &&SwitchStep| matches!(step, SwitchStep::Resume(..));
+            let (resume, before): (Vec<&SwitchStep>, Vec<_>) = plan.switch.iter().partition(is_resume);
+            whole.switch.extend(before.into_iter().cloned());
             resumes.extend(resume.into_iter().cloned());
             whole.cleanup.extend(plan.cleanup.iter().cloned());
             whole.layers.extend(plan.layers.iter().map(|(uuid, layer)| (uuid.clone(), layer.clone())));
@@ -171,6 +183,10 @@ impl Step {
             Self::Resume { name, .. } => format!("resume {name}"),
             Self::Sync { name, .. } => format!("sync the file system on {name}"),
             Self::GrowFileSystem { name, size, .. } => format!("grow the file system on {name} to {size}"),
+            Self::Spare { name, ranges, .. } => {
+                format!("tell {name} that it has {} already", ranges.total().bytes())
+            }
+            Self::Fill(name) => format!("let {name} fill"),
             Self::Remove { name, .. } => format!("remove {name}"),
             Self::Publish { name, link, .. } => match link {
                 Some(link) => format!("publish {name} as {}", link.display()),
@@ -196,6 +212,9 @@ pub fn switch_text(step: &SwitchStep) -> String {
         SwitchStep::Suspend(name, Freeze::FileSystem) => format!("suspend {name} (freeze its file system)"),
         SwitchStep::Suspend(name, Freeze::Io) => format!("suspend {name}"),
         SwitchStep::Suspend(name, Freeze::Unopened) => format!("suspend {name} (unless it is open)"),
+        SwitchStep::Expect(name, used) => {
+            format!("see that {name} has used no more than {} of its store", used.bytes())
+        }
         SwitchStep::Resume(name, _) => format!("resume {name}"),
     }
 }

@@ -55,10 +55,20 @@ impl CloneState {
         })
     }
 
+    /// True if it fills by itself.
+    pub fn fills(&self) -> bool {
+        self.hydrates && self.filled.iter().any(|filled| !filled)
+    }
+
     pub fn status(&self) -> Status {
         let count = |regions: usize| Regions(regions as u64);
         let hydrated = self.filled.iter().filter(|filled| **filled).count();
         Status::Clone { hydrated: count(hydrated), total: count(self.filled.len()), hydrates: self.hydrates }
+    }
+
+    /// Which regions are filled, in order.
+    pub fn filled(&self) -> &[bool] {
+        &self.filled
     }
 
     pub fn is_filled(&self, region: u64) -> bool {
@@ -221,6 +231,27 @@ impl State {
         clone.note(region);
         self.set_clone(name, clone);
         Ok(())
+    }
+
+    /// A discard on a clone that passes none down: the regions that it covers whole count as filled.
+    pub fn discard_clone(&mut self, name: &DmName, offset: Bytes, length: Bytes) -> Result<()> {
+        self.check_passes_no_discards(name)?;
+        let mut clone = self.live_clone(name)?.clone();
+        let region = clone.region.bytes().get();
+        for covered in offset.get().div_ceil(region)..(offset + length).get() / region {
+            clone.note(covered);
+        }
+        self.set_clone(name, clone);
+        Ok(())
+    }
+
+    fn check_passes_no_discards(&self, name: &DmName) -> Result<()> {
+        let live = self.nodes.existing(name)?.live.as_ref();
+        let passes_none = |line: &Line<DevNo>| matches!(&line.target, Target::Clone { features, .. } if features.no_discard_passdown);
+        if live.is_some_and(|live| live.table.0.iter().all(passes_none)) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Internal, format!("{name} takes no discards here: they would go on to a disk")))
     }
 
     /// A write to a clone, within one region.

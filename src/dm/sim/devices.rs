@@ -250,6 +250,11 @@ impl Device for Mapped {
         self.kernel.state().write(self.number, offset, Content::Zeroes(length))
     }
 
+    fn discard(&self, offset: Bytes, length: Bytes) -> Result<()> {
+        self.check_writable()?;
+        self.kernel.state().discard_clone(&self.name, offset, length)
+    }
+
     fn flush(&self) -> Result<()> {
         self.kernel.state().flush(self.number)
     }

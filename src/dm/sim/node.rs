@@ -240,6 +240,23 @@ impl Nodes {
         upper == lower || references.any(|below| self.is_above(below, lower))
     }
 
+    /// Whether a write may come to a device now: of a program, of a clone that fills, or through a device above that is not suspended.
+    pub fn may_be_written(&self, node: &Node) -> bool {
+        if node.suspended {
+            return false;
+        }
+        let uses =
+            |upper: &&Node| upper.tables().any(|loaded| loaded.table.references().contains(&node.number));
+        let above: Vec<&Node> = self.0.values().filter(uses).collect();
+        let fills = |upper: &Node| {
+            let clone = upper.live.as_ref().and_then(|live| live.clone.as_ref());
+            clone.is_some_and(CloneState::fills) && !upper.suspended
+        };
+        above.is_empty()
+            || node.openers > 0
+            || above.iter().any(|upper| fills(upper) || self.may_be_written(upper))
+    }
+
     /// The first suspended device among those below `node`, however deep.
     pub fn suspended_below(&self, node: &Node) -> Option<&DmName> {
         let references = node.live.as_ref().map(|live| live.table.references()).unwrap_or_default();

@@ -216,10 +216,8 @@ impl State {
             };
             node.tables().any(|loaded| loaded.table.0.iter().any(|line| is_origin(&line.target)))
         };
-        let open = self
-            .nodes
-            .iter()
-            .find(|(other, node)| *other != name && node.live.is_some() && !node.suspended && writes(node));
+        let mut others = self.nodes.iter().filter(|(other, node)| *other != name && node.live.is_some());
+        let open = others.find(|(_, node)| writes(node) && self.nodes.may_be_written(node));
         if let Some((other, _)) = open {
             self.violations.push(format!("snapshot {name} begins while its origin {other} is not suspended"));
         }
