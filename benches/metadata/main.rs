@@ -4,7 +4,7 @@
 //! every check) and `commit` (edit, serialise, write, flip); and then whole commands. Criterion reports the time for each volume beside the whole:
 //! nothing may cost more of it in a large group than in a small one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -240,6 +240,7 @@ fn wanted(vg: &Vg, roots: &BTreeSet<LvName>) -> DeviceTree {
         forced: &waiting,
         beginning: &waiting,
         resting: &waiting,
+        present: &BTreeMap::new(),
         dev: "/dev".as_ref(),
     };
     desired(vg, &activation).expect("the volumes are linear")
@@ -293,6 +294,7 @@ fn found(wanted: &DeviceTree) -> FoundTree {
                 inactive: dmsnap::dm::Table(Vec::new()),
                 link: node.link.clone(),
                 published: true,
+                rests: false,
             },
         )
     });

@@ -1,6 +1,6 @@
 //! Import of a volume group: whatever text is read, the view, the checks and the wanted devices agree with one another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dmsnap::block::DevNo;
@@ -118,6 +118,7 @@ fn devices(vg: &Vg) {
         forced: &none,
         beginning: &none,
         resting: &none,
+        present: &BTreeMap::new(),
         dev: Path::new("/dev"),
     };
     if let Err(error) = desired(vg, &activation) {

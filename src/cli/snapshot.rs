@@ -75,21 +75,23 @@ pub fn run(command: &Snapshot, engine: &Engine, mode: Mode, output: &Output) -> 
 
 fn roll_back(asked: &SnapshotRollback, engine: &Engine, mode: Mode, output: &Output) -> Result<()> {
     let VolumePath { vg, name } = asked.snapshot.clone();
-    if !asked.merge {
-        let cause = "a rollback that keeps the snapshot is not possible yet";
-        return Err(
-            Error::new(Kind::Usage, cause).hint("give --merge: the snapshot is consumed, as with lvm2")
-        );
-    }
     let rollback =
         Rollback { vg: vg.clone(), snapshot: name.clone(), undo: asked.undo.clone(), force: asked.force };
+    if !asked.merge {
+        let report = engine.roll_back(&rollback, mode)?;
+        let origin = report.objects.first().map(|origin| origin.name.parse()).transpose()?;
+        return match origin.filter(|_| asked.wait && !mode.dry_run) {
+            Some(origin) => volume::filled(&VolumePath { vg, name: origin }, engine, mode, output, &report),
+            None => output.made("volumes", &report, &volume::COLUMNS),
+        };
+    }
     let mut report = engine.merge_snapshot(&rollback, mode)?;
     if asked.wait && !mode.dry_run {
         engine.await_merge(&vg, &name, mode)?;
         let names = report.objects.iter().map(|origin| origin.name.parse()).collect::<Result<_>>()?;
         report.objects = engine.volumes(&Select { vg: Some(vg), names })?;
     }
-    output.made("volumes", &report, &super::volume::COLUMNS)
+    output.made("volumes", &report, &volume::COLUMNS)
 }
 
 fn comparison(snapshot: &VolumePath, since: Option<&VolumePath>) -> Result<Comparison> {

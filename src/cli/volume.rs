@@ -90,8 +90,19 @@ pub fn copied(
     if !copy.wait || mode.dry_run {
         return output.made("volumes", made, &COLUMNS);
     }
-    let name = format!("{}/{}", copy.to.vg, copy.to.name);
-    let filled = engine.fill(&copy.to.vg, &copy.to.name, mode, &|progress| {
+    filled(&copy.to, engine, mode, output, made)
+}
+
+/// Waits until a volume is full, then shows it.
+pub fn filled(
+    volume: &VolumePath,
+    engine: &Engine,
+    mode: Mode,
+    output: &Output,
+    made: &Report<VolumeView>,
+) -> Result<()> {
+    let name = format!("{}/{}", volume.vg, volume.name);
+    let filled = engine.fill(&volume.vg, &volume.name, mode, &|progress| {
         output.progress(&format!("filling {name}"), progress.percent());
     });
     output.progress_ends();

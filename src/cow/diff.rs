@@ -77,9 +77,28 @@ impl Ranges {
         Self::joined(self.iter().map(whole).collect())
     }
 
+    /// What of it lies before `end`.
+    #[must_use]
+    pub fn until(&self, end: Sectors) -> Self {
+        Self::joined(self.iter().map(|range| range.until(end)).collect())
+    }
+
+    /// What of a volume of this size is not in it.
+    #[must_use]
+    pub fn others(&self, end: Sectors) -> Self {
+        let starts = std::iter::once(Sectors::ZERO).chain(self.iter().map(|range| range.end));
+        let ends = self.iter().map(|range| range.start).chain([end]);
+        Self::joined(starts.zip(ends).map(|(start, until)| Range { start, end: until }.until(end)).collect())
+    }
+
     /// The runs in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Range> + '_ {
         self.0.iter().copied()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// How many sectors there are in all.
@@ -228,6 +247,25 @@ mod tests {
             let met = wanted.range(asked.0..asked.0 + asked.1).next().is_some();
             prop_assert_eq!(ranges.meets(range(asked.0, asked.0 + asked.1)), met);
             prop_assert_eq!(ranges.total(), Sectors(wanted.len() as u64));
+        }
+
+        #[test]
+        fn regions_cover_what_they_are_made_of_and_the_others_are_the_rest(
+            written in proptest::collection::vec((0_u64..100, 1_u64..20), 0..10),
+            size in 1_u64..130,
+            shift in 0_u32..5,
+        ) {
+            let made = written.iter().fold(Ranges::default(), |all, (at, length)| all.with(range(*at, at + length)));
+            let (region, end) = (1 << shift, Sectors(size));
+            let sectors = |ranges: &Ranges| -> BTreeSet<u64> {
+                ranges.iter().flat_map(|range| range.start.get()..range.end.get()).collect()
+            };
+            let touched: BTreeSet<u64> = sectors(&made).into_iter().map(|sector| sector / region).collect();
+            let wanted: BTreeSet<u64> = (0..size).filter(|sector| touched.contains(&(sector / region))).collect();
+            let regions = made.in_pieces(Sectors(region)).until(end);
+            prop_assert_eq!(sectors(&regions), wanted.clone());
+            let rest: BTreeSet<u64> = (0..size).filter(|sector| !wanted.contains(sector)).collect();
+            prop_assert_eq!(sectors(&regions.others(end)), rest);
         }
 
         /// One writer, two cuts, chunks of either size: what is called exact is.

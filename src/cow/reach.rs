@@ -1,7 +1,6 @@
-//! What a merge does to a sibling: how many copies the sibling's store must take.
+//! What a rollback does to the snapshots of its volume: how many copies a store must take.
 //!
-//! A merge writes to the origin whatever the merged snapshot's exceptions cover. For each chunk of it that another snapshot has no copy
-//! of yet, that one makes a copy first. Pure.
+//! For each chunk of what is written to the origin that a snapshot has no copy of yet, it makes a copy first. Pure.
 
 #![deny(clippy::indexing_slicing)]
 
@@ -9,19 +8,18 @@ use super::diff::{Range, Ranges};
 use super::store::Table;
 use crate::units::{Chunks, Sectors};
 
-/// How many chunks a sibling copies while `merged` is merged into the origin of both; `length` is the sibling's.
-pub fn copies(merged: &Table, sibling: &Table, length: Sectors) -> Chunks {
-    let chunk = sibling.chunk_size;
+/// How many chunks a snapshot of this length copies while all of `written` is written to its origin.
+pub fn copies(written: &Ranges, snapshot: &Table, length: Sectors) -> Chunks {
+    let chunk = snapshot.chunk_size;
     let each = chunk.get().max(1);
     // A chunk that begins within it counts whole.
-    let end = Sectors(length.get().div_ceil(each).saturating_mul(each));
-    let reached = Ranges::of(merged, end).in_pieces(chunk);
+    let reached = written.until(length).in_pieces(chunk);
     let all = reached.total().get() / each;
     let is_reached = |old: Chunks| {
         let start = old.sectors(chunk);
         reached.meets(Range { start, end: start + chunk })
     };
-    let known = sibling.exceptions.iter().filter(|exception| is_reached(exception.old));
+    let known = snapshot.exceptions.iter().filter(|exception| is_reached(exception.old));
     Chunks(all.saturating_sub(known.count() as u64))
 }
 
@@ -51,7 +49,8 @@ mod tests {
             let touched: BTreeSet<u64> =
                 sectors.map(|sector| sector / other).filter(|chunk| chunk * other < length).collect();
             let wanted = touched.difference(&known).count() as u64;
-            let found = copies(&table(own, &merged), &table(other, &known), Sectors(length));
+            let written = Ranges::of(&table(own, &merged), Sectors(u64::MAX));
+            let found = copies(&written, &table(other, &known), Sectors(length));
             prop_assert_eq!(found, Chunks(wanted));
         }
     }

@@ -7,13 +7,13 @@ use std::time::Instant;
 use super::Engine;
 use super::converge::check_tracked;
 use super::desired::families;
-use super::fill::{built_here, fills, root_of};
+use super::fill::{built_here, fills, is_skipped, rollback_of, root_of};
 use super::operation::{Change, Mode, Report};
 use super::session::{Session, roots_in};
 use super::view::VolumeView;
 use super::volume::in_words;
 use crate::error::Result;
-use crate::lvm::{Lv, LvFlag, LvName, Role, Snapshot, Vg, VgName};
+use crate::lvm::{Lv, LvName, Role, Snapshot, Vg, VgName};
 
 impl Engine {
     /// Activates volumes with their snapshots; none named: all of the group that dmsnap can build. Those that cannot be activated
@@ -90,7 +90,14 @@ impl Session<'_> {
         }
         self.refuse_untracked(&roots)?;
         let merges = roots.iter().flat_map(|root| vg.snapshots_of(root)).filter(|snapshot| snapshot.merging);
-        let notes = merges.map(|snapshot| rests(vg, snapshot)).collect();
+        let rollbacks = roots.iter().filter_map(|root| rollback_of(vg, root)).map(|rollback| {
+            let (origin, store) = (&rollback.volume.name, &rollback.source.store);
+            format!(
+                "the rollback of {}/{origin} to {}/{store} goes on at the next activation",
+                vg.name, vg.name
+            )
+        });
+        let notes = merges.map(|snapshot| rests(vg, snapshot)).chain(rollbacks).collect();
         Ok(Change { touched: roots.clone(), deactivate: roots, notes, ..Change::default() })
     }
 
@@ -131,7 +138,7 @@ impl Session<'_> {
             match vg.foreign_kind(lv) {
                 Some(kind) => notes.push(left(&format!("it is {kind}"))),
                 // What lvm2's `lvchange -ky` sets.
-                None if lv.flags.has(LvFlag::ActivationSkip.word()) => {
+                None if is_skipped(vg, lv) => {
                     notes.push(left("it is to be activated only when it is named"));
                 }
                 None => {

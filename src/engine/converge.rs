@@ -11,9 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::plan::{Plan, Step};
-use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, Rank, layers_below, rank};
+use super::tree::{Below, DeviceTree, FoundNode, FoundTree, Node, Rank, Told, layers_below, rank};
 use crate::dm::{DmName, DmUuid, Freeze, Line, SwitchStep, Table, Target, UdevFlags};
 use crate::error::{Error, Kind, Result};
+use feeding::{cuts, data_of_origin, feeds};
+
+mod feeding;
 
 /// The plan that lets all go on as it is: what is suspended is resumed with the table that it has, and no table waits.
 pub fn as_it_is(found: &FoundTree) -> Result<Plan> {
@@ -30,6 +33,7 @@ pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
     difference.remove_snapshots(&mut plan);
     difference.load(&mut plan);
     difference.switch(&mut plan);
+    difference.fill(&mut plan);
     difference.publish(&mut plan);
     difference.retract(&mut plan);
     difference.remove(&mut plan);
@@ -38,7 +42,11 @@ pub fn converge(found: &FoundTree, wanted: &DeviceTree) -> Result<Plan> {
 
 /// An error if an origin runs without a snapshot that the metadata calls valid.
 pub fn check_tracked(found: &FoundTree, wanted: &DeviceTree) -> Result<()> {
-    cuts(&paired(found, wanted)).map(drop)
+    cuts(&paired(found, wanted), &tables(wanted), found).map(drop)
+}
+
+fn tables(wanted: &DeviceTree) -> Tables<'_> {
+    wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect()
 }
 
 fn paired<'a>(found: &'a FoundTree, wanted: &'a DeviceTree) -> Vec<Pair<'a>> {
@@ -66,9 +74,9 @@ impl Pair<'_> {
         })
     }
 
-    /// True for an origin whose live table tells its snapshots of writes to this data.
-    fn feeds(&self, real: &Below) -> bool {
-        self.found.is_some_and(|found| data_of_origin(&found.table) == Some(real))
+    /// True for an origin whose live table tells its snapshots of writes to this data, be it through a clone.
+    fn feeds(&self, real: &Below, tree: &FoundTree) -> bool {
+        self.found.is_some_and(|found| feeds(&found.table, real, tree))
     }
 
     /// True for a snapshot whose live table is told of them.
@@ -85,16 +93,24 @@ impl Pair<'_> {
         self.is_changed() && self.found.is_some_and(goes_on)
     }
 
-    /// True if it is about to show other content to whoever has it open: a merge begins.
+    /// True if it is about to show other content to whoever has it open: a merge begins, or a rollback in another way.
     fn turns(&self) -> bool {
         let found = self.found.and_then(|found| first_target(&found.table));
         self.node.closed && !matches!(found, Some(Target::Merge { .. } | Target::Error))
+    }
+
+    /// What a clone is told to have already.
+    fn spares(&self) -> Option<&Told> {
+        self.node.told.as_ref().filter(|told| !told.present.is_empty())
     }
 
     fn is_suspended(&self) -> bool {
         self.found.is_some_and(|found| found.info.live && found.info.suspended)
     }
 }
+
+/// The tables of the wanted devices.
+type Tables<'a> = BTreeMap<&'a DmUuid, &'a Table<Below>>;
 
 struct Difference<'a> {
     /// Wanted devices, each after those that it rests on: data, snapshots, origins, merged snapshots.
@@ -109,6 +125,10 @@ struct Difference<'a> {
     beginning: BTreeSet<&'a DmUuid>,
     /// The stores of snapshots.
     stores: BTreeSet<&'a DmUuid>,
+    /// What live devices are to lead to.
+    needed: BTreeSet<&'a DmUuid>,
+    /// What live devices lead to that stay, however deep.
+    held: BTreeSet<&'a DmUuid>,
     /// Paths of devices that are not there.
     stale: &'a BTreeMap<DmName, Option<PathBuf>>,
 }
@@ -118,20 +138,27 @@ impl<'a> Difference<'a> {
         let mut pairs = paired(found, wanted);
         refuse_squatted_names(found, &pairs)?;
         refuse_unfilled(&pairs)?;
-        let wanted_tables = wanted.0.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
+        let wanted_tables = tables(wanted);
         pairs.sort_by_cached_key(|pair| {
             (rank(&pair.node.table), height(pair.uuid, &wanted_tables), pair.node.name.clone())
         });
-        let found_tables = found.nodes.iter().map(|(uuid, node)| (uuid, &node.table)).collect();
+        let found_tables = found.nodes.iter().map(|(uuid, node)| (uuid, &node.table)).collect::<Tables<'_>>();
         let mut gone: Vec<_> = found.nodes.iter().filter(|(uuid, _)| !wanted.0.contains_key(uuid)).collect();
         gone.sort_by_cached_key(|(uuid, node)| {
             Reverse((rank(&node.table), height(uuid, &found_tables), node.info.name.clone()))
         });
-        let (cut, beginning) = cuts(&pairs)?;
+        let (cut, beginning) = cuts(&pairs, &wanted_tables, found)?;
         let gone: Vec<_> = gone.into_iter().map(|(_, node)| node).collect();
-        let gone_origins = gone.iter().filter_map(|node| data_of_origin(&node.table)).collect();
+        let stays: BTreeSet<_> = pairs.iter().filter_map(|pair| data_of_origin(&pair.node.table)).collect();
+        let gone_origins = gone.iter().filter_map(|node| data_of_origin(&node.table));
+        let gone_origins = gone_origins.filter(|data| !stays.contains(data)).collect();
         let stores = pairs.iter().filter_map(|pair| store_of(&pair.node.table)).collect();
-        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning, stores, stale: &found.stale })
+        let live = pairs.iter().filter(|pair| pair.is_changed());
+        let needed = live.flat_map(|pair| below(&pair.node.table, &wanted_tables)).collect();
+        let upper = pairs.iter().filter_map(|pair| pair.found);
+        let held = upper.flat_map(|found| below(&found.table, &found_tables)).collect();
+        let stale = &found.stale;
+        Ok(Self { wanted: pairs, gone, gone_origins, cut, beginning, stores, needed, held, stale })
     }
 
     fn layers(&self) -> BTreeMap<DmUuid, (crate::dm::DmName, Option<crate::block::DevNo>)> {
@@ -191,23 +218,45 @@ impl<'a> Difference<'a> {
     }
 
     fn load(&self, plan: &mut Plan) {
-        for pair in self.wanted.iter().filter(|pair| pair.is_new() || pair.is_changed()) {
-            let name = &pair.node.name;
-            // What reads snapshots needs them live, and some begin in the switch.
-            let is_last = pair.is_new() && rank(&pair.node.table) == Rank::Filling;
-            let steps = if is_last { &mut plan.cleanup } else { &mut plan.prepare };
-            if pair.found.is_none() {
-                steps.push(Step::Create { name: name.clone(), uuid: pair.uuid.clone() });
+        for pair in &self.wanted {
+            let steps = if self.is_last(pair) { &mut plan.cleanup } else { &mut plan.prepare };
+            if pair.is_new() || pair.is_changed() {
+                self.load_one(pair, steps);
             }
-            steps.push(Step::Load {
-                name: name.clone(),
-                table: pair.node.table.clone(),
-                read_only: pair.node.read_only,
-            });
-            if !self.switches(pair) {
-                steps.push(resume(pair.node));
+            if let Some(told) = pair.spares() {
+                let (name, path) = (pair.node.name.clone(), told.path.clone());
+                steps.push(publish(pair));
+                steps.push(Step::Spare { name, path, ranges: told.present.clone() });
             }
         }
+    }
+
+    fn load_one(&self, pair: &Pair<'_>, steps: &mut Vec<Step>) {
+        let name = &pair.node.name;
+        if pair.found.is_none() {
+            steps.push(Step::Create { name: name.clone(), uuid: pair.uuid.clone() });
+        }
+        steps.push(Step::Load {
+            name: name.clone(),
+            table: pair.node.table.clone(),
+            read_only: pair.node.read_only,
+        });
+        if !self.switches(pair) {
+            steps.push(resume(pair.node));
+        }
+    }
+
+    /// True for what reads snapshots, which needs them live, and some begin in the switch; but not for what a live device is to lead to.
+    fn is_last(&self, pair: &Pair<'_>) -> bool {
+        pair.is_new() && rank(&pair.node.table) == Rank::Filling && !self.needed.contains(pair.uuid)
+    }
+
+    /// When what is to be filled leads to it.
+    fn fill(&self, plan: &mut Plan) {
+        let rests = self.wanted.iter().filter(|pair| {
+            pair.node.told.is_some() && (pair.is_new() || pair.found.is_some_and(|found| found.rests))
+        });
+        plan.cleanup.extend(rests.map(|pair| Step::Fill(pair.node.name.clone())));
     }
 
     /// True if the device's table changes while I/O waits. A store that becomes longer does so by itself, in one call: the kernel
@@ -234,6 +283,9 @@ impl<'a> Difference<'a> {
                 plan.prepare.push(Step::Sync { number: found.info.number, name: pair.node.name.clone() });
             }
         }
+        let turned = switching.iter().filter(|pair| pair.found.is_some_and(|found| found.info.live));
+        let expected = turned.filter_map(|pair| pair.node.expects.clone());
+        plan.switch.extend(expected.map(|(name, used)| SwitchStep::Expect(name, used)));
         let resumes = switching.iter().map(|p| SwitchStep::Resume(p.node.name.clone(), p.node.udev));
         plan.switch.extend(resumes);
     }
@@ -243,11 +295,8 @@ impl<'a> Difference<'a> {
             let is_right = |found: &FoundNode| found.info.name == pair.node.name && found.published;
             pair.is_new() || !pair.found.is_some_and(is_right)
         });
-        plan.cleanup.extend(fresh.map(|pair| Step::Publish {
-            name: pair.node.name.clone(),
-            uuid: pair.uuid.clone(),
-            link: pair.node.link.clone(),
-        }));
+        let fresh = fresh.filter(|pair| pair.spares().is_none());
+        plan.cleanup.extend(fresh.map(publish));
     }
 
     /// What led to devices that are gone, and are not to come back.
@@ -283,20 +332,22 @@ impl<'a> Difference<'a> {
 
     /// True for what reads snapshots, and rests on none but what goes: nobody is served by it any more.
     fn goes_before(&self, found: &FoundNode) -> bool {
-        let stays = |uuid: &DmUuid| {
-            let mut upper = self.wanted.iter().filter_map(|pair| pair.found);
-            upper.any(|upper| layers_below(&upper.table).any(|below| below == uuid))
-        };
-        rank(&found.table) == Rank::Filling && !found.info.uuid.as_ref().is_some_and(stays)
+        rank(&found.table) == Rank::Filling && !self.is_held(found)
     }
 
     /// True for a snapshot whose origin stays. Where both go the origin goes first: what is written to an origin without its
-    /// snapshots is lost to them.
+    /// snapshots is lost to them. So does one that is rolled back to it and reads it.
     fn leaves_its_origin(&self, snapshot: &FoundNode) -> bool {
         match first_target(&snapshot.table) {
-            Some(Target::Snapshot { origin: real, .. }) => !self.gone_origins.contains(real),
+            Some(Target::Snapshot { origin: real, .. }) => {
+                !self.gone_origins.contains(real) && !self.is_held(snapshot)
+            }
             _ => false,
         }
+    }
+
+    fn is_held(&self, found: &FoundNode) -> bool {
+        found.info.uuid.as_ref().is_some_and(|uuid| self.held.contains(uuid))
     }
 }
 
@@ -314,6 +365,11 @@ fn from_the_top<'p, 'a: 'p>(pairs: impl Iterator<Item = &'p Pair<'a>>) -> Vec<(&
     found.reverse();
     found.sort_by_key(|(_, found)| Reverse(rank(&found.table)));
     found
+}
+
+fn publish(pair: &Pair<'_>) -> Step {
+    let Node { name, link, .. } = pair.node;
+    Step::Publish { name: name.clone(), uuid: pair.uuid.clone(), link: link.clone() }
 }
 
 fn resume(node: &Node) -> Step {
@@ -337,13 +393,26 @@ fn refuse_squatted_names(found: &FoundTree, pairs: &[Pair<'_>]) -> Result<()> {
 /// noted nowhere. LVM2's `lvchange --refresh` makes it so. Nor may a clone be loaded beside one that runs: it would know only what
 /// was filled then (Linux 6.1).
 fn refuse_unfilled(pairs: &[Pair<'_>]) -> Result<()> {
-    let is_clone = |table: &Table<Below>| matches!(first_target(table), Some(Target::Clone { .. }));
-    let mut wrong = pairs.iter().filter(|pair| is_clone(&pair.node.table) && pair.is_changed());
-    wrong.next().map_or(Ok(()), |pair| {
-        let name = &pair.node.name;
-        let cause = format!("{name} is being filled, and somebody has given it another table: its content is not to be trusted");
-        Err(Error::new(Kind::Refused, cause).hint("remove that volume and restore it again"))
+    let is_clone = |pair: &&Pair<'_>| matches!(first_target(&pair.node.table), Some(Target::Clone { .. }));
+    if let Some(pair) = pairs.iter().filter(|pair| pair.is_changed()).find(is_clone) {
+        return Err(unfilled(pair).hint("remove that volume and restore it again"));
+    }
+    let clones: BTreeSet<_> = pairs.iter().filter(is_clone).map(|pair| pair.uuid).collect();
+    let leads = |pair: &&Pair<'_>| layers_below(&pair.node.table).any(|below| clones.contains(below));
+    let mut origins = pairs.iter().filter(|pair| pair.is_changed() && !pair.node.begins).filter(leads);
+    origins.next().map_or(Ok(()), |pair| {
+        Err(unfilled(pair).hint(
+            "deactivate it, then activate it: the rollback goes on, and what was written to it since is lost in part",
+        ))
     })
+}
+
+fn unfilled(pair: &Pair<'_>) -> Error {
+    let name = &pair.node.name;
+    let cause = format!(
+        "{name} is being filled, and somebody has given it another table: its content is not to be trusted"
+    );
+    Error::new(Kind::Refused, cause)
 }
 
 /// Whether a live table is the wanted one. Of a store that has a header the kernel takes the chunk size from there, whatever a table
@@ -366,42 +435,20 @@ fn does_the_same(found: &Table<Below>, wanted: &Table<Below>) -> bool {
     found.0.len() == wanted.0.len() && found.0.iter().zip(&wanted.0).all(same)
 }
 
-/// The live origins that gain a snapshot, and the snapshots that they gain.
-///
-/// A snapshot that the metadata calls valid cannot be joined to an origin that was written to without it: its content is lost. Nor
-/// can one whose origin runs with a table that somebody has loaded and that does not feed it, be the snapshot's own table right.
-fn cuts<'a>(pairs: &[Pair<'a>]) -> Result<(BTreeSet<&'a DmUuid>, BTreeSet<&'a DmUuid>)> {
-    let mut cut = BTreeSet::new();
-    let mut beginning = BTreeSet::new();
-    let live = pairs.iter().filter(|pair| !pair.is_new());
-    let origins: BTreeMap<&Below, &Pair<'a>> =
-        live.filter_map(|pair| Some((data_of_origin(&pair.node.table)?, pair))).collect();
-    for pair in pairs {
-        let Some(Target::Snapshot { origin: real, .. }) = first_target(&pair.node.table) else { continue };
-        let Some(origin) = origins.get(real) else { continue };
-        let is_fed = pair.is_fed_through(real) && origin.feeds(real);
-        if !pair.node.begins && !is_fed {
-            return Err(untracked(pair.node, origin.node));
-        }
-        if pair.is_new() {
-            cut.insert(origin.uuid);
-            beginning.insert(pair.uuid);
-        }
-    }
-    Ok((cut, beginning))
-}
-
 fn first_target(table: &Table<Below>) -> Option<&Target<Below>> {
     crate::work::step();
     table.0.first().map(|line| &line.target)
 }
 
-/// What holds the data of the origin that has this table; nothing if it is no origin's.
-fn data_of_origin(table: &Table<Below>) -> Option<&Below> {
-    match first_target(table) {
-        Some(Target::Origin { device } | Target::Merge { origin: device, .. }) => Some(device),
-        _ => None,
-    }
+/// What is below a table of a wanted device, however deep.
+fn below<'a>(table: &'a Table<Below>, tables: &Tables<'a>) -> Vec<&'a DmUuid> {
+    let lower = layers_below(table);
+    lower
+        .flat_map(|uuid| {
+            let further = tables.get(uuid).map(|table| below(table, tables)).unwrap_or_default();
+            std::iter::once(uuid).chain(further)
+        })
+        .collect()
 }
 
 /// The store of a snapshot, merging or not, that has this table.
@@ -415,16 +462,8 @@ fn store_of(table: &Table<Below>) -> Option<&DmUuid> {
     }
 }
 
-fn untracked(snapshot: &Node, origin: &Node) -> Error {
-    let cause = format!(
-        "{} is in use without its snapshot {}: what was written since is lost to it",
-        origin.name, snapshot.name
-    );
-    Error::new(Kind::Refused, cause).hint("remove that snapshot: its content can no longer be trusted")
-}
-
 /// How many devices of the tree are stacked below this one.
-fn height(uuid: &DmUuid, tables: &BTreeMap<&DmUuid, &Table<Below>>) -> usize {
+fn height(uuid: &DmUuid, tables: &Tables<'_>) -> usize {
     let Some(table) = tables.get(uuid) else { return 0 };
     // The kernel allows no loops and desired() makes none.
     layers_below(table).map(|below| height(below, tables) + 1).max().unwrap_or(0)

@@ -2,7 +2,7 @@
 //!
 //! The layout is lvm2's. A volume without snapshots is one device. One with snapshots is `-real` with its data, under a
 //! `snapshot-origin`; each snapshot is a `snapshot` over that `-real` and its own `-cow`. While a snapshot is merged, the origin is
-//! a `snapshot-merge` and the snapshot an `error`. Snapshots are active exactly when their origin is, and so is what is being filled
+//! a `snapshot-merge` and the snapshot an `error`; while it is rolled back by filling it leads to a clone. Snapshots are active exactly when their origin is, and so is what is being filled
 //! from them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,9 @@ use std::path::Path;
 use super::fill::{self, Fill, fills, is_filling, is_map};
 use super::mark::Mark;
 use super::naming::{Layer, Naming};
-use super::tree::{Below, DeviceTree, Node};
+use super::tree::{Below, DeviceTree, Node, Told};
 use crate::block::DevNo;
+use crate::cow::diff::Ranges;
 use crate::dm::{CloneFeatures, Line, Table, Target, UdevFlags};
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::{Area, Lv, LvName, Segment, SegmentKind, Snapshot, Vg};
@@ -36,8 +37,19 @@ pub struct Activation<'a> {
     pub beginning: &'a BTreeSet<LvName>,
     /// Volumes that are not filled now: what they are filled from is active without them.
     pub resting: &'a BTreeSet<LvName>,
+    /// What origins that are rolled back, and whose clones are yet to be built, have already; by the names of the maps.
+    pub present: &'a BTreeMap<LvName, Present>,
     /// Where links go: `/dev`.
     pub dev: &'a Path,
+}
+
+/// What an origin that is rolled back has of its snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Present {
+    /// What nobody wrote to since the cut, in whole regions.
+    pub ranges: Ranges,
+    /// How much of its store the snapshot had used when that was so.
+    pub used: Sectors,
 }
 
 /// The devices that `vg` wants while the roots are active. Volumes that are being removed want none.
@@ -65,7 +77,8 @@ struct Stacks<'a> {
 
 impl Stacks<'_> {
     fn volume(&mut self, lv: &Lv) -> Result<()> {
-        if is_filling(lv) {
+        let rollback = self.fills.iter().find(|fill| fill.is_rollback() && fill.volume.id == lv.id).copied();
+        if is_filling(lv) && rollback.is_none() {
             return Err(sourceless(self.vg, lv));
         }
         let snapshots: Vec<_> = self.vg.snapshots_of(&lv.name).collect();
@@ -73,11 +86,25 @@ impl Stacks<'_> {
         if snapshots.is_empty() {
             return self.add(lv, Layer::Top, data, !lv.writable());
         }
-        self.add(lv, Layer::Real, data, !lv.writable())?;
+        // What is rolled back is read-only to LVM2 alone.
+        self.add(lv, Layer::Real, data, !lv.writable() && rollback.is_none())?;
         let real = self.below(lv, Layer::Real);
         for snapshot in &snapshots {
             self.snapshot(snapshot, &real)?;
         }
+        match rollback {
+            Some(rollback) => self.rollback(&rollback, real)?,
+            None => self.origin(lv, &snapshots, real)?,
+        }
+        let read = self.fills.iter().filter(|fill| fill.source.origin == lv.name && !fill.is_rollback());
+        let stays = |fill: &&Fill<'_>| {
+            Mark::of(fill.volume) != Some(Mark::Deleting)
+                && !self.activation.resting.contains(&fill.volume.name)
+        };
+        read.filter(stays).copied().collect::<Vec<_>>().iter().try_for_each(|fill| self.fill(fill))
+    }
+
+    fn origin(&mut self, lv: &Lv, snapshots: &[&Snapshot], real: Below) -> Result<()> {
         let merging = snapshots.iter().find(|snapshot| self.is_merged(snapshot));
         let target = match merging {
             Some(merging) => {
@@ -86,44 +113,79 @@ impl Stacks<'_> {
             }
             None => Target::Origin { device: real },
         };
-        let table = whole(lv.extents().sectors(self.vg.extent_size), target);
-        self.add(lv, Layer::Top, table, !lv.writable())?;
-        let read = self.fills.iter().filter(|fill| fill.source.origin == lv.name);
-        let stays = |fill: &&Fill<'_>| {
-            Mark::of(fill.volume) != Some(Mark::Deleting)
-                && !self.activation.resting.contains(&fill.volume.name)
-        };
-        read.filter(stays).copied().collect::<Vec<_>>().iter().try_for_each(|fill| self.fill(fill))
+        self.add(lv, Layer::Top, whole(self.sectors(lv.extents()), target), !lv.writable())
+    }
+
+    /// An origin that is rolled back: the clone is a device of its own below it, which can be told before anybody writes to it what of
+    /// the snapshot the origin has already. What is filled comes to the data as a write that all its snapshots see.
+    fn rollback(&mut self, fill: &Fill<'_>, real: Below) -> Result<()> {
+        let Fill { volume, map, source, .. } = *fill;
+        let (length, end) = (self.sectors(fill.length()), self.sectors(volume.extents()));
+        self.add(map, Layer::Destination, whole(end, Target::Origin { device: real }), false)?;
+        self.map_and_source(fill)?;
+        let features = CloneFeatures { no_hydration: true, no_discard_passdown: true };
+        self.add(map, Layer::Clone, whole(length, self.clone_target(fill, features)), false)?;
+        let clone = Target::Linear { device: self.below(map, Layer::Clone), offset: Sectors::ZERO };
+        self.add(volume, Layer::Top, self.with_rest(fill, clone), false)?;
+        let store = self.naming.name(&source.store, Layer::Top)?;
+        let path =
+            self.activation.dev.join("mapper").join(self.naming.name(&map.name, Layer::Clone)?.as_str());
+        let present = self.activation.present.get(&map.name);
+        let told = Told { path, present: present.map(|present| present.ranges.clone()).unwrap_or_default() };
+        let begins = Mark::of(map) == Some(Mark::RollingBack);
+        let uuid = |lv: &Lv, layer| self.naming.uuid(&lv.id, layer);
+        let (top, clone) = (uuid(volume, Layer::Top), uuid(map, Layer::Clone));
+        if let Some(node) = self.tree.0.get_mut(&top) {
+            node.begins = begins;
+            node.closed = begins && !self.activation.forced.contains(&source.store);
+            node.expects = present.map(|present| (store, present.used));
+        }
+        if let Some(node) = self.tree.0.get_mut(&clone) {
+            node.told = Some(told);
+        }
+        Ok(())
     }
 
     /// A volume that is being filled: its extents and the map's under a clone, which reads the snapshot through a device of its own.
     fn fill(&mut self, fill: &Fill<'_>) -> Result<()> {
-        let Fill { volume, map, source, region } = *fill;
-        if self.is_merged(source) {
-            return Err(overtaken(self.vg, volume, source));
+        if self.is_merged(fill.source) {
+            return Err(overtaken(self.vg, fill.volume, fill.source));
         }
-        let store = self.vg.find_lv(&source.store)?;
-        let (length, end) = (self.sectors(fill.length()), self.sectors(volume.extents()));
-        let data = self.data(volume)?;
-        self.add(map, Layer::Destination, data, false)?;
-        let data = self.data(map)?;
-        self.add(map, Layer::Top, data, false)?;
+        let data = self.data(fill.volume)?;
+        self.add(fill.map, Layer::Destination, data, false)?;
+        self.map_and_source(fill)?;
+        let clone = self.clone_target(fill, CloneFeatures::default());
+        self.add(fill.volume, Layer::Top, self.with_rest(fill, clone), !fill.volume.writable())
+    }
+
+    fn map_and_source(&mut self, fill: &Fill<'_>) -> Result<()> {
+        let store = self.vg.find_lv(&fill.source.store)?;
+        let data = self.data(fill.map)?;
+        self.add(fill.map, Layer::Top, data, false)?;
         let read = Target::Linear { device: self.below(store, Layer::Top), offset: Sectors::ZERO };
-        self.add(map, Layer::Source, whole(length, read), true)?;
-        let destination = self.below(map, Layer::Destination);
-        let clone = Target::Clone {
-            metadata: self.below(map, Layer::Top),
-            destination: destination.clone(),
-            source: self.below(map, Layer::Source),
-            region,
-            features: CloneFeatures::default(),
-        };
-        let mut table = whole(length, clone);
+        self.add(fill.map, Layer::Source, whole(self.sectors(fill.length()), read), true)
+    }
+
+    fn clone_target(&self, fill: &Fill<'_>, features: CloneFeatures) -> Target<Below> {
+        Target::Clone {
+            metadata: self.below(fill.map, Layer::Top),
+            destination: self.below(fill.map, Layer::Destination),
+            source: self.below(fill.map, Layer::Source),
+            region: fill.region,
+            features,
+        }
+    }
+
+    /// This for what comes from the snapshot, and the volume's own end.
+    fn with_rest(&self, fill: &Fill<'_>, target: Target<Below>) -> Table<Below> {
+        let (length, end) = (self.sectors(fill.length()), self.sectors(fill.volume.extents()));
+        let mut table = whole(length, target);
         if end > length {
-            let target = Target::Linear { device: destination, offset: length };
+            let device = self.below(fill.map, Layer::Destination);
+            let target = Target::Linear { device, offset: length };
             table.0.push(Line { start: length, length: end - length, target });
         }
-        self.add(volume, Layer::Top, table, !volume.writable())
+        table
     }
 
     fn is_merged(&self, snapshot: &Snapshot) -> bool {
@@ -172,6 +234,8 @@ impl Stacks<'_> {
                 && (Mark::of(lv) == Some(Mark::PendingSnapshot)
                     || self.activation.beginning.contains(&lv.name)),
             closed: layer == Layer::Top && self.is_closed(lv),
+            expects: None,
+            told: None,
         };
         self.tree.0.insert(self.naming.uuid(&lv.id, layer), node);
         Ok(())
@@ -284,7 +348,7 @@ mod tests {
         let vg = Vg::from_text(GROUP.replacen(old, new, 1).as_bytes())?;
         let roots = BTreeSet::from([root.parse()?]);
         let disks = [Some(DevNo { major: 8, minor: 0 }), Some(DevNo { major: 8, minor: 16 })];
-        let (nothing, dev) = (BTreeSet::new(), Path::new("/dev"));
+        let (nothing, present, dev) = (BTreeSet::new(), BTreeMap::new(), Path::new("/dev"));
         let activation = Activation {
             roots: &roots,
             disks: &disks,
@@ -292,6 +356,7 @@ mod tests {
             forced: &nothing,
             beginning: &nothing,
             resting: &nothing,
+            present: &present,
             dev,
         };
         desired(&vg, &activation).map(|tree| tree.0.len())

@@ -123,6 +123,7 @@ impl Session<'_> {
         let older = wanted.since.as_ref().map(|name| self.older(name, snapshot)).transpose()?;
         if older.is_none() {
             self.refuse_merged(&snapshot.origin)?;
+            self.refuse_filling(self.vg().find_lv(&snapshot.origin)?)?;
         }
         let is_active = self.is_tracked(&snapshot.origin)?;
         let found = match older {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fill::{Fill, is_idle_map, is_idle_source};
+use super::fill::{Fill, fills, is_idle_map, is_idle_source, rollback_of};
 use super::mark::{Bond, Mark, outlives_rollback};
 use super::naming::Layer;
 use super::session::Session;
@@ -25,6 +25,8 @@ pub(super) struct Fates<'v> {
     taken_back: BTreeSet<LvName>,
     /// What the kernel has filled.
     full: Vec<Fill<'v>>,
+    /// Rollbacks by filling that are taken back.
+    abandoned: Vec<Fill<'v>>,
 }
 
 impl Session<'_> {
@@ -35,13 +37,17 @@ impl Session<'_> {
 
     pub(super) fn fates(&self, found: &FoundTree) -> Result<Fates<'_>> {
         let vg = self.vg();
-        let unconfirmed = self
-            .merging()
-            .filter(|one| vg.lv(&one.store).and_then(|lv| Mark::of(lv)) == Some(Mark::RollingBack));
+        let unconfirmed =
+            self.merging().filter(|one| vg.lv(&one.store).is_some_and(|store| is_unconfirmed(store)));
         let taken_back =
             unconfirmed.filter(|one| self.is_live(&one.origin, found) && !self.has_begun(&one.origin, found));
         let taken_back = taken_back.map(|one| one.store.clone()).collect();
-        Ok(Fates { vg, merged: self.merged()?, taken_back, full: self.full()? })
+        let unconfirmed = fills(vg).filter(|fill| fill.is_rollback() && is_unconfirmed(fill.map));
+        let abandoned = unconfirmed.filter(|rollback| {
+            self.is_live(&rollback.volume.name, found) && !self.is_led_to_clone(rollback, found)
+        });
+        let abandoned = abandoned.collect();
+        Ok(Fates { vg, merged: self.merged()?, taken_back, full: self.full()?, abandoned })
     }
 
     fn merging(&self) -> impl Iterator<Item = &Snapshot> {
@@ -122,22 +128,37 @@ impl Fates<'_> {
     fn is_spent(&self, lv: &Lv) -> bool {
         match self.vg.snapshot_of_store(&lv.name) {
             Some(snapshot) => !snapshot.merging && is_idle_source(self.vg, lv),
-            None => is_idle_map(self.vg, lv) || self.full.iter().any(|fill| fill.map.id == lv.id),
+            None => is_idle_map(self.vg, lv) || self.over().any(|fill| fill.map.id == lv.id),
         }
     }
 
-    /// The fills of these volumes that are over.
+    fn over(&self) -> impl Iterator<Item = &Fill<'_>> {
+        self.full.iter().chain(&self.abandoned)
+    }
+
+    /// The fills of these volumes that are over, or taken back.
     pub(super) fn ended<'l>(&self, lvs: impl Iterator<Item = &'l Lv>) -> impl Iterator<Item = &Fill<'_>> {
         let ids: BTreeSet<_> = lvs.map(|lv| lv.id).collect();
-        self.full.iter().filter(move |fill| ids.contains(&fill.volume.id))
+        self.over().filter(move |fill| ids.contains(&fill.volume.id))
+    }
+
+    /// Those of these volumes that the kernel has filled.
+    pub(super) fn filled<'l>(&self, lvs: impl Iterator<Item = &'l Lv>) -> Vec<LvName> {
+        let ids: BTreeSet<_> = lvs.map(|lv| lv.id).collect();
+        let full = self.full.iter().map(|fill| fill.volume).filter(|volume| ids.contains(&volume.id));
+        full.map(|volume| volume.name.clone()).collect()
     }
 
     /// True if a rollback of this volume that nobody was told of stands.
     fn is_rolled_back(&self, origin: &LvName) -> bool {
-        self.vg.snapshots_of(origin).any(|snapshot| {
-            let mark = self.vg.lv(&snapshot.store).and_then(|lv| Mark::of(lv));
-            snapshot.merging && mark == Some(Mark::RollingBack) && !self.taken_back.contains(&snapshot.store)
-        })
+        let is_filled = rollback_of(self.vg, origin).is_some_and(|rollback| {
+            is_unconfirmed(rollback.map) && !self.abandoned.iter().any(|one| one.map.id == rollback.map.id)
+        });
+        is_filled
+            || self.vg.snapshots_of(origin).any(|snapshot| {
+                let is_begun = self.vg.lv(&snapshot.store).is_some_and(|store| is_unconfirmed(store));
+                snapshot.merging && is_begun && !self.taken_back.contains(&snapshot.store)
+            })
     }
 
     /// The edits that take rollbacks of these volumes back.
@@ -145,4 +166,9 @@ impl Fates<'_> {
         let taken_back = lvs.filter(|name| self.taken_back.contains(*name));
         taken_back.map(|store| Edit::SetMerging { store: store.clone(), merging: false }).collect()
     }
+}
+
+/// True for the snapshot that is merged by a rollback, or the map of one, that nobody was told of.
+fn is_unconfirmed(lv: &Lv) -> bool {
+    Mark::of(lv) == Some(Mark::RollingBack)
 }

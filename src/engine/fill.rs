@@ -1,16 +1,23 @@
-//! Volumes that are being filled from a snapshot, and how the metadata says so.
+//! Volumes that are being filled from a snapshot, new ones and those that are rolled back, and how the metadata says so.
 //!
 //! Such a volume is usable from the first moment: what it has not yet been given is read from the snapshot (the kernel's clone target).
 //! On its own extents it is incomplete, so lvm2 must not make a plain device of it: it is LOCKED, as by a pvmove, by which lvm2 refuses to
 //! resize, rename, convert, move, snapshot or remove it, and it bears the flags by which lvm2 does not activate it. A tag names the
 //! snapshot, by uuid, and the hidden volume that holds the map of what is filled. Until it is filled it belongs to the snapshot's origin
 //! and is active exactly when that is.
+//!
+//! An origin that is rolled back is filled from its own snapshot: all the same, but that it keeps its place, and whatever is filled goes to it
+//! as a write that all its snapshots see. The tag has a fourth word then, the flags that it bore before. To LVM2 it is read-only: nothing
+//! else keeps LVM2 from merging another snapshot into it (2.03.16), and what is activated by force all the same is not written to.
 
+use super::naming::Layer;
+use crate::cow::diff::{Range, Ranges};
+use crate::cow::store::Table;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvFlag, LvName, NewLv, Snapshot, Tag, Uuid, Vg};
 use crate::units::{Bytes, Extents, Sectors};
 
-/// On the volume: the snapshot's uuid, the map's, and the sectors of a region, with slashes between.
+/// On the volume: the snapshot's uuid, the map's, and the sectors of a region, with slashes between; of an origin also its own flags.
 const FILL: &str = "dmsnap.fill=";
 /// On the map: the volume's uuid and the snapshot's.
 const FILL_OF: &str = "dmsnap.fill-of=";
@@ -63,9 +70,30 @@ impl<'a> Fill<'a> {
         Self::of(vg, volume).filter(|fill| fill.map.id == map.id)
     }
 
+    /// True if the volume is the snapshot's origin, which is being rolled back.
+    pub fn is_rollback(&self) -> bool {
+        self.source.origin == self.volume.name
+    }
+
+    /// Whose device is the clone, and which of them.
+    pub fn clone_device(&self) -> (&'a Uuid, Layer) {
+        if self.is_rollback() { (&self.map.id, Layer::Clone) } else { (&self.volume.id, Layer::Top) }
+    }
+
     /// How much of the volume comes from the snapshot; what is beyond is the volume's own.
     pub fn length(&self) -> Extents {
         self.source.length.min(self.volume.extents())
+    }
+
+    /// What a rollback writes to its origin, by the exceptions of its snapshot: regions in which there is one, and the last one if it is short,
+    /// which the kernel counts as filled only when it is copied (Linux 6.1).
+    pub fn written(&self, vg: &Vg, table: &Table) -> Ranges {
+        written(self.length().sectors(vg.extent_size), self.region, table)
+    }
+
+    /// What of it the origin has already.
+    pub fn spared(&self, vg: &Vg, table: &Table) -> Ranges {
+        self.written(vg, table).others(self.length().sectors(vg.extent_size))
     }
 
     /// What is there for this volume alone.
@@ -80,10 +108,18 @@ impl<'a> Fill<'a> {
         let lv = &self.volume.name;
         let tags = self.volume.tags.iter().filter(|tag| tag.as_str().starts_with(FILL));
         let tags = tags.map(|tag| Edit::RemoveLvTag { lv: lv.clone(), tag: tag.clone() });
-        let flags = FENCE.map(|flag| Edit::SetLvFlag { lv: lv.clone(), flag, on: false });
+        let flags = fence_of(self.volume);
+        let flags = flags.into_iter().map(|flag| Edit::SetLvFlag { lv: lv.clone(), flag, on: false });
         let unlock = Edit::SetLvLocked { lv: lv.clone(), locked: false };
-        [unlock].into_iter().chain(flags).chain(tags).collect()
+        let opened = self.is_rollback().then(|| Edit::SetLvWritable { lv: lv.clone(), writable: true });
+        [unlock].into_iter().chain(opened).chain(flags).chain(tags).collect()
     }
+}
+
+/// What is copied in regions of this size to roll so much of a volume back; see [`Fill::written`].
+pub fn written(length: Sectors, region: Sectors, table: &Table) -> Ranges {
+    let last = Sectors(length.get() / region.get().max(1) * region.get());
+    Ranges::of(table, length).with(Range { start: last, end: length }).in_pieces(region).until(length)
 }
 
 /// Every volume that is being filled.
@@ -99,6 +135,23 @@ pub fn readers<'a>(vg: &'a Vg, store: &'a LvName) -> impl Iterator<Item = Fill<'
 /// True for a volume that is not complete on its own.
 pub fn is_filling(lv: &Lv) -> bool {
     tagged(lv, FILL).is_some()
+}
+
+/// The rollback of an origin that is under way.
+pub fn rollback_of<'a>(vg: &'a Vg, origin: &LvName) -> Option<Fill<'a>> {
+    Fill::of(vg, vg.lv(origin)?).filter(Fill::is_rollback)
+}
+
+/// What keeps a volume that is being filled from activation by LVM2, and will not when it is full: a flag of its own stays.
+fn fence_of(lv: &Lv) -> Vec<LvFlag> {
+    let own: Vec<_> = tagged(lv, FILL).into_iter().flat_map(|words| words.split('/').skip(3)).collect();
+    FENCE.into_iter().filter(|flag| !own.contains(&flag.word())).collect()
+}
+
+/// True for a volume that a person wants to be activated only when it is named.
+pub fn is_skipped(vg: &Vg, lv: &Lv) -> bool {
+    let is_fenced = rollback_of(vg, &lv.name).is_some() && fence_of(lv).contains(&LvFlag::ActivationSkip);
+    lv.flags.has(LvFlag::ActivationSkip.word()) && !is_fenced
 }
 
 /// True for a volume that holds a map.
@@ -146,15 +199,40 @@ pub fn built_here(vg: &Vg) -> impl Iterator<Item = &Lv> {
 }
 
 /// The edits that make a volume that is filled from the snapshot in `source`, and its map.
-pub fn begin(mut volume: NewLv, mut map: NewLv, source: Uuid, region: Sectors) -> Vec<Edit> {
+pub fn begin(mut volume: NewLv, map: NewLv, source: Uuid, region: Sectors) -> Vec<Edit> {
     volume.flags.extend(FENCE);
-    volume.tags.push(tag(&format!("{FILL}{}/{}/{}", source.compact(), map.id.compact(), region.get())));
+    volume.tags.push(fill_tag(source, &map, region, &[]));
+    let locks = [lock(&volume.name), lock(&map.name)];
+    let map = Edit::AddLv(map_of(map, volume.id, source));
+    [Edit::AddLv(volume), map].into_iter().chain(locks).collect()
+}
+
+/// The same for an origin that is rolled back to the snapshot in `source`.
+pub fn begin_rollback(origin: &Lv, map: NewLv, source: Uuid, region: Sectors) -> Vec<Edit> {
+    let lv = || origin.name.clone();
+    let (own, set): (Vec<_>, Vec<_>) = FENCE.into_iter().partition(|flag| origin.flags.has(flag.word()));
+    let tag = Edit::AddLvTag { lv: lv(), tag: fill_tag(source, &map, region, &own) };
+    let flags = set.into_iter().map(|flag| Edit::SetLvFlag { lv: lv(), flag, on: true });
+    let locks = [lock(&origin.name), lock(&map.name)];
+    let map = Edit::AddLv(map_of(map, origin.id, source));
+    let closed = Edit::SetLvWritable { lv: lv(), writable: false };
+    [map, tag, closed].into_iter().chain(flags).chain(locks).collect()
+}
+
+fn lock(lv: &LvName) -> Edit {
+    Edit::SetLvLocked { lv: lv.clone(), locked: true }
+}
+
+fn fill_tag(source: Uuid, map: &NewLv, region: Sectors, own: &[LvFlag]) -> Tag {
+    let own: String = own.iter().map(|flag| format!("/{}", flag.word())).collect();
+    tag(&format!("{FILL}{}/{}/{}{own}", source.compact(), map.id.compact(), region.get()))
+}
+
+fn map_of(mut map: NewLv, volume: Uuid, source: Uuid) -> NewLv {
     map.visible = false;
     map.flags.extend(FENCE);
-    map.tags.push(tag(&format!("{FILL_OF}{}/{}", volume.id.compact(), source.compact())));
-    let lock = |lv: &NewLv| Edit::SetLvLocked { lv: lv.name.clone(), locked: true };
-    let locks = [lock(&volume), lock(&map)];
-    [Edit::AddLv(volume), Edit::AddLv(map)].into_iter().chain(locks).collect()
+    map.tags.push(tag(&format!("{FILL_OF}{}/{}", volume.compact(), source.compact())));
+    map
 }
 
 /// The edits that remove a volume, be it locked for a fill.

@@ -12,9 +12,9 @@ use super::session::Session;
 use super::tree::FoundTree;
 use super::view::VolumeView;
 use super::wait::{PATIENCE, Wait};
-use crate::dm::{CloneMessage, DmName, Info, Kernel, Regions, Status};
+use crate::dm::{CloneMessage, DmName, Info, Kernel, Regions, Slot, Status};
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Lv, LvName, Vg, VgName};
+use crate::lvm::{Lv, LvName, Uuid, Vg, VgName};
 
 /// While somebody waits, so many regions are copied at a time.
 const HASTE: Regions = Regions(32);
@@ -116,7 +116,7 @@ impl Engine {
         let session = self.session(vg, mode)?;
         let lv = session.named(name)?.0;
         let Some(fill) = Fill::of(session.vg(), lv) else { return Ok(None) };
-        let Some(info) = session.kernel().find(&session.naming().uuid(&lv.id, Layer::Top))? else {
+        let Some(info) = session.running_clone(&fill)? else {
             let cause = format!("{vg}/{name} is not active");
             return Err(Error::new(Kind::InUse, cause).hint(format!("`dmsnap activate {vg}/{name}` first")));
         };
@@ -133,7 +133,7 @@ impl Engine {
         if read.is_some() && matches!(kernel.status(source)?.first(), Some(Status::Invalid)) {
             let cause = format!("{source} has lost its content, and {} will never be full", info.name);
             return Err(
-                Error::new(Kind::Refused, cause).hint("remove the new volume, and restore another snapshot")
+                Error::new(Kind::Refused, cause).hint("what is missing is in other snapshots, if anywhere")
             );
         }
         let Some(now) = kernel.info(&info.name)? else { return Ok(Seen::Gone) };
@@ -153,7 +153,7 @@ impl Session<'_> {
     pub(super) fn full(&self) -> Result<Vec<Fill<'_>>> {
         let mut full = Vec::new();
         for fill in fills(self.vg()).filter(|fill| Mark::of(fill.volume).is_none()) {
-            let info = self.kernel().find(&self.naming().uuid(&fill.volume.id, Layer::Top))?;
+            let info = self.running_clone(&fill)?;
             let progress = info.map(|info| Progress::read(self.kernel(), &info)).transpose()?.flatten();
             if progress.is_some_and(Progress::is_full) {
                 full.push(fill);
@@ -194,6 +194,22 @@ impl Session<'_> {
         let found = self.found(vg, origins)?;
         let mut fills = fills(vg).filter(|fill| origins.contains(&fill.source.origin));
         fills.find_map(|fill| self.why_it_rests(vg, &fill, &found)).map_or(Ok(()), Err)
+    }
+
+    /// The device of its clone, if the volume leads to it: who died before it did has rolled nothing back.
+    fn running_clone(&self, fill: &Fill<'_>) -> Result<Option<Info>> {
+        let find = |id: &Uuid, layer| self.kernel().find(&self.naming().uuid(id, layer));
+        let (id, layer) = fill.clone_device();
+        let Some(clone) = find(id, layer)? else { return Ok(None) };
+        if !fill.is_rollback() {
+            return Ok(Some(clone));
+        }
+        let Some(top) = find(&fill.volume.id, Layer::Top)?.filter(|top| top.live) else { return Ok(None) };
+        let table = match self.kernel().table(&top.name, Slot::Live) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            table => table?,
+        };
+        Ok(Some(clone).filter(|clone| table.references().contains(&clone.number)))
     }
 
     /// Makes stable what was written to a volume's device.
@@ -239,19 +255,47 @@ impl Session<'_> {
             return Ok(());
         }
         let vg = &self.vg().name;
-        let from = Fill::of(self.vg(), lv)
-            .map_or("a snapshot".to_owned(), |fill| format!("{vg}/{}", fill.source.store));
-        Err(Error::new(Kind::InUse, format!("{vg}/{} is being filled from {from}", lv.name))
+        let what = Fill::of(self.vg(), lv).map_or_else(
+            || "filled from a snapshot that is gone".to_owned(),
+            |fill| {
+                format!(
+                    "{} {vg}/{}",
+                    if fill.is_rollback() { "rolled back to" } else { "filled from" },
+                    fill.source.store
+                )
+            },
+        );
+        Err(Error::new(Kind::InUse, format!("{vg}/{} is being {what}", lv.name))
             .hint("wait until `dmsnap volume list` says that it is active"))
     }
 
-    /// An error if a volume is being filled from one of these, and is not itself among them.
+    /// The rollbacks to those of these snapshots that have lost their content: they never end. Their volumes go on with what they have.
+    pub(super) fn hopeless(&self, doomed: &[LvName]) -> Result<Vec<Fill<'_>>> {
+        let stays =
+            |fill: &Fill<'_>| doomed.contains(&fill.source.store) && !doomed.contains(&fill.volume.name);
+        let mut hopeless = Vec::new();
+        for rollback in fills(self.vg()).filter(|fill| fill.is_rollback() && stays(fill)) {
+            if self.is_lost(rollback.source)? {
+                hopeless.push(rollback);
+            }
+        }
+        Ok(hopeless)
+    }
+
+    /// An error if a volume is being filled from one of these, and neither itself nor its map is among them.
     pub(super) fn refuse_read(&self, doomed: &[LvName]) -> Result<()> {
         let vg = self.vg();
         let doomed: BTreeSet<_> = doomed.iter().collect();
         let mut read = fills(vg).filter(|fill| doomed.contains(&fill.source.store));
-        read.find(|fill| !doomed.contains(&fill.volume.name)).map_or(Ok(()), |fill| {
+        let is_doomed =
+            |fill: &Fill<'_>| doomed.contains(&fill.volume.name) || doomed.contains(&fill.map.name);
+        read.find(|fill| !is_doomed(fill)).map_or(Ok(()), |fill| {
             let (store, volume) = (&fill.source.store, &fill.volume.name);
+            if fill.is_rollback() {
+                let cause = format!("{}/{volume} is being rolled back to {}/{store}", vg.name, vg.name);
+                return Err(Error::new(Kind::InUse, cause)
+                    .hint(format!("wait until that is done: `dmsnap volume list {}/{volume}`", vg.name)));
+            }
             let cause =
                 format!("{}/{store} is in use: {}/{volume} is being filled from it", vg.name, vg.name);
             Err(Error::new(Kind::InUse, cause)

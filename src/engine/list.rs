@@ -245,17 +245,26 @@ fn volume_view(
     let info = present.find(&naming.uuid(&lv.id, Layer::Top))?;
     let merging = vg.snapshots_of(&lv.name).any(|snapshot| snapshot.merging);
     let fill = Fill::of(vg, lv);
-    let progress = match (&fill, &info) {
-        (Some(_), Some(info)) => Progress::read(world.kernel.as_ref(), info)?,
-        _ => None,
+    let clone = match &fill {
+        Some(fill) if fill.is_rollback() => {
+            let (id, layer) = fill.clone_device();
+            world.kernel.find(&naming.uuid(id, layer))?
+        }
+        Some(_) => info.clone(),
+        None => None,
     };
+    let progress = clone.map(|clone| Progress::read(world.kernel.as_ref(), &clone)).transpose()?.flatten();
+    let is_rolled_back = fill.as_ref().is_some_and(Fill::is_rollback);
     Ok(VolumeView {
         vg: vg.name.to_string(),
         name: lv.name.to_string(),
         uuid: lv.id.to_string(),
         size_bytes: lv.extents().sectors(vg.extent_size).bytes(),
         layout: lv.layout(),
-        state: volume_state(lv, info.as_ref(), merging),
+        state: match volume_state(lv, info.as_ref(), merging) {
+            VolumeState::Filling if is_rolled_back => VolumeState::RollingBack,
+            state => state,
+        },
         open: info.as_ref().is_some_and(|info| info.open_count > 0),
         snapshots: vg.snapshots_of(&lv.name).map(|snapshot| snapshot.store.to_string()).collect(),
         filled_from: fill.map(|fill| fill.source.store.to_string()),

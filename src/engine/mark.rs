@@ -40,7 +40,8 @@ pub enum Mark {
     Deleting,
     /// Its size or its name is new, and its devices may not have followed.
     Changing,
-    /// It is a snapshot that its origin is to be rolled back to, and nobody was told yet that it is.
+    /// It is a snapshot that its origin is to be rolled back to by a merge, or the map of a rollback by filling, and nobody was told yet
+    /// that the origin is rolled back.
     RollingBack,
 }
 
@@ -116,16 +117,17 @@ impl Bond {
     }
 }
 
-/// Of a pending snapshot: it keeps what a volume showed before it was rolled back to this one.
-pub fn before(rolled_back_to: Uuid) -> Tag {
-    tag(&format!("{BEFORE}{}", rolled_back_to.compact()))
+/// Of a pending snapshot: it keeps what a volume showed before it was rolled back to this one, or with this map.
+pub fn before(rolled_back: Uuid) -> Tag {
+    tag(&format!("{BEFORE}{}", rolled_back.compact()))
 }
 
-/// True for a snapshot that keeps what a volume showed before it was rolled back to one that is gone. Whoever has merged that one has
+/// True for a snapshot that keeps what a volume showed before it was rolled back to one that is gone, or with a map that is, or that goes. Whoever has merged that one has
 /// taken its mark away with it: LVM2 knows no marks.
 pub fn outlives_rollback(vg: &Vg, lv: &Lv) -> bool {
     let mut others = lv.tags.iter().filter_map(|tag| tag.as_str().strip_prefix(BEFORE)?.parse::<Uuid>().ok());
-    others.any(|other| !vg.lvs.iter().any(|lv| lv.id == other))
+    let stays = |lv: &Lv| Mark::of(lv) != Some(Mark::Deleting);
+    others.any(|other| !vg.lvs.iter().any(|lv| lv.id == other && stays(lv)))
 }
 
 /// The edits between which a volume's devices may not be what the metadata says.

@@ -31,6 +31,7 @@ pub mod filling;
 mod gather;
 pub mod group;
 pub mod inspect;
+mod keeping;
 pub mod list;
 pub mod mark;
 pub mod merge;

@@ -24,17 +24,19 @@ pub enum Layer {
     /// group's and nobody else has them open: this one's begins with the map's, and so keeps the snapshot. It is an LVM uuid all the
     /// same: LVM2 looks for physical volumes on other devices, and on what they hold.
     Source,
+    /// Of a map, where an origin is rolled back: its `clone`, under the origin's own device.
+    Clone,
 }
 
 impl Layer {
     /// Those of a volume that people use.
     pub const ALL: [Self; 3] = [Self::Top, Self::Real, Self::Cow];
     /// Those of a map.
-    pub const OF_MAP: [Self; 3] = [Self::Top, Self::Destination, Self::Source];
+    pub const OF_MAP: [Self; 4] = [Self::Top, Self::Destination, Self::Source, Self::Clone];
 
     /// Those that a volume may have.
-    pub fn of(lv: &Lv) -> [Self; 3] {
-        if is_map(lv) { Self::OF_MAP } else { Self::ALL }
+    pub fn of(lv: &Lv) -> &'static [Self] {
+        if is_map(lv) { &Self::OF_MAP } else { &Self::ALL }
     }
 
     fn suffix(self) -> Option<&'static str> {
@@ -44,6 +46,7 @@ impl Layer {
             Self::Cow => Some("cow"),
             Self::Destination => Some("dest"),
             Self::Source => Some("source"),
+            Self::Clone => Some("clone"),
         }
     }
 }
@@ -95,7 +98,7 @@ impl<'a> Naming<'a> {
         let (name, id) = (lv.name.clone(), lv.id);
         let former = self.former(lv);
         let has_link = !is_map(lv);
-        Layer::of(lv).into_iter().filter_map(move |layer| {
+        Layer::of(lv).iter().copied().filter_map(move |layer| {
             let named = |vg: &VgName, lv: &LvName| {
                 let link = (layer == Layer::Top && has_link).then(|| self.link_in(vg, lv));
                 Some((name_in(vg, lv, layer).ok()?, link))

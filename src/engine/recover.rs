@@ -152,12 +152,12 @@ impl Session<'_> {
         match plan {
             Ok(plan) => {
                 let (gone, kept): (Vec<&Lv>, Vec<_>) = members.iter().copied().partition(|lv| fates.goes(lv));
-                let flushed = fates.ended(members.iter().copied()).map(|fill| fill.volume.name.clone());
+                let flushed = fates.filled(members.iter().copied());
                 let confirm = gone.into_iter().flat_map(fill::removal);
                 Ok((
                     Rescue {
                         members: members.iter().map(|lv| lv.name.clone()).collect(),
-                        flushed: flushed.collect(),
+                        flushed,
                         intent: meant(vg, fates, members),
                         plan,
                         confirm: confirm.chain(kept.into_iter().flat_map(unmark)).collect(),

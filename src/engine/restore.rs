@@ -5,6 +5,8 @@
 //! a volume like any other, as part of what it finds unfinished ([`super::recover`]). Until then the snapshot can not be removed, nor
 //! the new volume be changed in what would touch its extents ([`super::filling`]).
 
+use std::path::PathBuf;
+
 use super::Engine;
 use super::blank::{Blank, Purpose};
 use super::fill::{self, helper_name, map_size, region};
@@ -18,7 +20,7 @@ use super::view::VolumeView;
 use super::volume::{acknowledge, allocate_noted, extents_of, refuse_taken};
 use crate::dm::Status;
 use crate::error::{Error, Kind, Result};
-use crate::lvm::{Edit, LvName, Request, Role, Segment, Snapshot, Tag, Vg, VgName};
+use crate::lvm::{Edit, LvName, NewLv, Request, Role, Segment, Snapshot, Tag, Vg, VgName};
 use crate::units::{ChunkSize, Extents, Size};
 
 /// A volume to be made from a snapshot, or from another volume.
@@ -35,7 +37,7 @@ pub struct Restoration {
     /// Its tags.
     pub tags: Vec<Tag>,
     /// The physical volumes to choose from, by device; empty for all.
-    pub on: Vec<std::path::PathBuf>,
+    pub on: Vec<PathBuf>,
 }
 
 impl Engine {
@@ -127,36 +129,51 @@ impl Session<'_> {
         refuse_own_tags(&wanted.tags)?;
         self.require_target("clone")?;
         let extents = restored_extents(vg, source, wanted.size, &mut change.notes)?;
-        let segments = self.extents_for(vg, wanted, extents, &mut change.notes)?;
+        let segments = self.extents_for(vg, &wanted.on, extents, &mut change.notes)?;
         let volume = self.unacknowledged(&wanted.to, segments, true, &wanted.tags, Mark::Pending);
         if extents > source.length {
             // What is beyond the snapshot's end shows what lay there before.
             let (lv, segments) = (volume.name.clone(), volume.segments.clone());
             change.blanks.push(Blank { lv, segments, purpose: Purpose::Volume });
         }
-        let length = source.length.sectors(vg.extent_size);
-        let region = region(length);
+        let region = region(source.length.sectors(vg.extent_size));
         let beside = vg.apply(&[Edit::AddLv(volume.clone())])?;
-        let map_extents = map_size(length, region).sectors_ceil().extents_ceil(vg.extent_size);
-        let segments = self.extents_for(&beside, wanted, map_extents, &mut change.notes)?;
-        let name = helper_name(&beside, &wanted.to, "fill")?;
-        Layer::OF_MAP.into_iter().try_for_each(|layer| self.naming().name(&name, layer).map(drop))?;
-        change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Map });
-        let map = self.unacknowledged(&name, segments, true, &[], Mark::Pending);
-        change.touched.extend([wanted.to.clone(), name.clone(), store.name.clone()]);
-        change.confirm.extend([&wanted.to, &name].map(|lv| acknowledge(lv, Mark::Pending)));
+        let map = self.map_for(&beside, &wanted.to, source, &wanted.on, Mark::Pending, change)?;
+        change.touched.extend([wanted.to.clone(), store.name.clone()]);
+        change.confirm.push(acknowledge(&wanted.to, Mark::Pending));
         change.intent.extend(fill::begin(volume, map, store.id, region));
         Ok(())
+    }
+
+    /// A map for a volume that is filled from a snapshot; the change clears, touches and acknowledges it.
+    pub(super) fn map_for(
+        &self,
+        vg: &Vg,
+        volume: &LvName,
+        source: &Snapshot,
+        on: &[PathBuf],
+        mark: Mark,
+        change: &mut Change,
+    ) -> Result<NewLv> {
+        let length = source.length.sectors(vg.extent_size);
+        let extents = map_size(length, region(length)).sectors_ceil().extents_ceil(vg.extent_size);
+        let segments = self.extents_for(vg, on, extents, &mut change.notes)?;
+        let name = helper_name(vg, volume, "fill")?;
+        Layer::OF_MAP.into_iter().try_for_each(|layer| self.naming().name(&name, layer).map(drop))?;
+        change.blanks.push(Blank { lv: name.clone(), segments: segments.clone(), purpose: Purpose::Map });
+        change.touched.insert(name.clone());
+        change.confirm.push(acknowledge(&name, mark));
+        Ok(self.unacknowledged(&name, segments, true, &[], mark))
     }
 
     fn extents_for(
         &self,
         vg: &Vg,
-        wanted: &Restoration,
+        on: &[PathBuf],
         extents: Extents,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Segment>> {
-        let (on, cling_tags) = (self.pvs_on(&wanted.on)?, self.cling_tags());
+        let (on, cling_tags) = (self.pvs_on(on)?, self.cling_tags());
         let request = Request { extents, on, policy: vg.policy(None), cling_tags, ..Request::default() };
         allocate_noted(vg, &request, notes)
     }

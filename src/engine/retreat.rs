@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fill::{self, readers};
+use super::fill::{self, fills, readers};
 use super::naming::Layer;
 use super::operation::Change;
 use super::plan::Plan;
@@ -65,7 +65,10 @@ impl Session<'_> {
         let was_merging =
             |one: &Snapshot| before.snapshot_of_store(&one.store).is_some_and(|old| old.merging);
         let mut begun = self.vg().snapshots().iter().filter(|one| one.merging && !was_merging(one));
+        let mut rollbacks =
+            fills(self.vg()).filter(|fill| fill.is_rollback() && before.lv(&fill.map.name).is_none());
         begun.any(|one| self.has_begun(&one.origin, found))
+            || rollbacks.any(|rollback| self.is_led_to_clone(&rollback, found))
     }
 
     /// The snapshots on their way out whose origins went on without them.

@@ -10,24 +10,28 @@ use super::Engine;
 use super::mark::{Mark, before};
 use super::naming::Layer;
 use super::operation::{Change, Mode, Report};
-use super::room::Merged;
+use super::room::Overwritten;
 use super::session::Session;
 use super::snapshot::{NewSnapshots, merging};
 use super::view::VolumeView;
 use super::volume::acknowledge;
+use crate::cow::diff::Ranges;
 use crate::cow::store::{Store, Table};
 use crate::dm::Status;
 use crate::error::{Context, Error, Kind, Result};
 use crate::lvm::span::Span;
-use crate::lvm::{Edit, Lv, LvName, Role, Snapshot, Vg, VgName};
+use crate::lvm::{Edit, Lv, LvName, Role, Snapshot, Uuid, Vg, VgName};
 use crate::units::ChunkSize;
 
-/// A rollback by merging.
+/// Somebody who uses the volume for a moment is waited for; who always writes to it is not.
+const ATTEMPTS: usize = 3;
+
+/// A rollback, by merging or by filling ([`super::keeping`]).
 #[derive(Debug, Clone)]
 pub struct Rollback {
     /// The volume group.
     pub vg: VgName,
-    /// The snapshot, which is consumed.
+    /// The snapshot; a merge consumes it.
     pub snapshot: LvName,
     /// The state before is kept as a snapshot of this name.
     pub undo: Option<LvName>,
@@ -35,18 +39,38 @@ pub struct Rollback {
     pub force: bool,
 }
 
+/// What a rollback is about.
+pub(super) struct Sides<'s> {
+    pub(super) snapshot: Snapshot,
+    pub(super) store: &'s Lv,
+    pub(super) origin: &'s Lv,
+    /// The exceptions of the snapshot.
+    pub(super) table: Table,
+}
+
 impl Engine {
     /// Rolls a volume back to a snapshot, which is gone when all of it is merged.
     pub fn merge_snapshot(&self, rollback: &Rollback, mode: Mode) -> Result<Report<VolumeView>> {
+        self.rolled_back(rollback, mode, |session| session.merging_back(rollback))
+    }
+
+    /// Does it, in one way or the other.
+    pub(super) fn rolled_back(
+        &self,
+        rollback: &Rollback,
+        mode: Mode,
+        change: impl Fn(&Session<'_>) -> Result<Change>,
+    ) -> Result<Report<VolumeView>> {
         let Rollback { vg, snapshot, .. } = rollback;
         let what = format!("snapshot rollback {vg}/{snapshot}");
-        let change = |session: &Session<'_>| session.merging_back(rollback);
-        let attempt = || self.run(vg, mode, &what, change, |session| session.origin_view(snapshot));
-        let report = match attempt() {
-            // For a moment, or for longer: then the second look says who it is.
-            Err(error) if was_opened_meanwhile(&error) => attempt(),
-            report => report,
-        };
+        let attempt = || self.run(vg, mode, &what, &change, |session| session.origin_view(snapshot));
+        let mut report = attempt();
+        for _ in 1..ATTEMPTS {
+            // For a moment, or for longer: then the next look says who it is.
+            if report.as_ref().is_err_and(was_used_meanwhile) {
+                report = attempt();
+            }
+        }
         report.map_err(|error| error.doing(format!("roll back to {vg}/{snapshot}")))
     }
 }
@@ -57,7 +81,8 @@ impl Session<'_> {
         self.volume_views_of(&[origin])
     }
 
-    fn merging_back(&self, rollback: &Rollback) -> Result<Change> {
+    /// The snapshot and its origin, its store and what that holds; an error if the origin cannot be rolled back to it now.
+    pub(super) fn rollback_target(&self, rollback: &Rollback) -> Result<Sides<'_>> {
         let vg = self.vg();
         let (store, role) = self.named(&rollback.snapshot)?;
         if role != Role::Cow {
@@ -66,20 +91,30 @@ impl Session<'_> {
         }
         let snapshot = vg.find_snapshot(&store.name)?;
         let (origin, _) = self.named(&snapshot.origin)?;
-        check_can_take(vg, &snapshot, origin)?;
         self.refuse_unfinished(store)?;
         self.refuse_filling(origin)?;
-        self.refuse_read(std::slice::from_ref(&store.name))?;
-        self.require_target("snapshot-merge")?;
+        check_can_take(vg, &snapshot, origin)?;
         self.refuse_lost(&snapshot, store)?;
-        let full = || lost(vg, &snapshot, "its store was full, or failed, and its content is lost");
-        let merged = self.exceptions(&snapshot)?.ok_or_else(full)?;
+        let table = self.exceptions(&snapshot)?.ok_or_else(|| overflowed(vg, &snapshot))?;
         for lv in [origin, store] {
             if rollback.force { self.refuse_claimed(lv) } else { self.refuse_in_use(lv) }?;
         }
+        Ok(Sides { snapshot, store, origin, table })
+    }
+
+    fn merging_back(&self, rollback: &Rollback) -> Result<Change> {
+        self.require_target("snapshot-merge")?;
+        let Sides { snapshot, store, origin, table } = self.rollback_target(rollback)?;
+        self.refuse_read(std::slice::from_ref(&store.name))?;
         let mut change = Change::default();
-        let kept = self.undo(rollback, origin, store, &mut change)?;
-        self.make_room(&kept, &Merged { snapshot: &snapshot, table: &merged }, &mut change)?;
+        let kept = self.undo(rollback, origin, ChunkSize::DEFAULT, &mut change)?;
+        decided_by(rollback, store.id, &mut change);
+        let written = Overwritten {
+            origin: &origin.name,
+            ranges: Ranges::of(&table, self.size_at_cut(&snapshot)),
+            merged: Some(&store.name),
+        };
+        self.make_room(&kept, &written, &mut change)?;
         let (name, tag) = (store.name.clone(), Mark::RollingBack.tag());
         change.intent.push(Edit::SetMerging { store: name.clone(), merging: true });
         change.intent.push(Edit::AddLvTag { lv: name.clone(), tag });
@@ -90,27 +125,42 @@ impl Session<'_> {
     }
 
     /// Adds the snapshot that keeps the state before; the group with it.
-    fn undo(&self, rollback: &Rollback, origin: &Lv, store: &Lv, change: &mut Change) -> Result<Vg> {
+    pub(super) fn undo(
+        &self,
+        rollback: &Rollback,
+        origin: &Lv,
+        chunk: ChunkSize,
+        change: &mut Change,
+    ) -> Result<Vg> {
         let vg = self.vg();
         let Some(name) = &rollback.undo else { return Ok(vg.clone()) };
         let new = NewSnapshots {
             vg: vg.name.clone(),
             cuts: vec![(origin.name.clone(), name.clone())],
-            // What overflows in the middle of a merge cannot be undone.
+            // What overflows in the middle of a rollback cannot be undone.
             size: None,
-            chunk: ChunkSize::DEFAULT,
+            chunk,
             read_only: false,
             tags: Vec::new(),
             on: Vec::new(),
         };
         let edits = self.snapshot(vg, &new, &origin.name, name, change)?;
         let kept = vg.apply(&edits)?;
-        let (lv, tag) = (name.clone(), before(store.id));
         change.intent.extend(edits);
-        change.intent.push(Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() });
-        change.confirm.extend([acknowledge(name, Mark::PendingSnapshot), Edit::RemoveLvTag { lv, tag }]);
+        change.confirm.push(acknowledge(name, Mark::PendingSnapshot));
         change.touched.insert(name.clone());
         Ok(kept)
+    }
+
+    /// True if a snapshot's content is lost, by the kernel or by its store.
+    pub(super) fn is_lost(&self, snapshot: &Snapshot) -> Result<bool> {
+        if self.status_of(self.vg().find_lv(&snapshot.store)?)? == Some(Status::Invalid) {
+            return Ok(true);
+        }
+        match self.exceptions(snapshot) {
+            Err(error) if error.kind() == Kind::Refused => Ok(true),
+            table => table.map(|table| table.is_none()),
+        }
     }
 
     /// An error if the kernel says that the snapshot's content is lost.
@@ -149,8 +199,16 @@ impl Session<'_> {
             }
             store => store?,
         };
-        store.header.valid.then(|| store.table(None)).transpose()
+        store.header.valid.then(|| store.table(Some(self.size_at_cut(snapshot)))).transpose()
     }
+}
+
+/// Notes which volume, while it is there, says whether the rollback stands: with it goes the snapshot that keeps the state before.
+pub(super) fn decided_by(rollback: &Rollback, decides: Uuid, change: &mut Change) {
+    let Some(lv) = &rollback.undo else { return };
+    let tag = before(decides);
+    change.intent.push(Edit::AddLvTag { lv: lv.clone(), tag: tag.clone() });
+    change.confirm.push(Edit::RemoveLvTag { lv: lv.clone(), tag });
 }
 
 /// An error if a snapshot cannot be merged into its origin, by what the metadata says.
@@ -170,9 +228,13 @@ fn check_can_take(vg: &Vg, snapshot: &Snapshot, origin: &Lv) -> Result<()> {
     Ok(())
 }
 
-/// True if somebody opened what was closed when it was looked at.
-fn was_opened_meanwhile(error: &Error) -> bool {
+/// True if somebody opened what was closed when it was looked at, or wrote to it.
+fn was_used_meanwhile(error: &Error) -> bool {
     error.kind() == Kind::InUse && error.context().iter().any(|at| matches!(at, Context::Step(_)))
+}
+
+pub(super) fn overflowed(vg: &Vg, snapshot: &Snapshot) -> Error {
+    lost(vg, snapshot, "its store was full, or failed, and its content is lost")
 }
 
 fn lost(vg: &Vg, snapshot: &Snapshot, why: &str) -> Error {

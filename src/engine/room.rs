@@ -1,24 +1,26 @@
-//! Room in the stores of a merged snapshot's siblings: what the merge overwrites they copy first, and the kernel gives up one whose store
+//! Room in the stores of a volume's snapshots for a rollback: what it overwrites they copy first, and the kernel gives up one whose store
 //! is full then, without a word (Linux 6.1).
 
 use super::operation::Change;
 use super::session::Session;
 use super::store::lengthened;
+use crate::cow::diff::Ranges;
 use crate::cow::reach::copies;
 use crate::cow::size::{covering, with_more};
-use crate::cow::store::Table;
 use crate::dm::Status;
 use crate::error::{Error, Result};
-use crate::lvm::{Edit, Lv, Snapshot, Vg};
+use crate::lvm::{Edit, Lv, LvName, Snapshot, Vg};
 use crate::units::{ChunkSize, Extents, Sectors};
 
-/// A snapshot that is to be merged.
-pub(super) struct Merged<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) table: &'a Table,
+/// What a rollback writes to a volume.
+pub(super) struct Overwritten<'a> {
+    pub(super) origin: &'a LvName,
+    pub(super) ranges: Ranges,
+    /// The snapshot that is merged, and copies nothing any more; none if it stays.
+    pub(super) merged: Option<&'a LvName>,
 }
 
-/// A sibling whose store is too small.
+/// A snapshot whose store is too small.
 struct Short<'a> {
     store: &'a Lv,
     /// The size that is needed, and one that leaves as much free as there is now.
@@ -27,36 +29,39 @@ struct Short<'a> {
 }
 
 impl Session<'_> {
-    /// Adds to the change what makes every sibling's store large enough for the merge; `vg` is the group as the change leaves it so far.
-    pub(super) fn make_room(&self, vg: &Vg, merged: &Merged<'_>, change: &mut Change) -> Result<()> {
+    /// Adds to the change what makes every snapshot's store large enough; the group with it. `vg` is the group as the change leaves it
+    /// so far.
+    pub(super) fn make_room(&self, vg: &Vg, written: &Overwritten<'_>, change: &mut Change) -> Result<Vg> {
         let mut vg = vg.clone();
-        let siblings: Vec<_> = self.vg().snapshots_of(&merged.snapshot.origin).collect();
-        for sibling in siblings.into_iter().filter(|one| one.store != merged.snapshot.store) {
-            let Some(short) = self.short(merged, sibling)? else { continue };
+        let snapshots = self.vg().snapshots_of(written.origin);
+        for snapshot in snapshots.filter(|one| written.merged != Some(&one.store)) {
+            let Some(short) = self.short(&written.ranges, snapshot)? else { continue };
             let longer = self.growth(&vg, &short, change)?;
-            vg = vg.apply(&change.enlarge(&sibling.store, longer))?;
+            vg = vg.apply(&change.enlarge(&snapshot.store, longer))?;
         }
-        Ok(())
+        Ok(vg)
     }
 
-    /// What a sibling's store lacks; nothing if it is large enough, or the sibling is lost already.
-    fn short<'s>(&'s self, merged: &Merged<'_>, sibling: &'s Snapshot) -> Result<Option<Short<'s>>> {
+    /// What a snapshot's store lacks; nothing if it is large enough, or the snapshot is lost already.
+    fn short<'s>(&'s self, written: &Ranges, snapshot: &'s Snapshot) -> Result<Option<Short<'s>>> {
         let extent = self.vg().extent_size;
-        let store = self.vg().find_lv(&sibling.store)?;
+        let store = self.vg().find_lv(&snapshot.store)?;
         if matches!(self.status_of(store)?, Some(Status::Invalid)) {
             return Ok(None);
         }
         let unknown = |error: Error| {
-            let name = format!("{}/{}", self.vg().name, sibling.store);
-            let cause =
-                format!("the merge may overflow the snapshot {name} of the same volume: {}", error.message());
+            let name = format!("{}/{}", self.vg().name, snapshot.store);
+            let cause = format!(
+                "the rollback may overflow the snapshot {name} of the same volume: {}",
+                error.message()
+            );
             Error::new(error.kind(), cause)
                 .hint(format!("`dmsnap snapshot remove {name}` if it is not needed"))
         };
-        let Some(table) = self.exceptions(sibling).map_err(unknown)? else { return Ok(None) };
-        let copies = copies(merged.table, &table, sibling.length.sectors(extent));
+        let Some(table) = self.exceptions(snapshot).map_err(unknown)? else { return Ok(None) };
+        let copies = copies(written, &table, snapshot.length.sectors(extent));
         let (has, least) = (store.extents().sectors(extent), with_more(&table, copies));
-        let most = most(sibling.length.sectors(extent), table.chunk_size);
+        let most = most(snapshot.length.sectors(extent), table.chunk_size);
         if copies.is_zero() || least.min(most) <= has {
             return Ok(None);
         }
@@ -76,13 +81,13 @@ impl Session<'_> {
             let bytes = |extents: Extents| extents.sectors(vg.extent_size).bytes();
             let (has, needs) = (bytes(store.extents()), bytes(short.least));
             let cause = format!(
-                "the merge would overflow the snapshot {name} of the same volume: its store has {has} and needs {needs}, {}",
+                "the rollback would overflow the snapshot {name} of the same volume: its store has {has} and needs {needs}, {}",
                 error.message()
             );
             Error::new(error.kind(), cause)
                 .hint(format!("add a device with `dmsnap vg extend {} DEV`, or remove {name}", vg.name))
         })?;
-        change.notes.push(format!("the store of {name} is extended, for what the merge overwrites"));
+        change.notes.push(format!("the store of {name} is extended, for what the rollback overwrites"));
         Ok(longer)
     }
 }

@@ -1,17 +1,18 @@
 //! A volume group under its lock: its metadata, and what the kernel has of it; and the lock on the set of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::Engine;
 use super::blank::is_unused_store;
 use super::converge::converge;
-use super::desired::{Activation, desired, families};
-use super::fill::{readers, root_of};
+use super::desired::{Activation, Present, desired, families};
+use super::fill::{Fill, readers, rollback_of, root_of};
 use super::naming::{Layer, Naming};
 use super::operation::Mode;
 use super::plan::Plan;
+use super::rollback::overflowed;
 use super::tree::{DeviceTree, Expected, FoundTree, layers_below};
 use crate::block::{Access, DevNo, Listed};
 use crate::dm::{DmName, DmUuid, Info, Kernel, Target};
@@ -249,10 +250,18 @@ impl Session<'_> {
         let disks = self.disks();
         let mut waiting = self.waiting_merges(vg, found, roots);
         waiting.retain(|store| !forced.contains(store));
-        let beginning = self.beginning(vg, found, roots)?;
+        let (beginning, present) = (self.beginning(vg, found, roots)?, self.present(vg, found, roots)?);
         let resting = self.resting(vg, found);
-        let (waiting, beginning, resting, dev) = (&waiting, &beginning, &resting, self.engine.dev());
-        let activation = Activation { roots, disks: &disks, waiting, forced, beginning, resting, dev };
+        let activation = Activation {
+            roots,
+            disks: &disks,
+            waiting: &waiting,
+            forced,
+            beginning: &beginning,
+            resting: &resting,
+            present: &present,
+            dev: self.engine.dev(),
+        };
         desired(vg, &activation)
     }
 
@@ -294,6 +303,32 @@ impl Session<'_> {
             is_open(&snapshot.origin) || is_open(&snapshot.store) || is_read(&snapshot.store)
         });
         open.map(|snapshot| snapshot.store.clone()).collect()
+    }
+
+    /// What origins that are rolled back have already, where nobody writes through a clone yet: whatever was written to an origin since
+    /// the cut made an exception, the rollback's own writes too.
+    fn present(
+        &self,
+        vg: &Vg,
+        found: &FoundTree,
+        roots: &BTreeSet<LvName>,
+    ) -> Result<BTreeMap<LvName, Present>> {
+        let rollbacks = roots.iter().filter_map(|root| rollback_of(vg, root));
+        let waiting = rollbacks.filter(|rollback| !self.is_led_to_clone(rollback, found));
+        let present = waiting.map(|rollback| {
+            let table = self.exceptions(rollback.source)?.ok_or_else(|| overflowed(vg, rollback.source))?;
+            let ranges = rollback.spared(vg, &table);
+            Ok((rollback.map.name.clone(), Present { ranges, used: table.used().sectors(table.chunk_size) }))
+        });
+        present.collect()
+    }
+
+    /// True if an origin's live table leads to the clone by which it is rolled back: it shows the snapshot's content.
+    pub(super) fn is_led_to_clone(&self, rollback: &Fill<'_>, found: &FoundTree) -> bool {
+        let top = self.naming().uuid(&rollback.volume.id, Layer::Top);
+        let (id, layer) = rollback.clone_device();
+        let clone = self.naming().uuid(id, layer);
+        found.nodes.get(&top).is_some_and(|top| layers_below(&top.table).any(|below| *below == clone))
     }
 
     pub(super) fn expected<'v>(&self, lvs: impl Iterator<Item = &'v Lv>) -> Vec<Expected> {

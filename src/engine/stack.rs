@@ -36,7 +36,7 @@ fn bonds(vg: &Vg, naming: &Naming<'_>, found: &FoundTree) -> Vec<(LvName, LvName
     let mut owners = BTreeMap::new();
     let mut bonds = Vec::new();
     for lv in built_here(vg) {
-        owners.extend(Layer::of(lv).map(|layer| (naming.uuid(&lv.id, layer), lv.name.clone())));
+        owners.extend(Layer::of(lv).iter().map(|layer| (naming.uuid(&lv.id, *layer), lv.name.clone())));
         bonds.push((root_of(vg, &lv.name), lv.name.clone()));
     }
     for (uuid, node) in &found.nodes {

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::block::DevNo;
-use crate::dm::{DmName, DmUuid, Info, Kernel, Paths, Slot, Table, Target, UdevFlags};
+use crate::cow::diff::Ranges;
+use crate::dm::{DmName, DmUuid, Info, Kernel, Line, Paths, Slot, Status, Table, Target, UdevFlags};
 use crate::error::{Error, Result};
+use crate::units::Sectors;
 
 /// The device below a target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +38,19 @@ pub struct Node {
     pub begins: bool,
     /// True if nobody may have it open when it gets this table: it shows other content from then on.
     pub closed: bool,
+    /// When it gets this table in place of another, this snapshot must not have used more of its store than that.
+    pub expects: Option<(DmName, Sectors)>,
+    /// Of a clone that waits to be told: what it is told.
+    pub told: Option<Told>,
+}
+
+/// What a clone is told, before anything goes through it, of what it need not copy; then that it may fill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its node.
+    pub path: PathBuf,
+    /// What it shows is there already, in whole regions.
+    pub present: Ranges,
 }
 
 /// The devices that the metadata wants, by uuid.
@@ -55,6 +70,8 @@ pub struct FoundNode {
     pub link: Option<PathBuf>,
     /// True if its node and its link lead to it; a device without a live table needs none.
     pub published: bool,
+    /// True for a clone that fills nothing until it is told to.
+    pub rests: bool,
 }
 
 /// The devices that the kernel has, by uuid.
@@ -144,6 +161,8 @@ impl FoundTree {
                 link: found.link.clone(),
                 begins: false,
                 closed: false,
+                expects: None,
+                told: None,
             };
             (uuid.clone(), node)
         };
@@ -269,7 +288,19 @@ fn with_tables(
         let table = read(info.live, Slot::Live)?;
         let inactive = read(info.inactive, Slot::Inactive)?;
         let published = !info.live || paths.is_published(&info.name, info.number, link.as_deref());
-        nodes.insert(uuid, FoundNode { info, table, inactive, link, published });
+        let rests = rests(kernel, &info, &table)?;
+        nodes.insert(uuid, FoundNode { info, table, inactive, link, published, rests });
     }
     Ok(nodes)
+}
+
+fn rests(kernel: &dyn Kernel, info: &Info, table: &Table<Below>) -> Result<bool> {
+    let waits =
+        |line: &Line<Below>| matches!(&line.target, Target::Clone { features, .. } if features.no_hydration);
+    // A suspended device's status would wait.
+    if info.suspended || !table.0.first().is_some_and(waits) {
+        return Ok(false);
+    }
+    let status = kernel.status(&info.name)?;
+    Ok(matches!(status.first(), Some(Status::Clone { hydrates: false, .. })))
 }

@@ -127,6 +127,8 @@ pub enum VolumeState {
     Merging,
     /// It can be used, and is being filled from a snapshot behind.
     Filling,
+    /// It shows the content of one of its snapshots, and is being filled with it behind.
+    RollingBack,
 }
 
 /// A snapshot.

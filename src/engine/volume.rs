@@ -213,10 +213,14 @@ impl Session<'_> {
     pub(super) fn removal_of(&self, mut doomed: Vec<LvName>) -> Result<Change> {
         let filling = doomed.iter().filter_map(|name| fill::Fill::of(self.vg(), self.vg().lv(name)?));
         doomed.extend(filling.flat_map(|fill| fill.helpers(self.vg())).collect::<Vec<_>>());
+        let given_up = self.hopeless(&doomed)?;
+        doomed.extend(given_up.iter().map(|rollback| rollback.map.name.clone()));
         doomed.sort();
         doomed.dedup();
         self.refuse_read(&doomed)?;
-        let mut change = Change { intent: release(self.vg(), &doomed), ..Change::default() };
+        let ends = given_up.iter().flat_map(|rollback| rollback.end());
+        let intent = ends.chain(release(self.vg(), &doomed)).collect();
+        let mut change = Change { intent, ..Change::default() };
         let origins = doomed.iter().filter_map(|name| self.vg().snapshot_of_store(name));
         change.touched.extend(origins.map(|snapshot| snapshot.origin.clone()));
         for name in doomed {

@@ -11,6 +11,7 @@ mod disputes;
 mod every_step;
 mod full;
 mod judged;
+mod keeping;
 mod lab;
 mod lvm2_peer;
 mod monitor;

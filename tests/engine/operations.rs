@@ -39,9 +39,8 @@ pub enum Next {
 
 /// All of them.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [snapshots::ALL, rollbacks::ALL, volumes::ALL, groups::ALL, activation::ALL, restores::ALL, rounds::ALL]
-        .into_iter()
-        .flatten()
+    let all = [snapshots::ALL, rollbacks::ALL, rollbacks::KEEPING, volumes::ALL, groups::ALL];
+    all.into_iter().chain([activation::ALL, restores::ALL, rounds::ALL]).flatten()
 }
 
 /// Those that are to be cut: all, or those with these words in their names that `DMSNAP_CUT` has.

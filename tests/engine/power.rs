@@ -91,7 +91,8 @@ fn booted(trial: &Trial, lab: &Lab, user: &User, is_acknowledged: bool) -> Findi
     wrong.extend(lab.kernel.violations());
     let now = State::of(&world, &metadata);
     let is_new = now.metadata == trial.after.metadata;
-    let is_old = now.metadata == trial.before.metadata || trial.is_some(&now);
+    let is_old =
+        now.metadata == trial.before.metadata || trial.is_some(&now) || trial.has_longer_stores(&now);
     if !is_new && (is_acknowledged || !is_old) {
         wrong.push(format!("neither before nor after: {now:#?}\nafter {:#?}", trial.after));
     }

@@ -36,6 +36,7 @@ impl World {
                 suspended: info.suspended,
                 read_only: info.read_only,
                 status: status.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                filled: lab.kernel.filled(&info.name),
             }
         };
         let paths = lab.kernel.published().into_iter().map(|(name, (number, link))| {
@@ -375,15 +376,22 @@ impl Trial {
                 };
                 cut.is_alive && cut.outcome.is_err() && is_less(now, before) && is_less(after, now)
             }
-            "snapshot rollback" => {
-                let relations = |state: &State| -> Vec<_> {
-                    state.metadata.iter().filter(|line| line.contains(" of ")).cloned().collect()
-                };
-                is_each_known(now) && relations(now) == relations(before)
-            }
+            "snapshot rollback" => now.active == before.active && self.has_longer_stores(now),
             "monitor" => cut.is_alive && cut.outcome.is_err() && is_each_known(now),
             _ => false,
         }
+    }
+
+    /// True if a rollback has left no more than stores that were made larger for it.
+    pub fn has_longer_stores(&self, now: &State) -> bool {
+        let [before, after] = [&self.before, &self.after];
+        let relations = |state: &State| -> Vec<_> {
+            state.metadata.iter().filter(|line| line.contains(" of ")).cloned().collect()
+        };
+        let is_known = |line: &String| before.metadata.contains(line) || after.metadata.contains(line);
+        self.operation.command == "snapshot rollback"
+            && relations(now) == relations(before)
+            && now.metadata.iter().all(is_known)
     }
 
     /// Every volume holds what was written to it, every snapshot what was there at one instant, which all new ones have in common.
@@ -434,7 +442,7 @@ impl Trial {
             vg.snapshots().any(|(origin, _, _, _, merging)| {
                 let origin = vg.lv(origin).map(|lv| format!("LVM-{}{}", vg.id, lv.id));
                 merging && origin.as_deref() == Some(uuid)
-            })
+            }) || vg.rollbacks().any(|fill| format!("LVM-{}{}", vg.id, fill.volume.id) == uuid)
         };
         self.operation.name.starts_with("a rollback") && metadata.groups.values().any(is_merged)
     }

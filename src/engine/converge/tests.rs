@@ -34,6 +34,8 @@ fn node(text: &str, target: Target<Below>) -> Node {
         link: Some(PathBuf::from("/dev/vg").join(text)),
         begins: false,
         closed: false,
+        expects: None,
+        told: None,
     }
 }
 
@@ -82,7 +84,10 @@ fn reached(tree: &DeviceTree) -> FoundTree {
             inactive: false,
         };
         let (table, link) = (node.table.clone(), node.link.clone());
-        (uuid.clone(), FoundNode { info, table, inactive: Table(Vec::new()), link, published: true })
+        (
+            uuid.clone(),
+            FoundNode { info, table, inactive: Table(Vec::new()), link, published: true, rests: false },
+        )
     };
     FoundTree { nodes: (0..).zip(&tree.0).map(found).collect(), ..FoundTree::default() }
 }

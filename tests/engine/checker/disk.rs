@@ -203,6 +203,14 @@ impl Vg {
         self.lvs.iter().filter_map(fill).collect()
     }
 
+    /// Those of volumes that are filled from snapshots of their own.
+    pub fn rollbacks(&self) -> impl Iterator<Item = Fill<'_>> {
+        self.fills().into_iter().filter(|fill| {
+            self.snapshots()
+                .any(|(origin, store, ..)| origin == fill.volume.name && store == fill.source.name)
+        })
+    }
+
     pub fn lv(&self, name: &str) -> Option<&Lv> {
         self.lvs.iter().find(|lv| lv.name == name)
     }

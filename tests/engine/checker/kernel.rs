@@ -22,6 +22,8 @@ pub struct Dev {
     pub suspended: bool,
     pub read_only: bool,
     pub status: String,
+    /// Of a clone, which of its regions are filled.
+    pub filled: Vec<bool>,
 }
 
 /// The whole host: what is on its disks, its devices, and the paths to them with their numbers and links.
@@ -111,8 +113,10 @@ impl World {
             }
             "snapshot-origin" => self.read(line.word(1), within),
             "snapshot" | "snapshot-merge" => self.read_snapshot(line, within),
-            // Who has written nothing to it sees the source, be it filled or not.
-            "clone" => self.read(line.word(3), within),
+            "clone" => {
+                let is_filled = device.filled.get((within / line.number(4)) as usize);
+                self.read(line.word(if is_filled == Some(&true) { 2 } else { 3 }), within)
+            }
             other => Err(format!("{} is {other}", device.name)),
         }
     }

@@ -241,9 +241,7 @@ fn tracked(world: &World, vg: &Vg, wrong: &mut Findings) {
         }
         let number = |lv, layer| world.device(&uuid(vg, lv, layer)).map_or("none", |device| &device.number);
         let (real, cow) = (number(origin, "-real"), number(store, "-cow"));
-        let feeds = |line: &Line| {
-            matches!(line.word(0), "snapshot-origin" | "snapshot-merge") && line.word(1) == real
-        };
+        let feeds = |line: &Line| feeds(world, line, real);
         let keeps = |line: &Line| {
             line.word(0) == "snapshot"
                 && (line.word(1), line.word(2), line.word(3)) == (real, cow, "P")
@@ -259,6 +257,19 @@ fn tracked(world: &World, vg: &Vg, wrong: &mut Findings) {
             ));
         }
     }
+}
+
+/// True if what is written through a line comes to an origin of this data, be it through a clone.
+fn feeds(world: &World, line: &Line, real: &str) -> bool {
+    let lower = match line.word(0) {
+        "snapshot-origin" | "snapshot-merge" => return line.word(1) == real,
+        "linear" => line.word(1),
+        "clone" => line.word(2),
+        _ => return false,
+    };
+    let lower = world.devices.iter().find(|device| device.number == lower);
+    lower
+        .is_some_and(|lower| !lower.live.is_empty() && lower.live.iter().all(|line| feeds(world, line, real)))
 }
 
 /// Every area has the newest version.
@@ -305,7 +316,10 @@ fn stacks(world: &World, metadata: &Metadata, vg: &Vg, wrong: &mut Findings) -> 
     let mut known = Vec::new();
     let is_store = |name: &str| vg.snapshots().any(|(_, store, ..)| store == name);
     let fills = vg.fills();
-    let is_filled = |lv: &Lv| fills.iter().any(|fill| fill.volume.id == lv.id || fill.map.id == lv.id);
+    let is_rolled_back = |lv: &Lv| vg.rollbacks().any(|fill| fill.volume.id == lv.id);
+    let is_filled = |lv: &Lv| {
+        fills.iter().any(|fill| fill.volume.id == lv.id && !is_rolled_back(lv) || fill.map.id == lv.id)
+    };
     let is_root = |lv: &&Lv| {
         !is_filled(lv)
             && !is_store(&lv.name)
@@ -357,7 +371,9 @@ fn stack(world: &World, metadata: &Metadata, vg: &Vg, lv: &Lv) -> Vec<Wanted> {
         return vec![device(lv, "", lv.writable, data(lv))];
     }
     let real = number(lv, "-real");
-    let mut all = vec![device(lv, "-real", lv.writable, data(lv))];
+    let is_rolled_back = vg.rollbacks().any(|fill| fill.volume.id == lv.id);
+    // What is rolled back is read-only to LVM2 alone.
+    let mut all = vec![device(lv, "-real", lv.writable || is_rolled_back, data(lv))];
     let mut top = format!("snapshot-origin {real}");
     for (_, store, chunk, length, merging) in snapshots {
         let Some(store) = vg.lv(store) else { continue };
@@ -370,7 +386,9 @@ fn stack(world: &World, metadata: &Metadata, vg: &Vg, lv: &Lv) -> Vec<Wanted> {
         }
         all.push(device(store, "", store.writable, whole(length, own)));
     }
-    all.push(device(lv, "", lv.writable, whole(lv.extents(), top)));
+    if !is_rolled_back {
+        all.push(device(lv, "", lv.writable, whole(lv.extents(), top)));
+    }
     let is_own = |fill: &&Fill<'_>| {
         vg.snapshots().any(|(origin, store, ..)| origin == lv.name && store == fill.source.name)
     };
@@ -379,21 +397,29 @@ fn stack(world: &World, metadata: &Metadata, vg: &Vg, lv: &Lv) -> Vec<Wanted> {
         let length = from.map_or(0, |(.., length, _)| length).min(volume.extents());
         let barrier = format!("LVM-{}{}-source", map.id, vg.id);
         let destination = number(map, "-dest");
+        let is_rollback = volume.id == lv.id;
         let clone = format!(
-            "clone {} {destination} {} {region}",
+            "clone {} {destination} {} {region}{}",
             number(map, ""),
-            world.device(&barrier).map_or("none", |device| &device.number)
+            world.device(&barrier).map_or("none", |device| &device.number),
+            if is_rollback { " 2 no_hydration no_discard_passdown" } else { "" }
         );
         let mut lines = whole(length, clone);
+        if is_rollback {
+            all.push(device(map, "-clone", true, lines));
+            lines = whole(length, format!("linear {} 0", number(map, "-clone")));
+        }
         if volume.extents() > length {
             let (start, more) = (length * vg.extent, (volume.extents() - length) * vg.extent);
             lines.push(Line::read(&format!("{start} {more} linear {destination} {start}")));
         }
-        all.push(device(map, "-dest", true, data(volume)));
+        let under =
+            if is_rollback { whole(lv.extents(), format!("snapshot-origin {real}")) } else { data(volume) };
+        all.push(device(map, "-dest", true, under));
         all.push(device(map, "", true, data(map)));
         let read = device(map, "-source", false, whole(length, format!("linear {} 0", number(source, ""))));
         all.push(Wanted { uuid: barrier, ..read });
-        all.push(device(volume, "", volume.writable, lines));
+        all.push(device(volume, "", volume.writable || is_rollback, lines));
     }
     all
 }

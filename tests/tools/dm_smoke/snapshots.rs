@@ -87,6 +87,7 @@ pub fn failed_switch(lab: &Lab) -> Result<()> {
     equal("s", &lab.state("s")?, &(false, true, false, 0))?;
     equal("the snapshot", &[lab.at("s", 3)?, lab.at("s", 5)?], &[0, 0])?;
     open_ones_do_not_change(lab)?;
+    written_ones_do_not_change(lab)?;
     let missing =
         [SwitchStep::Suspend(name("org"), Freeze::Io), SwitchStep::Suspend(name("gone"), Freeze::Io)];
     refused("a device that is not there", lab.kernel.switch(&missing), Kind::NotFound, "gone")?;
@@ -109,6 +110,29 @@ fn open_ones_do_not_change(lab: &Lab) -> Result<()> {
         drop(open);
     }
     equal("the snapshot", &[lab.at("s", 3)?, lab.at("s", 5)?], &[0, 0])
+}
+
+/// What was planned on what a store held is done only while it holds no more.
+fn written_ones_do_not_change(lab: &Lab) -> Result<()> {
+    let status = lab.status("s")?;
+    let used: u64 = status.split('/').next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    let steps = |used| {
+        [
+            SwitchStep::Suspend(name("org"), Freeze::Io),
+            SwitchStep::Expect(name("s"), Sectors(used)),
+            SwitchStep::Resume(name("org"), VISIBLE),
+        ]
+    };
+    lab.kernel.switch(&steps(used))?;
+    lab.put("org", 9, 7)?;
+    refused(
+        "a switch of what was written to",
+        lab.kernel.switch(&steps(used)),
+        Kind::InUse,
+        "written to meanwhile",
+    )?;
+    equal("org", &lab.state("org")?, &(false, true, false, 0))?;
+    equal("the snapshot", &lab.at("s", 9)?, &0)
 }
 
 /// A single resume that fails has swapped its table in; loading the right one again is the way back.
