@@ -1,6 +1,6 @@
-//! A host on the simulated kernel, with disks in memory, whose flushes take a millisecond, and one volume group.
+//! A host on the simulated kernel, with disks in memory, whose flushes take a millisecond, and a volume group on each of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -20,7 +20,12 @@ const FLUSH: Duration = Duration::from_millis(1);
 pub const MODE: Mode = Mode { dry_run: false, no_wait: false };
 
 pub fn vg() -> VgName {
-    "bench".parse().expect("a name")
+    group(0)
+}
+
+fn group(number: u64) -> VgName {
+    let name = if number == 0 { "bench".to_owned() } else { format!("bench{number}") };
+    name.parse().expect("a name")
 }
 
 pub fn name(letter: char, number: u64) -> LvName {
@@ -38,8 +43,14 @@ fn random(buffer: &mut [u8]) {
 
 /// An engine on a host with one group, and so many volumes in it.
 pub fn engine(locks: &Path, volumes: u64) -> Engine {
+    spread(locks, volumes, 1)
+}
+
+/// An engine on a host with so many groups, to which so many volumes are dealt out in turn.
+pub fn spread(locks: &Path, volumes: u64, groups: u64) -> Engine {
     let disks = MemDevices::new();
-    let disk = disks.add("/dev/sda", Bytes::mib(512));
+    let path = |group: u64| PathBuf::from(format!("/dev/disk{group}"));
+    let all: Vec<_> = (0..groups).map(|group| disks.add(path(group), Bytes::mib(512))).collect();
     let kernel = SimKernel::new(&disks);
     let engine = Engine::new(World {
         devices: Arc::new(kernel.devices()),
@@ -51,22 +62,26 @@ pub fn engine(locks: &Path, volumes: u64) -> Engine {
         owner: dmsnap::lvm::Host::default(),
         lvm2: Settings { hints: false, ..Settings::of_nothing(Path::new("")) },
     });
+    (0..groups).for_each(|number| create(&engine, group(number), path(number)));
+    (0..volumes).for_each(|number| volume(&engine, group(number % groups), number));
+    all.iter().for_each(|disk| disk.flush_in(FLUSH));
+    engine
+}
+
+fn create(engine: &Engine, name: VgName, device: PathBuf) {
     let group = NewGroup {
-        name: vg(),
-        devices: vec!["/dev/sda".into()],
+        name,
+        devices: vec![device],
         extent_size: Some(Bytes::mib(1)),
         labelling: Labelling::default(),
         metadata_copies: None,
     };
     engine.create_group(&group, MODE).expect("the disk is empty");
-    (0..volumes).for_each(|number| volume(&engine, number));
-    disk.flush_in(FLUSH);
-    engine
 }
 
-fn volume(engine: &Engine, number: u64) {
+fn volume(engine: &Engine, vg: VgName, number: u64) {
     let new = NewVolume {
-        vg: vg(),
+        vg,
         name: name('v', number),
         size: Size::Absolute(Bytes::mib(1)),
         stripes: 1,
@@ -79,8 +94,13 @@ fn volume(engine: &Engine, number: u64) {
 }
 
 pub fn snapshot(engine: &Engine, number: u64) {
+    snapshot_among(engine, 1, number);
+}
+
+/// The same where there are so many groups.
+pub fn snapshot_among(engine: &Engine, groups: u64, number: u64) {
     let new = NewSnapshots {
-        vg: vg(),
+        vg: group(number % groups),
         cuts: vec![(name('v', number), name('s', number))],
         size: None,
         chunk: ChunkSize::DEFAULT,

@@ -1,12 +1,13 @@
 //! Snapshots of many volumes, one after the other and at once, by one process that shares one engine, as the agent does.
 //!
 //! ```text
-//! crowd LETTER COUNT VG...     so many in each of these groups
+//! crowd [--mounted] [--strict] LETTER COUNT VG...     so many in each of these groups
 //! ```
 //!
 //! Makes the volumes, named by that letter, then the snapshots in each way, which it removes again. A line for each: how long it took,
 //! commits for each snapshot, how long a volume's I/O waited in the middle and at most, and how many times the throughput of the first
-//! line that is.
+//! line that is. With `--mounted` each volume has a file system with somebody who writes to it, and the line ends with the longest that one of
+//! these writes took. With `--strict` it fails if what is done at once is not worth it.
 
 use std::error::Error;
 use std::path::Path;
@@ -23,25 +24,65 @@ use dmsnap::engine::{Engine, Host, Mode, World};
 use dmsnap::lvm::{Locks, LvName, Settings, VgName};
 use dmsnap::units::{Bytes, ChunkSize, Size};
 
+mod busy;
+
+use busy::Writers;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// It waits for its turn.
 const MODE: Mode = Mode { dry_run: false, no_wait: false };
 
+/// What is done at once has so many times the throughput at least, so many commits a snapshot at most, and freezes no volume so many times
+/// longer than alone.
+const LIMITS: (f64, f64, u32) = (10.0, 0.1, 2);
+
 fn main() -> Outcome<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (options, words): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let is_asked = |option: &str| options.iter().any(|word| word == option);
+    let (is_mounted, is_strict) = (is_asked("--mounted"), is_asked("--strict"));
     let [letter, count, vgs @ ..] = words.as_slice() else {
         return Err("see the beginning of tests/tools/crowd/main.rs".into());
     };
     let vgs = vgs.iter().map(|vg| vg.parse()).collect::<Result<Vec<VgName>, _>>()?;
-    let crowd = Crowd { engine: engine(), letter: letter.clone(), count: count.parse()?, vgs };
+    let crowd = Crowd { engine: engine(), letter: letter.clone(), count: count.parse()?, vgs, is_mounted };
     crowd.each(&crowd.everything(1), |vg, number| crowd.volume(vg, number))?;
     let one = crowd.measure("one at a time", None, &[crowd.everything(1).concat()])?;
     if crowd.vgs.len() > 1 {
-        crowd.measure("one at a time in each group", Some(one), &crowd.everything(crowd.count))?;
+        crowd.measure("one at a time in each group", Some(&one), &crowd.everything(crowd.count))?;
     }
-    crowd.measure("all at once", Some(one), &crowd.everything(1))?;
-    Ok(())
+    let all = crowd.measure("all at once", Some(&one), &crowd.everything(1))?;
+    if is_strict { all.check(&one) } else { Ok(()) }
+}
+
+/// What making every snapshot in one way came to.
+struct Measured {
+    elapsed: Duration,
+    /// For each snapshot.
+    commits: f64,
+    longest_freeze: Duration,
+}
+
+impl Measured {
+    fn throughput(&self, one: &Self) -> f64 {
+        one.elapsed.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
+
+    /// An error if it is beyond the limits.
+    fn check(&self, one: &Self) -> Outcome<()> {
+        let (throughput, commits, freeze) = LIMITS;
+        let checks = [
+            (self.throughput(one) >= throughput, format!("less than {throughput} times the throughput")),
+            (self.commits <= commits, format!("more than {commits} commits a snapshot")),
+            (
+                self.longest_freeze <= one.longest_freeze * freeze,
+                format!("a volume is frozen for {:?}, alone {:?}", self.longest_freeze, one.longest_freeze),
+            ),
+        ];
+        let broken: Vec<_> = checks.into_iter().filter(|(holds, _)| !holds).map(|(_, words)| words).collect();
+        if broken.is_empty() { Ok(()) } else { Err(broken.join("; ").into()) }
+    }
 }
 
 fn engine() -> Engine {
@@ -70,6 +111,7 @@ struct Crowd {
     letter: String,
     count: usize,
     vgs: Vec<VgName>,
+    is_mounted: bool,
 }
 
 impl Crowd {
@@ -104,7 +146,8 @@ impl Crowd {
         let new = NewVolume {
             vg: vg.clone(),
             name: self.name("", number)?,
-            size: Size::Absolute(Bytes::mib(2)),
+            // So large that a file system has a journal.
+            size: Size::Absolute(Bytes::mib(if self.is_mounted { 4 } else { 2 })),
             stripes: 1,
             stripe_size: None,
             on: Vec::new(),
@@ -112,7 +155,7 @@ impl Crowd {
             policy: None,
         };
         self.engine.create_volume(&new, MODE)?;
-        Ok(())
+        if self.is_mounted { busy::mount(vg, &self.name("", number)?) } else { Ok(()) }
     }
 
     /// The time that the volume's I/O waited.
@@ -136,27 +179,38 @@ impl Crowd {
     }
 
     /// Makes every snapshot, and removes it; the time that making them took.
-    fn measure(&self, what: &str, first: Option<Duration>, lists: &[Vec<Place<'_>>]) -> Outcome<Duration> {
+    fn measure(&self, what: &str, first: Option<&Measured>, lists: &[Vec<Place<'_>>]) -> Outcome<Measured> {
+        let writers = if self.is_mounted { Some(self.writers()?) } else { None };
         let (before, began) = (self.seqnos()?, Instant::now());
         let mut frozen = self.each(lists, |vg, number| self.snapshot(vg, number))?;
         let elapsed = began.elapsed();
+        let stall = writers.map(Writers::end).transpose()?;
         frozen.sort();
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let middle = frozen.get(frozen.len() / 2).copied().unwrap_or_default();
-        let longest = frozen.last().copied().unwrap_or_default();
+        let longest_freeze = frozen.last().copied().unwrap_or_default();
         let snapshots = f64::from(u32::try_from(frozen.len())?);
         let commits = f64::from(u32::try_from(self.seqnos()? - before)?) / snapshots;
-        let throughput = first.unwrap_or(elapsed).as_secs_f64() / elapsed.as_secs_f64();
+        let measured = Measured { elapsed, commits, longest_freeze };
         println!(
             "{snapshots:>4} snapshots, {} groups, {what:<27} {:>7} ms {commits:>6.3} commits each, \
-             frozen {:>5.2} ms, at most {:>6.2} ms {throughput:>6.1}x",
+             frozen {:>5.2} ms, at most {:>6.2} ms {:>6.1}x{}",
             self.vgs.len(),
             elapsed.as_millis(),
-            middle.as_secs_f64() * 1e3,
-            longest.as_secs_f64() * 1e3,
+            milliseconds(middle),
+            milliseconds(longest_freeze),
+            measured.throughput(first.unwrap_or(&measured)),
+            stall.map_or_else(String::new, |stall| format!(", a write {:>6.1} ms", milliseconds(stall))),
         );
         self.each(&self.everything(1), |vg, number| {
             Ok(self.engine.remove_snapshots(vg, &[self.name("s", number)?], MODE).map(drop)?)
         })?;
-        Ok(elapsed)
+        Ok(measured)
+    }
+
+    fn writers(&self) -> Outcome<Writers> {
+        let volumes = self.everything(1).concat().into_iter();
+        let paths = volumes.map(|(vg, number)| Ok(busy::mount_point(vg, &self.name("", number)?)));
+        Writers::begin(&paths.collect::<Outcome<Vec<_>>>()?)
     }
 }
