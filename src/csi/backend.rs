@@ -137,12 +137,8 @@ pub trait Backend: Send + Sync {
     async fn remove_snapshots(&self, ids: &[&str]) -> Result<()>;
 
     /// The volume of this id, if there is one.
-    async fn volume(&self, id: &str) -> Result<Option<Volume>> {
-        Ok(self.volumes().await?.into_iter().find(|volume| volume.id.as_str() == id))
-    }
+    async fn volume(&self, id: &str) -> Result<Option<Volume>>;
 
     /// The snapshot of this id, if there is one.
-    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>> {
-        Ok(self.snapshots().await?.into_iter().find(|snapshot| snapshot.id.as_str() == id))
-    }
+    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>>;
 }

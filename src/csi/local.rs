@@ -40,6 +40,30 @@ impl Local {
         blocking(move || work(&engine)).await
     }
 
+    /// Those volumes among these that are CSI's.
+    async fn volumes_among(&self, select: Select) -> Result<Vec<Volume>> {
+        let views = self.ask(move |engine| engine.volumes(&select)).await?;
+        let is_there =
+            |view: &VolumeView| !matches!(view.state, VolumeState::Pending | VolumeState::Deleting);
+        let volumes =
+            views.iter().filter(|view| is_there(view)).filter_map(|view| volume_of(view).transpose());
+        let mut volumes: Vec<_> = volumes.collect::<Result<_>>()?;
+        volumes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(volumes)
+    }
+
+    /// Those snapshots among these that are CSI's.
+    async fn snapshots_among(&self, select: Select) -> Result<Vec<Snapshot>> {
+        let views = self.ask(move |engine| engine.snapshots(&select)).await?;
+        let is_there =
+            |view: &SnapshotView| !matches!(view.state, SnapshotState::Pending | SnapshotState::Deleting);
+        let snapshots =
+            views.iter().filter(|view| is_there(view)).filter_map(|view| snapshot_of(view).transpose());
+        let mut snapshots: Vec<_> = snapshots.collect::<Result<_>>()?;
+        snapshots.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(snapshots)
+    }
+
     /// Sees to it that a volume can be used on this host, and says where.
     pub async fn device(&self, volume: &Volume) -> Result<PathBuf> {
         let Volume { vg, id, .. } = volume.clone();
@@ -69,14 +93,21 @@ impl Backend for Local {
     }
 
     async fn volumes(&self) -> Result<Vec<Volume>> {
-        let views = self.ask(|engine| engine.volumes(&Select::default())).await?;
-        let is_there =
-            |view: &VolumeView| !matches!(view.state, VolumeState::Pending | VolumeState::Deleting);
-        let volumes =
-            views.iter().filter(|view| is_there(view)).filter_map(|view| volume_of(view).transpose());
-        let mut volumes: Vec<_> = volumes.collect::<Result<_>>()?;
-        volumes.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(volumes)
+        self.volumes_among(Select::default()).await
+    }
+
+    async fn volume(&self, id: &str) -> Result<Option<Volume>> {
+        let Some(select) = named(id) else { return Ok(None) };
+        Ok(self.volumes_among(select).await?.pop())
+    }
+
+    async fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        self.snapshots_among(Select::default()).await
+    }
+
+    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>> {
+        let Some(select) = named(id) else { return Ok(None) };
+        Ok(self.snapshots_among(select).await?.pop())
     }
 
     async fn create_volume(&self, new: NewVolume) -> Result<Volume> {
@@ -111,17 +142,6 @@ impl Backend for Local {
         .await
     }
 
-    async fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        let views = self.ask(|engine| engine.snapshots(&Select::default())).await?;
-        let is_there =
-            |view: &SnapshotView| !matches!(view.state, SnapshotState::Pending | SnapshotState::Deleting);
-        let snapshots =
-            views.iter().filter(|view| is_there(view)).filter_map(|view| snapshot_of(view).transpose());
-        let mut snapshots: Vec<_> = snapshots.collect::<Result<_>>()?;
-        snapshots.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(snapshots)
-    }
-
     async fn create_snapshots(&self, new: NewSnapshots) -> Result<Vec<Snapshot>> {
         let parts = parts_of(new);
         self.ask(move |engine| {
@@ -148,6 +168,11 @@ impl Backend for Local {
         })
         .await
     }
+}
+
+/// What bears this id, in whatever group; none for what cannot be one.
+fn named(id: &str) -> Option<Select> {
+    id.parse().ok().map(|name| Select { vg: None, names: vec![name] })
 }
 
 /// Removes what is of each group together. What has gone meanwhile, or was half gone and is taken away first, is removed.
