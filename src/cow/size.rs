@@ -14,12 +14,14 @@ const EXCEPTION_BYTES: u64 = 16;
 /// A store with less room cannot hold a single exception.
 const LEAST_CHUNKS: Chunks = Chunks(3);
 
-/// The sectors of a store that can take a copy of every chunk of an origin of this size.
-pub fn covering(origin: Sectors, chunk: ChunkSize) -> Sectors {
-    let data = origin.get().div_ceil(chunk.sectors().get());
-    let per_area = chunk.sectors().bytes().get() / EXCEPTION_BYTES;
+/// The sectors of a store that can take a copy of every chunk of an origin of this size. The chunk may be any that a store's header has,
+/// not only those that a person may ask for.
+pub fn covering(origin: Sectors, chunk: impl Into<Sectors>) -> Sectors {
+    let chunk = chunk.into().max(Sectors(1));
+    let data = origin.get().div_ceil(chunk.get());
+    let per_area = chunk.bytes().get() / EXCEPTION_BYTES;
     let areas = data / per_area + 1;
-    Chunks(1 + areas + data).sectors(chunk.sectors())
+    Chunks(1 + areas + data).sectors(chunk)
 }
 
 /// The sectors of the smallest store there is.

@@ -20,7 +20,7 @@ use crate::cow::store::Store;
 use crate::error::{Error, Kind, Result};
 use crate::lvm::span::Span;
 use crate::lvm::{Edit, Lv, LvName, Request, Snapshot, Vg, VgName};
-use crate::units::{Bytes, ChunkSize, Extents, Resize};
+use crate::units::{Bytes, Extents, Resize, Sectors};
 
 /// A store to be made larger.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl Session<'_> {
     }
 
     /// The chunk size in force of a store that can be made larger with use; an error if it cannot.
-    fn chunk_of(&self, snapshot: &Snapshot, store: &Lv) -> Result<ChunkSize> {
+    fn chunk_of(&self, snapshot: &Snapshot, store: &Lv) -> Result<Sectors> {
         let vg = self.vg();
         if snapshot.merging {
             return Err(merging(vg, &store.name, &snapshot.origin));
@@ -197,7 +197,7 @@ impl Session<'_> {
             Some(view) if view.state == SnapshotState::Invalid => (true, view.chunk_bytes),
             _ => self.header_of(store)?.unwrap_or((false, snapshot.chunk_size.bytes())),
         };
-        if is_lost { Err(is_invalid(vg, store)) } else { ChunkSize::new(chunk) }
+        if is_lost { Err(is_invalid(vg, store)) } else { Ok(chunk.sectors_ceil()) }
     }
 
     /// Of a store that the kernel does not tell of: whether it is lost, and its chunk size. Nothing of one that was never in use.
@@ -216,7 +216,7 @@ fn useful(
     vg: &Vg,
     snapshot: &Snapshot,
     store: &Lv,
-    chunk: ChunkSize,
+    chunk: Sectors,
     more: Extents,
     notes: &mut Vec<String>,
 ) -> Extents {

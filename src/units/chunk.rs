@@ -32,6 +32,12 @@ impl ChunkSize {
     }
 }
 
+impl From<ChunkSize> for Sectors {
+    fn from(chunk: ChunkSize) -> Self {
+        chunk.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
