@@ -17,7 +17,7 @@ use crate::dm::{
     SwitchStep, Switches, Table, UdevFlags, Witness,
 };
 use crate::error::Result;
-use crate::units::Bytes;
+use crate::units::{Bytes, Chunks};
 
 type Hook = dyn Fn(u64) -> Result<()> + Send + Sync;
 
@@ -132,6 +132,10 @@ impl Kernel for SteppedKernel {
 
     fn status(&self, name: &DmName) -> Result<Vec<Status>> {
         self.kernel.status(name)
+    }
+
+    fn copies_at_once(&self) -> Chunks {
+        self.kernel.copies_at_once()
     }
 
     fn message(&self, name: &DmName, message: CloneMessage) -> Result<()> {

@@ -32,6 +32,8 @@ pub enum Operation {
     Write,
     /// [`Device::flush`]
     Flush,
+    /// [`Meter::written`]
+    Meter,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,9 @@ struct State {
     flush_time: Duration,
     reads: u64,
     written: Bytes,
+    /// Of that, what the meter has counted, and how much it may lack of it.
+    counted: Bytes,
+    lag: Bytes,
     readings: u64,
 }
 
@@ -135,6 +140,13 @@ impl MemDevice {
         self.state().flush_time = time;
     }
 
+    /// From now on its meter does not count the last bytes written: as of a disk that is still writing them.
+    pub fn lag_meter(&self, lag: Bytes) {
+        let mut state = self.state();
+        state.counted = state.counted.max(state.written - state.lag);
+        state.lag = lag;
+    }
+
     /// How often it was read.
     pub fn reads(&self) -> u64 {
         self.state().reads
@@ -202,6 +214,7 @@ impl State {
             (true, Operation::Read) => Err("reading"),
             (true, Operation::Write) => Err("writing"),
             (true, Operation::Flush) => Err("flushing"),
+            (true, Operation::Meter) => Err("counting the writes to"),
         }
     }
 }
@@ -210,7 +223,9 @@ impl Meter for Arc<MemDevice> {
     fn written(&self) -> Result<Bytes> {
         let mut state = self.state();
         state.readings += 1;
-        Ok(state.written)
+        state.take_fault(Operation::Meter).map_err(|error| self.injected(error))?;
+        state.counted = state.counted.max(state.written - state.lag);
+        Ok(state.counted)
     }
 }
 

@@ -16,12 +16,12 @@ use super::ioctl::Prepared;
 use super::nodes::Nodes;
 use super::switch::Course;
 use super::{
-    CloneMessage, DmName, DmUuid, Events, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot, Status,
-    SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target, written,
+    COPIES_AT_ONCE, CloneMessage, DmName, DmUuid, Events, FREEZE_BUDGET, Freeze, Info, Kernel, Paths, Slot,
+    Status, SwitchReport, SwitchStep, Switches, Table, Target, UdevFlags, Witness, no_such_target, written,
 };
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
-use crate::units::Sectors;
+use crate::units::{Chunks, Sectors};
 
 const CONTROL: &str = "mapper/control";
 
@@ -127,6 +127,9 @@ fn unopened(path: &Path, error: std::io::Error) -> Error {
     Error::io(format!("device-mapper cannot be reached through {}", path.display()), error).hint(hint)
 }
 
+/// Where the kernel says how many chunks of a snapshot it copies at once.
+const THRESHOLD: &str = "/sys/module/dm_snapshot/parameters/snapshot_cow_threshold";
+
 fn errno(error: &DmError) -> Option<Errno> {
     match error {
         DmError::Core(CoreError::Ioctl(_, _, _, errno)) => Some(**errno),
@@ -197,7 +200,8 @@ impl Kernel for Control {
         let dm = self.dm()?;
         let listed = dm.list_devices().map_err(|error| failed(&error, "list its devices"))?;
         let mut infos = Vec::with_capacity(listed.len());
-        for (name, ..) in listed {
+        // Devices of others may be called what no volume is: they are none of ours.
+        for (name, ..) in listed.into_iter().filter(|(name, ..)| DmName::new(name.to_string()).is_ok()) {
             match dm.device_info(&DevId::Name(&name)) {
                 Ok(told) => infos.push(info(&told)?),
                 // Removed since it was listed.
@@ -255,6 +259,11 @@ impl Kernel for Control {
         let told = self.dm()?.table_status(&DevId::Name(id(name)?), options);
         let (_, lines) = told.map_err(|error| refused_by_crate(&error, "show the status of", name))?;
         Ok(lines.iter().map(|(_, _, kind, text)| Status::parse(kind, text)).collect())
+    }
+
+    fn copies_at_once(&self) -> Chunks {
+        let told = std::fs::read_to_string(THRESHOLD).ok().and_then(|text| text.trim().parse().ok());
+        told.map_or(COPIES_AT_ONCE, Chunks)
     }
 
     fn message(&self, name: &DmName, message: CloneMessage) -> Result<()> {

@@ -36,9 +36,11 @@ impl ControlEvents {
     fn list(&self) -> Result<Seen> {
         let listed = self.dm.list_devices();
         let listed = listed.map_err(|error| Error::io("device-mapper did not list its devices", error))?;
-        let seen =
-            listed.iter().map(|(name, _, number)| Ok((DmName::new(name.to_string())?, number.unwrap_or(0))));
-        seen.collect()
+        // Devices of others may be called what no volume is.
+        let seen = listed
+            .iter()
+            .filter_map(|(name, _, number)| Some((DmName::new(name.to_string()).ok()?, number.unwrap_or(0))));
+        Ok(seen.collect())
     }
 
     /// What there is now, if it differs from what was told last.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::block::DevNo;
 use crate::error::{Error, Kind, Result};
-use crate::units::Sectors;
+use crate::units::{Chunks, Sectors};
 
 mod apart;
 pub mod control;
@@ -36,6 +36,9 @@ pub use udev::UdevFlags;
 
 /// How long a switch may freeze a volume, if nothing else is set.
 pub const FREEZE_BUDGET: Duration = Duration::from_secs(10);
+
+/// How many chunks of a snapshot the kernel copies at once, if it was not told otherwise (`snapshot_cow_threshold`, Linux 5.5 and later).
+pub const COPIES_AT_ONCE: Chunks = Chunks(2048);
 
 /// What the kernel says of one device-mapper device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +161,11 @@ pub trait Kernel: Send + Sync {
 
     /// The live table's status, a value for each line; does not flush.
     fn status(&self, name: &DmName) -> Result<Vec<Status>>;
+
+    /// How many chunks of a snapshot are copied at once at most: so many may be in use that nobody has written yet.
+    fn copies_at_once(&self) -> Chunks {
+        COPIES_AT_ONCE
+    }
 
     /// Tells the clone that a device's table begins with what to do.
     fn message(&self, name: &DmName, message: CloneMessage) -> Result<()>;

@@ -18,6 +18,7 @@ use super::{
 use crate::block::DevNo;
 use crate::block::mem::MemDevices;
 use crate::error::{Error, Kind, Result};
+use crate::units::Chunks;
 
 mod call;
 mod clone;
@@ -48,6 +49,7 @@ struct State {
     published: BTreeMap<DmName, (DevNo, Option<PathBuf>)>,
     missing_targets: Vec<String>,
     questions: u64,
+    copies_at_once: Chunks,
     hook: Option<Hook>,
     /// The last switch, while its process may not have ended it.
     switch: Option<rescue::Begun>,
@@ -86,6 +88,7 @@ impl SimKernel {
             violations: state.violations.clone(),
             published: state.published.clone(),
             missing_targets: state.missing_targets.clone(),
+            copies_at_once: state.copies_at_once,
             switch: state.switch.clone(),
             ..State::default()
         };
@@ -95,6 +98,12 @@ impl SimKernel {
     /// The changes asked for so far, refused ones included.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
+    }
+
+    /// It says that it copies so many chunks of a snapshot at once; none if nobody says so, for it copies while it is written to.
+    /// What that means for counters is [`MemDevices::lag_meters`].
+    pub fn copy_at_once(&self, chunks: Chunks) {
+        self.state().copies_at_once = chunks;
     }
 
     /// How often it was asked of one device.
@@ -285,6 +294,10 @@ impl Kernel for SimKernel {
         let mut state = self.state();
         state.questions += 1;
         Ok(state.nodes.status(&state.disks, state.nodes.existing(name)?))
+    }
+
+    fn copies_at_once(&self) -> Chunks {
+        self.state().copies_at_once
     }
 
     fn message(&self, name: &DmName, message: CloneMessage) -> Result<()> {
