@@ -84,7 +84,7 @@ impl Engine {
         for part in &parts {
             objects.extend(part.session.snapshot_views_of(&part.names())?);
         }
-        Ok(Report { objects, elapsed, frozen: executed.longest_freeze(), planned: None, notes })
+        Ok(Report { objects, elapsed, frozen: executed.longest_freeze(), notes, ..Report::default() })
     }
 
     /// Commits what every group intends, lets the kernel follow in one plan, and confirms; the group that decides comes first then.

@@ -102,8 +102,9 @@ impl<T: Send> Task for Waiting<T> {
     fn answer(self: Box<Self>, done: Result<Done<'_, '_>>) {
         let report = done.and_then(|Done { session, executed, notes, at }| {
             let objects = (self.shared.views)(session)?;
-            let elapsed = at.saturating_duration_since(self.began);
-            Ok(Report { objects, elapsed, frozen: executed.longest_freeze(), planned: None, notes })
+            let [elapsed, worked] =
+                [self.began, session.since()].map(|since| at.saturating_duration_since(since));
+            Ok(Report { objects, elapsed, worked, frozen: executed.longest_freeze(), planned: None, notes })
         });
         // Nobody waits for the answer if the caller has panicked.
         let _ = self.caller.send(Word::Done(report));

@@ -116,6 +116,8 @@ pub struct Report<T> {
     pub objects: Vec<T>,
     /// From the call to the confirmation.
     pub elapsed: Duration,
+    /// Of that, how long it had the group's lock, if it took it for itself or with others.
+    pub worked: Duration,
     /// The longest time that a volume's I/O waited, where a switch was needed.
     pub frozen: Option<Duration>,
     /// The metadata edits and device-mapper steps, for a dry run.
@@ -126,7 +128,8 @@ pub struct Report<T> {
 
 impl<T> Default for Report<T> {
     fn default() -> Self {
-        Self { objects: Vec::new(), elapsed: Duration::ZERO, frozen: None, planned: None, notes: Vec::new() }
+        let (elapsed, worked) = (Duration::ZERO, Duration::ZERO);
+        Self { objects: Vec::new(), elapsed, worked, frozen: None, planned: None, notes: Vec::new() }
     }
 }
 
@@ -140,6 +143,7 @@ impl<T> Report<T> {
     pub fn absorb(&mut self, other: Self) {
         self.objects.extend(other.objects);
         self.elapsed += other.elapsed;
+        self.worked += other.worked;
         self.frozen = self.frozen.max(other.frozen);
         self.planned = match (self.planned.take(), other.planned) {
             (Some(plan), Some(more)) => Some([plan, more].concat()),
@@ -244,9 +248,9 @@ impl Session<'_> {
                 Err(error) => failures.push(error),
             }
         }
-        let elapsed = began.elapsed();
+        let (elapsed, worked) = (began.elapsed(), self.since().elapsed());
         first_failure(failures)?;
-        Ok(Report { objects: views(&self)?, elapsed, frozen, planned: None, notes: change.notes })
+        Ok(Report { objects: views(&self)?, elapsed, worked, frozen, planned: None, notes: change.notes })
     }
 
     /// The metadata as it will be, and the change as it can be made; an error if it cannot. Nothing is written yet.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use super::Engine;
 use super::blank::is_unused_store;
@@ -31,7 +31,7 @@ pub(super) struct Session<'a> {
     pub(super) is_patient: bool,
     /// The group is one that only [`Aim::Reduction`] may change.
     only_reduces: bool,
-    _lock: Guard,
+    lock: Guard,
 }
 
 /// What an operation does to its group.
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     fn session_of(&self, open: OpenVg, lock: Guard) -> Session<'_> {
-        Session { engine: self, open, is_patient: true, only_reduces: false, _lock: lock }
+        Session { engine: self, open, is_patient: true, only_reduces: false, lock }
     }
 
     /// What the metadata says of who wrote it, and when.
@@ -172,6 +172,11 @@ impl Session<'_> {
     /// True if an operation of this aim may be done in this session.
     pub(super) fn serves(&self, aim: Aim) -> bool {
         !self.only_reduces || aim == Aim::Reduction
+    }
+
+    /// Since when it has the group's lock.
+    pub(super) fn since(&self) -> Instant {
+        self.lock.since()
     }
 
     /// The metadata as it is.

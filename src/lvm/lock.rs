@@ -61,6 +61,8 @@ pub struct Guard {
     file: Option<Flock<File>>,
     /// Until the lock is let go.
     held: Option<Held>,
+    /// When it was got.
+    since: Instant,
 }
 
 impl Locks {
@@ -192,7 +194,13 @@ fn is_current(path: &Path, file: &File) -> bool {
 
 impl Guard {
     fn new(path: &Path, file: Flock<File>) -> Self {
-        Self { path: path.to_owned(), held: Some(Held::new(&*file)), file: Some(file) }
+        let (held, since) = (Some(Held::new(&*file)), Instant::now());
+        Self { path: path.to_owned(), held, file: Some(file), since }
+    }
+
+    /// When the lock was got.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 }
 
