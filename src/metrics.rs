@@ -47,6 +47,14 @@ struct InState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ForReason {
+    vg: String,
+    snapshot: String,
+    origin: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfOperation {
     operation: String,
     outcome: &'static str,
@@ -87,11 +95,13 @@ struct Shown {
     free: Numbers<OfGroup>,
     extensions: Counts,
     failures: Counts,
+    late: Numbers<OfGroup>,
+    suspended: Numbers<OfGroup>,
     used: Numbers<OfSnapshot>,
     store: Numbers<OfSnapshot>,
     rate: Numbers<OfSnapshot>,
     until_full: Numbers<OfSnapshot>,
-    short: Numbers<OfSnapshot>,
+    short: Numbers<ForReason>,
     progress: Numbers<OfSnapshot>,
     filled: Numbers<OfVolume>,
     state: Numbers<InState>,
@@ -170,6 +180,12 @@ impl Shown {
         let groups = [
             (bytes("vg_size"), "Extents of a volume group", &shown.size),
             (bytes("vg_free"), "Free extents of a volume group", &shown.free),
+            (
+                seconds("keeper_late"),
+                "How long stores have had to grow and the lock was another's",
+                &shown.late,
+            ),
+            (seconds("vg_suspended"), "How long a volume of the group has been suspended", &shown.suspended),
         ];
         for ((name, unit), help, family) in groups {
             register(registry, name, unit, help, family);
@@ -187,12 +203,13 @@ impl Shown {
                 "Until a snapshot's store is full, if it goes on so",
                 &shown.until_full,
             ),
-            (plain("snapshot_short"), "1 if a store should have grown and there was no space", &shown.short),
             (plain("snapshot_progress_ratio"), "How far a snapshot is merged", &shown.progress),
         ];
         for ((name, unit), help, family) in snapshots {
             register(registry, name, unit, help, family);
         }
+        let help = "1 for a store that should have grown and did not, by the reason";
+        register(registry, "snapshot_short".to_owned(), None, help, &shown.short);
         let help = "How far a volume is filled from a snapshot; absent when it is full";
         register(registry, "volume_filled_ratio".to_owned(), None, help, &shown.filled);
         register(
@@ -207,26 +224,30 @@ impl Shown {
 
     /// Puts in what the board says now, and nothing of what it does not know any more.
     fn show(&self, board: &Board) {
-        [&self.size, &self.free].into_iter().for_each(Family::clear);
+        [&self.size, &self.free, &self.late, &self.suspended].into_iter().for_each(Family::clear);
         [&self.extensions, &self.failures].into_iter().for_each(Family::clear);
-        for family in [&self.used, &self.store, &self.rate, &self.until_full, &self.short, &self.progress] {
+        for family in [&self.used, &self.store, &self.rate, &self.until_full, &self.progress] {
             family.clear();
         }
         self.state.clear();
+        self.short.clear();
         self.filled.clear();
         for (vg, group) in board.groups() {
-            self.show_group(vg.as_str(), &group);
+            self.show_group(vg.as_str(), &group, board.now());
             group.snapshots.values().for_each(|figures| self.show_snapshot(figures, board.now()));
         }
     }
 
-    fn show_group(&self, vg: &str, group: &Group) {
+    fn show_group(&self, vg: &str, group: &Group, now: Duration) {
         let label = OfGroup { vg: vg.to_owned() };
         let set = |family: &Numbers<OfGroup>, value: u64| {
             family.get_or_create(&label).set(real(value));
         };
         set(&self.size, group.size.get());
         set(&self.free, group.free.get());
+        let since = |when: Option<Duration>| when.map_or(0.0, |when| now.saturating_sub(when).as_secs_f64());
+        self.late.get_or_create(&label).set(since(group.locked_out));
+        self.suspended.get_or_create(&label).set(since(group.suspended));
         self.extensions.get_or_create(&label).inc_by(group.extensions);
         self.failures.get_or_create(&label).inc_by(group.failures);
         for volume in &group.filling {
@@ -250,10 +271,15 @@ impl Shown {
         }
         if let Some(gauge) = &figures.gauge {
             set(&self.rate, real(gauge.rate(now).0));
-            set(&self.short, f64::from(u8::from(figures.is_short)));
             if let Some(left) = gauge.until_full(now) {
                 set(&self.until_full, left.as_secs_f64());
             }
+        }
+        if let Some(short) = figures.short {
+            let reason = short.word();
+            let label =
+                ForReason { vg: vg.clone(), snapshot: snapshot.clone(), origin: origin.clone(), reason };
+            self.short.get_or_create(&label).set(1.0);
         }
         if let Some(percent) = view.progress_percent {
             set(&self.progress, percent / 100.0);
@@ -287,6 +313,7 @@ fn word(state: SnapshotState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::monitor::board::Short;
     use crate::engine::monitor::gauge::Sample;
     use crate::engine::view::{SnapshotView, VolumeState, VolumeView};
     use crate::units::Bytes;
@@ -325,7 +352,7 @@ mod tests {
             tags: Vec::new(),
             device: None,
         };
-        Figures { view, gauge: Some(gauge), is_short: true }
+        Figures { view, gauge: Some(gauge), short: Some(Short::NoSpace) }
     }
 
     fn filling() -> VolumeView {
@@ -355,7 +382,11 @@ mod tests {
             elapsed: Duration::ZERO,
             frozen: Some(Duration::ZERO),
         });
-        metrics.shown.show_group("vg0", &Group { filling: vec![filling()], ..Group::default() });
+        metrics.shown.show_group(
+            "vg0",
+            &Group { filling: vec![filling()], ..Group::default() },
+            Duration::ZERO,
+        );
         metrics.shown.show_snapshot(&figures(), Duration::from_secs(1));
         let text = metrics.encoded().unwrap();
         let shown = names(&text);

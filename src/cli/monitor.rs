@@ -27,8 +27,7 @@ pub fn run(world: World, foresight: &str, options: Options, address: Option<Sock
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block().map_err(|errno| Error::io("signals cannot be held back", errno))?;
     if let Some(address) = address {
-        let bound = serve::serve(address, metrics)?;
-        tracing::info!("metrics are at http://{bound}/metrics");
+        serve::serve(address, metrics)?;
     }
     let stop = Arc::new(AtomicBool::new(false));
     let (tell, over) = channel();

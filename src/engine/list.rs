@@ -17,7 +17,7 @@ use super::tree::Present;
 use super::view::{PvState, PvView, SnapshotState, SnapshotView, VgState, VgView, VolumeState, VolumeView};
 use super::{Engine, World};
 use crate::block::DevNo;
-use crate::dm::{Info, Slot, Status};
+use crate::dm::{DmName, Info, Slot, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::free::FreeMap;
 use crate::lvm::scan::{Finding, OpenPv, OpenVg, Scan};
@@ -33,15 +33,43 @@ pub struct Select {
     pub names: Vec<LvName>,
 }
 
-/// What a group has, and what it has it on.
+/// A group as it was read from its disks. It keeps none of them open.
+#[derive(Debug, Clone)]
+pub struct GroupRead {
+    vg: Vg,
+    disks: Vec<DevNo>,
+    refusal: Option<String>,
+}
+
+impl GroupRead {
+    /// Its name.
+    pub fn name(&self) -> &VgName {
+        &self.vg.name
+    }
+
+    /// Why it may not be changed, if it may not.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.vg.id
+    }
+
+    pub(super) fn disks(&self) -> &[DevNo] {
+        &self.disks
+    }
+}
+
+/// What a group has, as the kernel says.
 pub(super) struct GroupSeen {
-    pub(super) id: Uuid,
     pub(super) size: Bytes,
     pub(super) free: Bytes,
-    pub(super) disks: Vec<DevNo>,
     pub(super) snapshots: Vec<SnapshotView>,
     /// The volumes that are being filled.
     pub(super) filling: Vec<VolumeView>,
+    /// Devices that dmsnap builds and somebody has suspended.
+    pub(super) suspended: Vec<DmName>,
 }
 
 impl Select {
@@ -72,7 +100,7 @@ impl Engine {
     pub fn volumes(&self, select: &Select) -> Result<Vec<VolumeView>> {
         let mut views = Vec::new();
         for open in &self.selected(select)? {
-            views.extend(volumes_of(&self.world, open, select)?);
+            views.extend(volumes_of(&self.world, &open.vg, select)?);
         }
         refuse_unknown(select, views.iter().map(|view| view.name.as_str()), "volume")?;
         Ok(views)
@@ -82,7 +110,7 @@ impl Engine {
     pub fn snapshots(&self, select: &Select) -> Result<Vec<SnapshotView>> {
         let mut views = Vec::new();
         for open in &self.selected(select)? {
-            views.extend(snapshots_of(&self.world, open, select)?);
+            views.extend(snapshots_of(&self.world, &open.vg, select)?);
         }
         refuse_unknown(select, views.iter().map(|view| view.name.as_str()), "snapshot")?;
         if let Some(directory) = &self.foresight {
@@ -91,18 +119,25 @@ impl Engine {
         Ok(views)
     }
 
-    /// A group at one look; nothing if there is none of this name.
-    pub(super) fn group_seen(&self, vg: &VgName) -> Result<Option<GroupSeen>> {
-        let scan = self.scan()?;
-        let Some(open) = scan.vgs.iter().find(|open| open.vg.name == *vg) else { return Ok(None) };
-        Ok(Some(GroupSeen {
-            id: open.vg.id,
-            size: open.vg.size(),
-            free: open.vg.free(),
-            disks: open.pvs.iter().filter_map(OpenPv::number).collect(),
-            snapshots: snapshots_of(&self.world, open, &Select::default())?,
-            filling: filling_of(&self.world, open)?,
-        }))
+    /// Every group, as its disks have it.
+    pub fn read_groups(&self) -> Result<Vec<GroupRead>> {
+        let read = |open: OpenVg| {
+            let disks = open.pvs.iter().filter_map(OpenPv::number).collect();
+            let refusal = open.refusal.map(|refusal| refusal.reason);
+            GroupRead { vg: open.vg, disks, refusal }
+        };
+        Ok(self.scan()?.vgs.into_iter().map(read).collect())
+    }
+
+    /// What the kernel says of a group now.
+    pub(super) fn group_seen(&self, GroupRead { vg, .. }: &GroupRead) -> Result<GroupSeen> {
+        Ok(GroupSeen {
+            size: vg.size(),
+            free: vg.free(),
+            snapshots: snapshots_of(&self.world, vg, &Select::default())?,
+            filling: filling_of(&self.world, vg)?,
+            suspended: self.suspended_of(vg)?,
+        })
     }
 
     /// What is on the host's devices, findings logged.
@@ -156,12 +191,12 @@ fn refuse_unknown<'a>(select: &Select, found: impl Iterator<Item = &'a str>, wha
 impl Session<'_> {
     /// The volumes of these names; none named: all of the group.
     pub(super) fn volume_views_of(&self, names: &[LvName]) -> Result<Vec<VolumeView>> {
-        volumes_of(&self.engine.world, &self.open, &Select { vg: None, names: names.to_vec() })
+        volumes_of(&self.engine.world, self.vg(), &Select { vg: None, names: names.to_vec() })
     }
 
     /// The snapshots of these names.
     pub(super) fn snapshot_views_of(&self, names: &[LvName]) -> Result<Vec<SnapshotView>> {
-        snapshots_of(&self.engine.world, &self.open, &Select { vg: None, names: names.to_vec() })
+        snapshots_of(&self.engine.world, self.vg(), &Select { vg: None, names: names.to_vec() })
     }
 }
 
@@ -218,8 +253,7 @@ pub(super) fn vg_view(open: &OpenVg) -> VgView {
     }
 }
 
-fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<VolumeView>> {
-    let vg = &open.vg;
+fn volumes_of(world: &World, vg: &Vg, select: &Select) -> Result<Vec<VolumeView>> {
     let naming = Naming::new(vg, &world.lvm2.dev);
     let mut listed = select.among(&vg.lvs, |lv| &lv.name);
     listed.retain(|lv| vg.visible(&lv.name) && vg.snapshot_of_store(&lv.name).is_none());
@@ -229,10 +263,10 @@ fn volumes_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<Volum
 }
 
 /// The volumes of a group that are being filled.
-fn filling_of(world: &World, open: &OpenVg) -> Result<Vec<VolumeView>> {
-    let names: Vec<_> = fills(&open.vg).map(|fill| fill.volume.name.clone()).collect();
+fn filling_of(world: &World, vg: &Vg) -> Result<Vec<VolumeView>> {
+    let names: Vec<_> = fills(vg).map(|fill| fill.volume.name.clone()).collect();
     // No name would be all of them.
-    if names.is_empty() { Ok(Vec::new()) } else { volumes_of(world, open, &Select { vg: None, names }) }
+    if names.is_empty() { Ok(Vec::new()) } else { volumes_of(world, vg, &Select { vg: None, names }) }
 }
 
 fn volume_view(
@@ -286,8 +320,7 @@ fn volume_state(lv: &Lv, info: Option<&Info>, merging: bool) -> VolumeState {
     }
 }
 
-fn snapshots_of(world: &World, open: &OpenVg, select: &Select) -> Result<Vec<SnapshotView>> {
-    let vg = &open.vg;
+fn snapshots_of(world: &World, vg: &Vg, select: &Select) -> Result<Vec<SnapshotView>> {
     let listed = select.among(vg.snapshots(), |snapshot| &snapshot.store);
     let present = Present::of(world.kernel.as_ref(), listed.len())?;
     let fills: Vec<_> = fills(vg).collect();

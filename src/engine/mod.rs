@@ -61,6 +61,7 @@ mod verdict;
 pub mod view;
 pub mod volume;
 mod wait;
+mod wake;
 
 pub use observer::{Done, Observer};
 pub use operation::{Mode, Report};

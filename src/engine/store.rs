@@ -60,7 +60,7 @@ impl Engine {
     ) -> Result<Report<SnapshotView>> {
         match self.widen_together(vg, wanted, mode) {
             // It is one of them that the kernel cannot have larger, or no plan can be made for.
-            Err(error) if wanted.len() > 1 && error.kind() != Kind::NoSpace => {
+            Err(error) if wanted.len() > 1 && !matches!(error.kind(), Kind::NoSpace | Kind::Locked) => {
                 self.widen_apart(vg, wanted, mode)
             }
             report => report,

@@ -6,31 +6,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CONTENT_TYPE, Metrics};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// How long a client may take for anything.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long until an address is asked for again that somebody else has.
+const TAKEN: Duration = Duration::from_secs(2);
+
 /// A request line is shorter.
 const REQUEST: usize = 4096;
 
-/// Answers at this address from now on, for as long as the process lives. Says the address, which has a port if none was given.
-pub fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<SocketAddr> {
-    let unbound = |error: std::io::Error| {
-        Error::new(Kind::Usage, format!("metrics cannot be shown at {address}")).with_source(error)
-    };
-    let listener = TcpListener::bind(address).map_err(unbound)?;
-    let bound = listener.local_addr().map_err(unbound)?;
-    let answer = move || {
+/// Answers at this address for as long as the process lives: from now on, or as soon as it can be had. That somebody else has it keeps
+/// the process from nothing else.
+pub fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> Result<()> {
+    let work = move || {
+        let listener = bound(address);
         for stream in listener.incoming().flatten() {
             if let Err(error) = answer(stream, &metrics) {
                 tracing::debug!(%error, "a request for metrics");
             }
         }
     };
-    let spawned = std::thread::Builder::new().name("metrics".to_owned()).spawn(answer);
-    spawned.map_err(|error| Error::io("no thread can be made for metrics", error))?;
-    Ok(bound)
+    let spawned = std::thread::Builder::new().name("metrics".to_owned()).spawn(work);
+    spawned.map(drop).map_err(|error| Error::io("no thread can be made for metrics", error))
+}
+
+fn bound(address: SocketAddr) -> TcpListener {
+    let mut is_told = false;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => {
+                tracing::info!("metrics are at http://{address}/metrics");
+                return listener;
+            }
+            Err(error) if !std::mem::replace(&mut is_told, true) => {
+                tracing::error!("metrics cannot be shown at {address}: {error}; give another --metrics");
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(TAKEN);
+    }
 }
 
 fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
@@ -72,17 +88,33 @@ mod tests {
     use super::*;
 
     fn ask(address: SocketAddr, request: &str) -> String {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = connected(address);
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
+    /// An address that nobody has.
+    fn free() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    fn connected(address: SocketAddr) -> TcpStream {
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            match TcpStream::connect(address) {
+                Ok(stream) => return stream,
+                Err(error) => assert!(std::time::Instant::now() < until, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     #[test]
     fn there_is_one_page() {
-        let metrics = Arc::new(Metrics::new(Arc::default()));
-        let address = serve("127.0.0.1:0".parse().unwrap(), metrics).unwrap();
+        let address = free();
+        serve(address, Arc::new(Metrics::new(Arc::default()))).unwrap();
         let page = ask(address, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
         assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("# EOF\n"), "{page}");
         assert!(ask(address, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
@@ -90,11 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_taken_is_said_to_be() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let listener = TcpListener::bind(taken).unwrap();
-        let error = serve(taken, Arc::new(Metrics::new(Arc::default()))).unwrap_err();
-        assert!(error.to_string().contains(&taken.to_string()), "{error}");
-        drop(listener);
+    fn an_address_that_is_taken_is_had_when_it_is_free() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        serve(address, Arc::new(Metrics::new(Arc::default()))).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        drop(taken);
+        let page = ask(address, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     }
 }

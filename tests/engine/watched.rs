@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::lab::{Lab, MODE, afar, cut, differ, lv, other, restoration, vg, volume};
+use crate::monitor::{keeper, tell};
 use dmsnap::dm::{DmName, Freeze, Kernel, UdevFlags};
 use dmsnap::engine::monitor::{Board, Keeper, Options, Rate};
 use dmsnap::engine::snapshot::NewSnapshots;
@@ -55,7 +56,7 @@ fn fill(lab: &Lab, keeper: &mut Keeper<'_>, from: u64) {
     let mut due = ms(from);
     for now in from..from + 100 {
         if ms(now) >= due {
-            due = ms(now) + keeper.turn(ms(now)).unwrap().unwrap();
+            due = ms(now) + keeper.turn(ms(now));
         }
         write(lab, "vg--0-db", now - from..now - from + 1);
     }
@@ -69,7 +70,7 @@ fn growth_that_a_dead_process_left_in_the_metadata_is_no_room() {
         let growth = StoreGrowth { vg: vg(), name: lv("s"), size: "+24M".parse().unwrap(), on: Vec::new() };
         let outcome = lab.mortal_engine(last).extend_snapshot(&growth, MODE);
         let (engine, board) = (lab.engine(), Board::default());
-        fill(&lab, &mut Keeper::new(&engine, vg(), SLOW, &board), 0);
+        fill(&lab, &mut keeper(&engine, SLOW, &board), 0);
         assert_eq!(snapshot(&lab, "s").state, SnapshotState::Active, "dead before step {last}");
         if outcome.is_ok() {
             break;
@@ -83,13 +84,13 @@ fn a_store_that_cannot_be_asked_while_its_group_is_read_is_not_forgotten() {
     for was_known in [true, false] {
         let lab = lab();
         let (engine, board) = (lab.engine(), Board::default());
-        let mut keeper = Keeper::new(&engine, vg(), SLOW, &board);
+        let mut keeper = keeper(&engine, SLOW, &board);
         if was_known {
-            keeper.turn(ms(0)).unwrap();
+            keeper.turn(ms(0));
         }
         lab.kernel.suspend(&name("vg--0-s"), Freeze::Io).unwrap();
-        keeper.hear();
-        keeper.turn(ms(1)).unwrap();
+        tell(&mut keeper, &engine);
+        keeper.turn(ms(1));
         lab.kernel.resume(&name("vg--0-s"), UdevFlags::unchanged()).unwrap();
         // One that was never seen is looked for again soon.
         fill(&lab, &mut keeper, if was_known { 2 } else { 1100 });
@@ -112,16 +113,16 @@ fn lab_with_stuck_volume() -> Lab {
 fn a_store_that_the_kernel_cannot_make_larger_keeps_no_other_from_it() {
     let lab = lab_with_stuck_volume();
     let (engine, board) = (lab.engine(), Board::default());
-    let mut keeper = Keeper::new(&engine, vg(), SLOW, &board);
-    keeper.turn(ms(0)).unwrap();
+    let mut keeper = keeper(&engine, SLOW, &board);
+    keeper.turn(ms(0));
     ["vg--0-web", "vg--0-db"].iter().for_each(|device| write(&lab, device, 0..20));
-    let wait = keeper.turn(ms(100)).unwrap().unwrap();
+    let wait = keeper.turn(ms(100));
     assert_eq!(snapshot(&lab, "w").cow_size_bytes, Bytes::mib(2), "it can grow after all");
     assert!(snapshot(&lab, "s").cow_size_bytes > Bytes::mib(2));
     assert!(wait < ms(500), "the other store is looked at after {wait:?} only");
     let known = board.groups().remove(&vg()).unwrap();
     let short: Vec<_> =
-        known.snapshots.values().filter(|one| one.is_short).map(|one| &one.view.name).collect();
+        known.snapshots.values().filter(|one| one.short.is_some()).map(|one| &one.view.name).collect();
     assert_eq!(short, ["w"]);
 }
 

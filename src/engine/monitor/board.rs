@@ -16,8 +16,30 @@ pub struct Figures {
     pub view: SnapshotView,
     /// How it fills; nothing of one that cannot be full, or that the kernel tells nothing of.
     pub gauge: Option<Gauge>,
-    /// It should have grown, and there was no space.
-    pub is_short: bool,
+    /// It should have grown, and did not.
+    pub short: Option<Short>,
+}
+
+/// Why a store does not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Short {
+    /// Its group has no space.
+    NoSpace,
+    /// Its group may not be changed.
+    Refused,
+    /// Something else went wrong; the log says what.
+    Failed,
+}
+
+impl Short {
+    /// As metrics say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NoSpace => "no_space",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Figures {
@@ -49,6 +71,10 @@ pub struct Group {
     pub failures: u64,
     /// How long the last extension took.
     pub extension: Option<Duration>,
+    /// Since when stores are to grow and somebody else has the group's lock.
+    pub locked_out: Option<Duration>,
+    /// Since when a volume has been seen suspended.
+    pub suspended: Option<Duration>,
 }
 
 /// What is known of all groups. Its clock begins with it.
@@ -78,6 +104,22 @@ impl Board {
     /// Changes what is known of a group.
     pub(super) fn note(&self, vg: &VgName, change: impl FnOnce(&mut Group)) {
         change(self.lock().entry(vg.clone()).or_default());
+    }
+
+    pub(super) fn note_gauge(&self, vg: &VgName, uuid: &str, gauge: &Gauge) {
+        self.note(vg, |group| {
+            if let Some(figures) = group.snapshots.get_mut(uuid) {
+                figures.gauge = Some(gauge.clone());
+            }
+        });
+    }
+
+    pub(super) fn note_locked_out(&self, vg: &VgName, since: Option<Duration>) {
+        self.note(vg, |group| group.locked_out = since);
+    }
+
+    pub(super) fn note_suspended(&self, vg: &VgName, since: Option<Duration>) {
+        self.note(vg, |group| group.suspended = since);
     }
 
     /// Forgets a group.

@@ -31,12 +31,16 @@ impl Rate {
         Self(u64::try_from(each_second).unwrap_or(u64::MAX))
     }
 
-    /// What is left of a rate that nobody keeps up: half of it after each [`HALF_LIFE`].
-    fn after(self, time: Duration) -> Self {
-        let left = 0.5_f64.powf(time.as_secs_f64() / HALF_LIFE.as_secs_f64());
+    /// This part of it.
+    pub(super) fn times(self, part: f64) -> Self {
         // A rate loses digits here that it never had.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        Self((self.0 as f64 * left) as u64)
+        Self((self.0 as f64 * part) as u64)
+    }
+
+    /// What is left of a rate that nobody keeps up: half of it after each [`HALF_LIFE`].
+    fn after(self, time: Duration) -> Self {
+        self.times(0.5_f64.powf(time.as_secs_f64() / HALF_LIFE.as_secs_f64()))
     }
 }
 

@@ -1,34 +1,43 @@
 //! The keeper of one volume group: looks at its stores when it is time, and makes those larger that need it, all in one commit.
 //!
-//! A turn is what it does between two waits. Time comes in as an argument, so that turns can be tried without waiting.
+//! A turn is what it does between two waits. Time comes in as an argument, so that turns can be tried without waiting. Whatever fails is
+//! told and tried again later; it keeps nothing else from being done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::AT_LEAST_EVERY;
-use super::board::{Board, Figures};
-use super::foresight::{Foresight, RENEWED};
-use super::gauge::{Gauge, Rate, Sample};
+use super::board::Board;
+use super::gauge::{Rate, Sample};
 use super::policy::{self, Pace};
-use crate::block::Meter;
-use crate::cow::size::covering;
-use crate::dm::{DmUuid, Status};
+use super::retry::{Complaints, Retry};
+use super::watched::{Listed, Seen, Watched, listed, since, usage};
+use crate::block::{DevNo, Meter};
+use crate::dm::DmUuid;
 use crate::engine::behind::Behind;
-use crate::engine::list::GroupSeen;
-use crate::engine::view::SnapshotView;
-use crate::engine::{Engine, Mode, Report};
-use crate::error::{Kind, Result};
-use crate::lvm::{LvName, Uuid, VgName};
-use crate::units::{Bytes, ChunkSize};
+use crate::engine::list::{GroupRead, GroupSeen};
+use crate::engine::{Engine, Mode};
+use crate::error::Result;
+use crate::lvm::{Uuid, VgName};
+use crate::units::Bytes;
 
-/// What an extension is taken for before one was seen.
-const EXTENSION: Duration = Duration::from_millis(10);
+mod ends;
+mod growth;
+mod report;
 
 /// The disks' speed is taken over no shorter time: their counters go up by whole requests.
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// How long nothing is tried again that failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked at what moves without telling.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// Until a lock is asked for again that somebody has: who asks waits a quarter of a second.
+const UNLOCKED: Duration = Duration::from_millis(10);
+
+/// The stores have to be looked at again soon: the lock is waited for no longer than that.
+const HASTY: Mode = Mode { dry_run: false, no_wait: true };
 
 /// Keeps the stores of one volume group from being full.
 pub struct Keeper<'e> {
@@ -36,36 +45,44 @@ pub struct Keeper<'e> {
     vg: VgName,
     board: &'e Board,
     pace: Pace,
-    /// The last turn has made a store larger.
-    has_grown: bool,
+    complaints: Complaints,
+    /// The group, as it was read last.
+    read: Option<Arc<GroupRead>>,
+    /// It has to be read anew.
+    is_stale: Arc<AtomicBool>,
+    /// When the kernel was asked of everything the last time; nothing if it has to be.
+    listed: Option<Duration>,
     /// Of the disks that the group lies on; none if not all of them have one.
     meters: Option<Vec<Box<dyn Meter>>>,
-    stores: Vec<Watched>,
+    /// The disks of the meters.
+    disks: Vec<DevNo>,
+    /// What the meters said last.
+    written: Option<Bytes>,
     /// What was written to the disks, and when they said so, at the beginning of the window.
     window: Option<(Duration, Bytes)>,
-    /// When everything was read the last time; nothing if it has to be.
-    read: Option<Duration>,
-    foretold: Option<Duration>,
-    is_foretelling: bool,
-    /// Nothing that failed is tried before.
-    again: Duration,
+    stores: Vec<Watched>,
+    /// What is free of the group, and whether that was read since it was counted last.
+    free: Bytes,
+    is_told: bool,
+    /// When this turn should have begun; nothing if the last one did more than look.
+    expected: Option<Duration>,
+    /// The last turn has made a store larger.
+    has_grown: bool,
+    growing: Retry,
+    /// Since when somebody has the lock.
+    locked_out: Option<Duration>,
     /// The kernel works on something behind.
     is_behind: bool,
-    /// A store that nothing is known of could not be asked.
+    ending: Retry,
+    /// A store has not been seen yet: somebody has suspended it.
     is_unseen: bool,
-}
-
-/// A store that may be full one day.
-struct Watched {
-    name: LvName,
-    uuid: String,
-    /// Known by its uuid: a rename that was cut leaves it under its old name.
-    device: DmUuid,
-    covering: Bytes,
-    gauge: Gauge,
-    /// What had been written to the disks when it was looked at.
-    seen: Bytes,
-    is_short: bool,
+    /// Since when a volume has been seen suspended.
+    suspended: Option<Duration>,
+    /// Nobody has looked for that yet: a process may have died before this one began.
+    is_new: bool,
+    waking: Retry,
+    foretold: Option<Duration>,
+    is_foretelling: bool,
 }
 
 impl<'e> Keeper<'e> {
@@ -75,68 +92,143 @@ impl<'e> Keeper<'e> {
             engine,
             vg,
             board,
-            pace: Pace { fastest, extension: EXTENSION },
-            has_grown: false,
-            meters: None,
-            stores: Vec::new(),
-            window: None,
+            pace: Pace::new(fastest),
+            complaints: Complaints::default(),
             read: None,
+            is_stale: Arc::default(),
+            listed: None,
+            meters: None,
+            disks: Vec::new(),
+            written: None,
+            window: None,
+            stores: Vec::new(),
+            free: Bytes::ZERO,
+            is_told: false,
+            expected: None,
+            has_grown: false,
+            growing: Retry::default(),
+            locked_out: None,
+            is_behind: false,
+            ending: Retry::default(),
+            is_unseen: false,
+            suspended: None,
+            is_new: true,
+            waking: Retry::default(),
             foretold: None,
             is_foretelling: false,
-            again: Duration::ZERO,
-            is_behind: false,
-            is_unseen: false,
         }
     }
 
-    /// Something in the group may be new: the next turn reads it.
-    pub fn hear(&mut self) {
-        self.read = None;
-        self.again = Duration::ZERO;
+    /// The group was read: the next turn looks at all of it.
+    pub fn hear(&mut self, read: Arc<GroupRead>) {
+        self.read = Some(read);
+        self.is_told = true;
+        self.listed = None;
     }
 
-    /// Does what is to be done now, and says how long nothing has to be; nothing if the group is gone.
-    pub fn turn(&mut self, now: Duration) -> Result<Option<Duration>> {
-        let is_due = self.read.is_none_or(|read| now.saturating_sub(read) >= self.reading_again());
-        if is_due && !self.renew(now)? {
-            self.board.forget(&self.vg);
-            return Ok(None);
+    /// Something is new with devices: what failed may be possible now.
+    pub fn take_heart(&mut self) {
+        [&mut self.growing, &mut self.ending, &mut self.waking].into_iter().for_each(Retry::renew);
+    }
+
+    /// Is set when the group should be read anew.
+    pub fn stale(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_stale)
+    }
+
+    /// Does what is to be done now, and says how long nothing has to be.
+    pub fn turn(&mut self, now: Duration) -> Duration {
+        if let Some(expected) = self.expected.take() {
+            self.pace.woke(now.saturating_sub(expected), now);
         }
-        let written = self.written()?;
-        self.measure(now, written);
-        self.look(now, written)?;
+        if self.listed.is_none_or(|listed| now.saturating_sub(listed) >= self.listing_again()) {
+            self.list(now);
+        }
+        let before = self.written;
+        self.written = self.meter();
+        let is_quiet = before.is_some() && before == self.written;
+        self.measure(now);
+        self.look(now);
         self.extend(now);
         self.foretell(now);
-        let least = self.stores.iter().filter(|store| !store.is_short).map(|store| store.gauge.last().room());
-        Ok(Some(least.min().map_or(policy::LONGEST, |room| policy::tick(room, &self.pace))))
+        let wait = self.wait(is_quiet);
+        if !self.has_grown && self.locked_out.is_none() {
+            self.expected = Some(now + wait);
+        }
+        wait
     }
 
     /// The first turns, until every store has the room that it needs: how long growing takes here is not known before one has grown.
-    pub fn begin(&mut self, clock: impl Fn() -> Duration) -> Result<Option<Duration>> {
-        let mut turn = self.turn(clock());
-        while self.has_grown && matches!(turn, Ok(Some(_))) {
-            turn = self.turn(clock());
+    pub fn begin(&mut self, clock: impl Fn() -> Duration) -> Duration {
+        let mut wait = self.turn(clock());
+        while self.has_grown {
+            wait = self.turn(clock());
         }
-        turn
+        wait
     }
 
-    /// Merges and fills move without telling, and so does a device that goes on.
-    fn reading_again(&self) -> Duration {
-        if self.is_behind || self.is_unseen { PAUSE } else { AT_LEAST_EVERY }
+    /// True if its stores had the room that they need, or will not get it, when it looked last.
+    pub fn is_through(&self) -> bool {
+        self.read.is_some() && self.locked_out.is_none()
     }
 
-    /// Reads the group; false if it is gone. What is known of its stores stays known.
-    fn renew(&mut self, now: Duration) -> Result<bool> {
-        let Some(group) = self.engine.group_seen(&self.vg)? else { return Ok(false) };
-        self.read = Some(now);
+    fn wait(&self, is_quiet: bool) -> Duration {
+        if self.locked_out.is_some() {
+            return UNLOCKED;
+        }
+        let fillable = self.stores.iter().filter(|store| store.short.is_none() && store.can_be_full());
+        let least = fillable.map(|store| store.store().sure()).min();
+        let wait = least.map_or(policy::LONGEST_AT_REST, |sure| policy::tick(sure, is_quiet, &self.pace));
+        let is_soon = self.is_foretelling || self.listing_again() == OFTEN;
+        let is_soon = is_soon || self.stores.iter().any(|store| store.short.is_some());
+        if is_soon { wait.min(OFTEN) } else { wait }
+    }
+
+    /// Merges and fills move without telling, and who resumes a volume does not tell either.
+    fn listing_again(&self) -> Duration {
+        let is_soon = self.is_behind || self.is_unseen || self.suspended.is_some() || self.meters_failed();
+        if is_soon { OFTEN } else { AT_LEAST_EVERY }
+    }
+
+    /// True if the disks' meters were there, and one of them has failed.
+    fn meters_failed(&self) -> bool {
+        self.meters.is_none() && !self.disks.is_empty()
+    }
+
+    /// Asks the kernel of everything that the group has. What is known of its stores stays known.
+    fn list(&mut self, now: Duration) {
+        let Some(read) = self.read.clone() else { return };
+        self.listed = Some(now);
+        let seen = self.engine.group_seen(&read);
+        let Some(group) = self.complaints.hear("the group", seen) else { return };
+        self.find_meters(read.disks());
+        if std::mem::take(&mut self.is_told) && self.free != group.free {
+            self.free = group.free;
+            self.growing.renew();
+        }
+        self.take_in(read.id(), &group, now);
+        self.pace.shares(self.free, self.stores.len());
+        self.publish_all(&group);
+        self.end_behind(Behind::of(&group.snapshots, &group.filling), now);
+        self.wake(!group.suspended.is_empty(), now);
+    }
+
+    fn find_meters(&mut self, disks: &[DevNo]) {
+        if self.meters.is_some() && self.disks == disks {
+            return;
+        }
         let devices = &self.engine.world.devices;
-        self.meters = group
-            .disks
-            .iter()
-            .map(|disk| devices.meter(*disk).transpose())
-            .collect::<Option<Result<_>>>()
-            .transpose()?;
-        let written = self.written()?.unwrap_or(Bytes::ZERO);
+        let meters = disks.iter().map(|disk| devices.meter(*disk).transpose());
+        let meters: Option<Result<Vec<_>>> = meters.collect();
+        let found = meters.and_then(|meters| self.complaints.hear("the disks' counters", meters));
+        // Where nobody counts nothing has failed.
+        self.disks = if found.is_some() { disks.to_vec() } else { Vec::new() };
+        (self.meters, self.written, self.window) = (found, None, None);
+    }
+
+    /// Watches those stores that are there now.
+    fn take_in(&mut self, vg: Uuid, group: &GroupSeen, now: Duration) {
+        let copies = self.engine.world.kernel.copies_at_once();
         let mut known: BTreeMap<_, _> =
             std::mem::take(&mut self.stores).into_iter().map(|store| (store.uuid.clone(), store)).collect();
         self.is_unseen = false;
@@ -145,258 +237,60 @@ impl<'e> Keeper<'e> {
             if before.is_some() && view.invalid {
                 tracing::error!("snapshot {}/{} is lost: its store was full", view.vg, view.name);
             }
-            let device = device_of(group.id, view)?;
-            let usage = usage(self.engine, &device)?;
-            self.is_unseen |= matches!(usage, Seen::Suspended) && before.is_none();
-            self.stores.extend(watched(view, device, &usage, before, now, written)?);
+            let look = |device: &DmUuid| usage(self.engine, device);
+            match self.complaints.hear(&view.uuid, listed(vg, view, before, copies, now, look)) {
+                Some(Listed::Watched(store)) => self.stores.push(store),
+                Some(Listed::Suspended) => self.is_unseen = true,
+                Some(Listed::Unwatched) | None => {}
+            }
         }
-        self.window = None;
-        self.publish_all(&group);
-        self.end_behind(Behind::of(&group.snapshots, &group.filling), now);
-        Ok(true)
     }
 
     /// What was written to the disks so far; nothing if nobody counts.
-    fn written(&self) -> Result<Option<Bytes>> {
-        let Some(meters) = &self.meters else { return Ok(None) };
-        let mut all = Bytes::ZERO;
-        for meter in meters {
-            all = Bytes(all.get().wrapping_add(meter.written()?.get()));
+    fn meter(&mut self) -> Option<Bytes> {
+        let sum = |meters: &Vec<Box<dyn Meter>>| {
+            let add = |all: Bytes, one: Result<Bytes>| Ok(Bytes(all.get().wrapping_add(one?.get())));
+            meters.iter().map(|meter| meter.written()).try_fold(Bytes::ZERO, add)
+        };
+        let written = self.complaints.hear("a disk's counter", sum(self.meters.as_ref()?));
+        if written.is_none() {
+            // A disk may have gone: until it is known which there are every store is looked at.
+            self.meters = None;
+            self.is_stale.store(true, Ordering::SeqCst);
         }
-        Ok(Some(all))
+        written
     }
 
     /// Learns how fast the disks are.
-    fn measure(&mut self, now: Duration, written: Option<Bytes>) {
-        let Some(written) = written else { return };
+    fn measure(&mut self, now: Duration) {
+        let Some(written) = self.written else { return };
         let (from, before) = *self.window.get_or_insert((now, written));
         let time = now.saturating_sub(from);
         if time >= WINDOW {
-            self.pace.wrote(Rate::of(since(before, written), time));
+            self.pace.wrote(Rate::of(since(before, written), time), now);
             self.window = Some((now, written));
         }
     }
 
     /// Looks at the stores of which too much may have gone unseen.
-    fn look(&mut self, now: Duration, written: Option<Bytes>) -> Result<()> {
+    fn look(&mut self, now: Duration) {
         let mut is_news = false;
-        for store in &mut self.stores {
-            let is_due = match written {
-                Some(written) => {
-                    let unseen = since(store.seen, written);
-                    !unseen.is_zero() && unseen >= policy::unseen(store.gauge.last().room())
-                }
-                None => true,
-            };
-            if !is_due {
-                continue;
-            }
-            match usage(self.engine, &store.device)? {
-                Seen::Usage(used, total) => {
+        let written = self.written;
+        for store in self.stores.iter_mut().filter(|store| store.can_be_full() && store.is_due(written)) {
+            let seen = usage(self.engine, &store.device);
+            match self.complaints.hear(store.device.as_str(), seen) {
+                Some(Seen::Usage(used, total)) => {
                     store.gauge.note(Sample { at: now, used, total });
-                    store.seen = written.unwrap_or(Bytes::ZERO);
-                    let gauge = store.gauge.clone();
-                    self.board.note(&self.vg, |group| {
-                        if let Some(figures) = group.snapshots.get_mut(&store.uuid) {
-                            figures.gauge = Some(gauge);
-                        }
-                    });
+                    store.seen = self.written;
+                    self.board.note_gauge(&self.vg, &store.uuid, &store.gauge);
                 }
-                // Its status would wait for whoever has suspended it.
-                Seen::Suspended => {}
-                Seen::Changed => is_news = true,
+                Some(Seen::Changed) => is_news = true,
+                Some(Seen::Suspended) | None => {}
             }
         }
         if is_news {
-            self.read = None;
+            self.listed = None;
+            self.is_stale.store(true, Ordering::SeqCst);
         }
-        Ok(())
-    }
-
-    /// Makes those stores larger that need it, the most urgent first.
-    fn extend(&mut self, now: Duration) {
-        let needs = |store: &Watched| {
-            let size = policy::wanted(&store.gauge, store.covering, &self.pace)?;
-            (!store.is_short || now >= self.again)
-                .then(|| (store.gauge.until_full(now), store.name.clone(), size))
-        };
-        let mut wanted: Vec<_> = self.stores.iter().filter_map(needs).collect();
-        self.has_grown = false;
-        if wanted.is_empty() {
-            return;
-        }
-        wanted.sort_by_key(|(left, ..)| left.unwrap_or(Duration::MAX));
-        let wanted: Vec<_> = wanted.into_iter().map(|(_, name, size)| (name, size)).collect();
-        let report = self.engine.widen_stores(&self.vg, &wanted, Mode::default());
-        let (sizes, elapsed) = match &report {
-            Ok(report) => (report.objects.as_slice(), Some(report.elapsed)),
-            Err(_) => (&[][..], None),
-        };
-        let (mut grown, mut short) = (0, Vec::new());
-        for (name, size) in &wanted {
-            let now_has =
-                sizes.iter().find(|view| view.name == name.as_str()).map(|view| view.cow_size_bytes);
-            let Some(store) = self.stores.iter_mut().find(|store| store.name == *name) else { continue };
-            grown += u64::from(now_has.is_some_and(|has| has > store.gauge.last().total));
-            store.gauge.grown(now_has.unwrap_or(Bytes::ZERO));
-            let was_short = std::mem::replace(&mut store.is_short, now_has.is_none_or(|has| has < *size));
-            if store.is_short && !was_short {
-                short.push((store.name.clone(), store.gauge.until_full(now)));
-            }
-        }
-        if let Some(elapsed) = elapsed {
-            self.pace.took(elapsed);
-            tracing::info!(vg = %self.vg, grown, ?elapsed, "stores were made larger");
-        }
-        if self.stores.iter().any(|store| store.is_short) {
-            self.again = now + PAUSE;
-        }
-        self.has_grown = grown > 0;
-        complain(&self.vg, &short, &report);
-        self.publish(grown, elapsed);
-        if report.is_err_and(|error| error.kind() != Kind::NoSpace) {
-            self.read = None;
-        }
-    }
-
-    /// Ends what the kernel is through with, and comes back while it is not.
-    fn end_behind(&mut self, behind: Behind, now: Duration) {
-        self.is_behind = behind.goes_on;
-        if !behind.is_done || now < self.again {
-            return;
-        }
-        match self.engine.end_behind(&self.vg, Mode::default()) {
-            Ok(_) => self.read = None,
-            Err(error) => tracing::error!("{error}"),
-        }
-        self.again = now + PAUSE;
-    }
-
-    /// Leaves word of what will be full when.
-    fn foretell(&mut self, now: Duration) {
-        let Some(directory) = &self.engine.foresight else { return };
-        if self.foretold.is_some_and(|when| now.saturating_sub(when) < RENEWED) {
-            return;
-        }
-        let left = |store: &Watched| Some((store.uuid.clone(), store.gauge.until_full(now)?.as_secs()));
-        let foresight = Foresight::new(self.engine.seconds(), self.stores.iter().filter_map(left));
-        if foresight.is_empty() && !self.is_foretelling {
-            return;
-        }
-        (self.foretold, self.is_foretelling) = (Some(now), !foresight.is_empty());
-        if let Err(error) = foresight.write(directory, self.vg.as_str()) {
-            tracing::warn!("{error}");
-        }
-    }
-
-    fn publish_all(&self, group: &GroupSeen) {
-        let figures = |view: &SnapshotView| {
-            let store = self.stores.iter().find(|store| store.uuid == view.uuid);
-            let gauge = store.map(|store| store.gauge.clone());
-            let is_short = store.is_some_and(|store| store.is_short);
-            (view.uuid.clone(), Figures { view: view.clone(), gauge, is_short })
-        };
-        let snapshots = group.snapshots.iter().map(figures).collect();
-        self.board.note(&self.vg, |known| {
-            (known.size, known.free, known.snapshots) = (group.size, group.free, snapshots);
-            known.filling.clone_from(&group.filling);
-        });
-    }
-
-    /// After an extension.
-    fn publish(&self, grown: u64, elapsed: Option<Duration>) {
-        self.board.note(&self.vg, |known| {
-            known.extensions += grown;
-            known.extension = elapsed.or(known.extension);
-            for store in &self.stores {
-                if let Some(figures) = known.snapshots.get_mut(&store.uuid) {
-                    known.failures += u64::from(store.is_short && !figures.is_short);
-                    figures.is_short = store.is_short;
-                    figures.gauge = Some(store.gauge.clone());
-                }
-            }
-        });
-    }
-}
-
-/// The device by which a snapshot is used.
-fn device_of(vg: Uuid, view: &SnapshotView) -> Result<DmUuid> {
-    let lv: Uuid = view.uuid.parse()?;
-    DmUuid::for_volume(vg.compact(), lv.compact(), None)
-}
-
-/// A store that can be full, with what was known of it; nothing of one that cannot be, or of which the kernel tells nothing. It is as large
-/// as the kernel says: the metadata is ahead of that where somebody died while the store grew.
-fn watched(
-    view: &SnapshotView,
-    device: DmUuid,
-    usage: &Seen,
-    before: Option<Watched>,
-    at: Duration,
-    seen: Bytes,
-) -> Result<Option<Watched>> {
-    let sample = match usage {
-        Seen::Usage(used, total) if !view.merging => Sample { at, used: *used, total: *total },
-        Seen::Suspended => return Ok(before),
-        _ => return Ok(None),
-    };
-    let covering = covering(view.size_bytes.sectors_ceil(), ChunkSize::new(view.chunk_bytes)?).bytes();
-    if sample.total >= covering {
-        return Ok(None);
-    }
-    let (gauge, is_short) = match before {
-        Some(mut before) => {
-            before.gauge.note(sample);
-            (before.gauge, before.is_short)
-        }
-        None => (Gauge::new(sample), false),
-    };
-    let (name, uuid) = (view.name.parse()?, view.uuid.clone());
-    Ok(Some(Watched { name, uuid, device, covering, gauge, seen, is_short }))
-}
-
-/// What a look at a store shows.
-enum Seen {
-    /// In use, and all of it.
-    Usage(Bytes, Bytes),
-    Suspended,
-    /// It is not what it was: gone, lost, or being merged.
-    Changed,
-}
-
-fn usage(engine: &Engine, device: &DmUuid) -> Result<Seen> {
-    let kernel = engine.world.kernel.as_ref();
-    let name = match kernel.find(device)? {
-        Some(info) if info.suspended => return Ok(Seen::Suspended),
-        Some(info) if info.live => info.name,
-        _ => return Ok(Seen::Changed),
-    };
-    match kernel.status(&name).map(|status| status.into_iter().next()) {
-        Ok(Some(Status::Store { used, total, merging: false, .. })) => {
-            Ok(Seen::Usage(used.bytes(), total.bytes()))
-        }
-        Ok(_) => Ok(Seen::Changed),
-        Err(error) if error.kind() == Kind::NotFound => Ok(Seen::Changed),
-        Err(error) => Err(error),
-    }
-}
-
-/// What was written between two readings of the counters.
-fn since(before: Bytes, now: Bytes) -> Bytes {
-    Bytes(now.get().wrapping_sub(before.get()))
-}
-
-fn complain(vg: &VgName, short: &[(LvName, Option<Duration>)], report: &Result<Report<SnapshotView>>) {
-    for (name, left) in short {
-        let left = left.map_or_else(String::new, |left| format!(", and is full in {} s", left.as_secs()));
-        let store = format!("{vg}/{name}:");
-        let why = match report {
-            Err(error) => error.to_string(),
-            Ok(report) => match report.notes.iter().find(|note| note.contains(&store)) {
-                Some(note) => note.clone(),
-                None => format!("volume group {vg} is full"),
-            },
-        };
-        tracing::error!("the store of {vg}/{name} cannot grow as it should{left}: {why}");
     }
 }
