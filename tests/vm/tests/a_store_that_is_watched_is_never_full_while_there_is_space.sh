@@ -1,10 +1,11 @@
-# A writer at full speed against stores of 64 MiB and of 16 MiB; then without space; and the daemon's ends.
+# Writers at full speed against stores of 64 MiB and of 16 MiB: one after the other, and all at once; then without space; and the daemon's
+# ends.
 # disks: 3G
 # timeout: 600
 
 busybox ip link set lo up
 dmsnap vg create vg /dev/ubda
-dmsnap volume create vg/data --size 512M
+dmsnap volume create vg/data --size 1G
 
 start() {
     "$DMSNAP" -v monitor --metrics 127.0.0.1:9560 2>monitor.log &
@@ -28,7 +29,31 @@ fill() { # MIB
     done
 }
 
+# A page in so many chunks of 64 KiB, in any order, which the page cache then writes at once: copies begin long before anything is written.
+burst() { # PAGES
+    perl -e '
+        use IO::Handle;
+        my @order = map { $_->[0] } sort { $a->[1] <=> $b->[1] } map { [$_, rand] } 0 .. $ARGV[0] - 1;
+        open my $device, "+<", "/dev/vg/data" or die "$!";
+        for (@order) { sysseek $device, $_ << 16, 0; syswrite $device, "x" x 4096 or die "$!" }
+        $device->sync or die "$!"' "$1"
+}
+
 start
+throttle=/sys/module/dm_snapshot/parameters/snapshot_copy_throttle
+for run in $(seq 1 "$(short_or_long 1 20)"); do
+    for chunk in 64k 512k 4k; do
+        dmsnap snapshot create vg/data --name s --size 64M --chunk-size $chunk >/dev/null
+        eventually 20 metric 'dmsnap_snapshot_store_bytes{vg="vg",snapshot="s",origin="data"}' >/dev/null
+        # Slow copies pile up.
+        echo $((run % 2 ? 5 : 100)) >$throttle
+        burst 12000
+        equal "the state after a burst into chunks of $chunk in run $run" active "$(listed snapshot vg/s state)"
+        echo "burst $run, chunks of $chunk: $(listed snapshot vg/s cow_size_bytes) bytes, $(listed snapshot vg/s used_bytes) used"
+        dmsnap snapshot remove vg/s
+    done
+done
+echo 100 >$throttle
 for run in $(seq 1 "$(short_or_long 4 100)"); do
     case $((run % 2)) in
         1) dmsnap snapshot create vg/data --name s --size 64M >/dev/null ;;
