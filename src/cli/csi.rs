@@ -25,8 +25,7 @@ pub fn run(command: &Csi, engine: Engine, mode: Mode) -> Result<()> {
     let names = Names { driver: command.driver.clone(), node, vg: command.vg.clone() };
     let metrics = Arc::new(Metrics::new(Arc::default()));
     if let Some(address) = command.metrics {
-        let bound = serve::serve(address, Arc::clone(&metrics))?;
-        tracing::info!("metrics are at http://{bound}/metrics");
+        serve::serve(address, Arc::clone(&metrics))?;
     }
     let local = Local::new(engine.observed_by(Arc::clone(&metrics) as _));
     let driver = Driver::measured(names, Arc::new(local.clone()), Some(metrics));

@@ -228,7 +228,7 @@ fn what_processes_left_suspended_goes_on() {
     tell(&mut keeper, &engine);
     for now in (1..11).map(|second| ms(second * 1000)) {
         keeper.turn(now);
-        assert_eq!(lab.kernel.unsettled(), [origin.clone()], "at {now:?}");
+        assert_eq!(lab.kernel.unsettled(), std::slice::from_ref(&origin), "at {now:?}");
     }
     assert_eq!(board.groups()[&vg()].suspended, Some(ms(1000)));
     for second in 11..15 {
