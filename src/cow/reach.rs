@@ -13,7 +13,8 @@ pub fn copies(written: &Ranges, snapshot: &Table, length: Sectors) -> Chunks {
     let chunk = snapshot.chunk_size;
     let each = chunk.get().max(1);
     // A chunk that begins within it counts whole.
-    let reached = written.until(length).in_pieces(chunk);
+    let end = Sectors(length.get().div_ceil(each).saturating_mul(each));
+    let reached = written.until(end).in_pieces(chunk);
     let all = reached.total().get() / each;
     let is_reached = |old: Chunks| {
         let start = old.sectors(chunk);
