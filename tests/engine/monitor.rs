@@ -214,7 +214,9 @@ fn stores_of_a_group_that_may_not_be_changed_are_watched_and_that_they_cannot_gr
 
 #[test]
 fn what_processes_left_suspended_goes_on() {
-    let lab = lab_with_large_volume();
+    // Its store is never extended: what an extension meets goes on too.
+    let lab = lab_with_volume();
+    snap(&lab, "s");
     let (engine, board) = (lab.engine(), Board::default());
     let origin = name("vg--0-db");
     let suspend = || lab.kernel.suspend(&origin, Freeze::Io).unwrap();
