@@ -48,12 +48,7 @@ impl Engine {
         let began = Instant::now();
         let mut parts = Vec::new();
         let mut recovered = Vec::new();
-        let in_order = in_lock_order(new)?;
-        for new in in_order.values() {
-            let origins: Vec<_> = new.cuts.iter().map(|(origin, _)| origin.clone()).collect();
-            self.write_back(&new.vg, &origins, mode)?;
-        }
-        for new in in_order.into_values() {
+        for new in in_lock_order(new)?.into_values() {
             let mut session = self.session(&new.vg, mode)?;
             recovered.extend(session.recover(mode)?);
             let change = session.new_snapshots(new)?;

@@ -48,9 +48,6 @@ impl Engine {
 
     /// Makes a volume with the content that another one, here the source, has at this instant. The same holds.
     pub fn clone_volume(&self, wanted: &Restoration, mode: Mode) -> Result<Report<VolumeView>> {
-        let Restoration { vg, source, to, .. } = wanted;
-        self.write_back(vg, std::slice::from_ref(source), mode)
-            .map_err(|error| error.doing(format!("clone {vg}/{source} to {vg}/{to}")))?;
         self.filled("volume", "clone", wanted, mode, |session, wanted| session.cloning(wanted))
     }
 

@@ -10,8 +10,8 @@ use super::session::{Aim, Session};
 use super::view::SnapshotView;
 use super::volume::{acknowledge, allocate_noted, extents_of, in_words, refuse_taken};
 use crate::cow::size::{covering, least};
+use crate::dm::Status;
 use crate::dm::target::module;
-use crate::dm::{DmName, Status};
 use crate::error::{Error, Kind, Result};
 use crate::lvm::{Edit, Lv, LvName, Request, Segment, Snapshot, Tag, Vg, VgName};
 use crate::units::{Bytes, ChunkSize, Extents, Size, Whole};
@@ -41,15 +41,13 @@ impl Engine {
         let (origins, names): (Vec<_>, Vec<_>) = new.cuts.iter().cloned().unzip();
         let what = format!("snapshot create {}", in_words(&new.vg, &origins));
         let wanted = new.clone();
-        let report = self.write_back(&new.vg, &origins, mode).and_then(|()| {
-            self.share(Shared {
-                vg: new.vg.clone(),
-                mode,
-                aim: Aim::Change,
-                what,
-                change: Box::new(move |session| session.new_snapshots(&wanted)),
-                views: Box::new(move |session| session.snapshot_views_of(&names)),
-            })
+        let report = self.share(Shared {
+            vg: new.vg.clone(),
+            mode,
+            aim: Aim::Change,
+            what,
+            change: Box::new(move |session| session.new_snapshots(&wanted)),
+            views: Box::new(move |session| session.snapshot_views_of(&names)),
         });
         report.map_err(|error| error.doing(format!("snapshot {}", in_words(&new.vg, &origins))))
     }
@@ -67,25 +65,6 @@ impl Engine {
             views: Box::new(|_| Ok(Vec::new())),
         });
         report.map_err(|error| error.doing(format!("remove snapshot {}", in_words(vg, names))))
-    }
-}
-
-impl Engine {
-    /// Writes back what is dirty of the file systems on volumes that a snapshot is to be taken of. That takes as long as it takes: the group is
-    /// not locked yet, and the stores of older snapshots, which take it all in, can be made larger meanwhile. What gets dirty
-    /// from here to the cut is written by a step of the plan.
-    pub(super) fn write_back(&self, vg: &VgName, origins: &[LvName], mode: Mode) -> Result<()> {
-        if mode.dry_run {
-            return Ok(());
-        }
-        let names = origins.iter().filter_map(|lv| DmName::for_volume(vg.as_str(), lv.as_str(), None).ok());
-        for name in names {
-            // Whether there is such a volume is seen under the lock; a suspended one would not answer.
-            let info = self.world.kernel.info(&name)?;
-            let used = info.filter(|info| info.live && !info.suspended && info.open_count > 0);
-            used.map_or(Ok(()), |info| self.world.devices.sync_mounted(info.number))?;
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::lab::{Lab, MODE, afar, cut, differ, lv, other, restoration, vg, volume};
+use crate::lab::{Lab, MODE, cut, lv, other, vg, volume};
 use crate::monitor::{keeper, tell};
 use dmsnap::dm::{DmName, Freeze, Kernel, UdevFlags};
 use dmsnap::engine::monitor::{Board, Keeper, Options, Rate};
@@ -12,8 +12,6 @@ use dmsnap::engine::snapshot::NewSnapshots;
 use dmsnap::engine::store::StoreGrowth;
 use dmsnap::engine::view::{SnapshotState, SnapshotView};
 use dmsnap::engine::volume::NewVolume;
-use dmsnap::engine::{Engine, Mode};
-use dmsnap::error::Result;
 use dmsnap::lvm::Locks;
 use dmsnap::lvm::lock;
 use dmsnap::units::{Bytes, Size};
@@ -156,40 +154,6 @@ fn a_group_that_somebody_has_locked_keeps_the_monitor_from_no_other() {
         assert!(is_kept, "{} waits for the lock of {}", groups[1], groups[0]);
         assert!(!was_ready && becomes_ready, "ready before every group was looked at, or never");
     });
-}
-
-/// What is written back goes into the stores of older snapshots, and may be more than they hold.
-#[test]
-fn file_systems_are_written_back_while_stores_can_grow() {
-    let takes: [fn(&Engine) -> Result<()>; 3] = [
-        |engine| engine.create_snapshots(&cut(&[("db", "t")]), Mode::default()).map(drop),
-        |engine| engine.create_snapshots_across(&across(), Mode::default()).map(drop),
-        |engine| engine.clone_volume(&restoration("db", "twin"), Mode::default()).map(drop),
-    ];
-    for take in takes {
-        let lab = lab();
-        afar(&lab);
-        lab.devices.mount(&name("vg--0-db"), "/mnt/db");
-        let engine = lab.engine();
-        let held = Locks::new(lab.locks.path()).vg(&vg(), lock::Mode::Exclusive, lock::Wait::No).unwrap();
-        let is_written_back = std::thread::scope(|scope| {
-            let taken = scope.spawn(|| {
-                differ(1);
-                take(&engine)
-            });
-            let is_synced = || lab.kernel.calls().iter().any(|call| call.to_string().starts_with("sync"));
-            let is_written_back = within_seconds(is_synced);
-            drop(held);
-            taken.join().unwrap().unwrap();
-            is_written_back
-        });
-        assert!(is_written_back, "the group was locked first");
-    }
-}
-
-/// Snapshots of `db` and of `other/afar`.
-fn across() -> [NewSnapshots; 2] {
-    [cut(&[("db", "t")]), NewSnapshots { vg: other().name, ..cut(&[("afar", "u")]) }]
 }
 
 fn within_seconds(happens: impl Fn() -> bool) -> bool {
